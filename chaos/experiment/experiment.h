@@ -1,0 +1,206 @@
+/* An experiment: cluster, workload, timeline and what must hold, read from a YAML file.
+ *
+ * The reader (experiment_parse) works on a text in memory and does no I/O; every refusal names
+ * file:line:column and what to write instead. The format, by example (defaults in brackets):
+ *
+ *   name: split brain with three          # required
+ *   seed: 1                               # [1] of every choice; --seed replaces it
+ *   duration: 20s                         # required; of the workload, from ready to the last call
+ *   cluster:
+ *     nodes: 3                            # names n1..n3; or a list of names
+ *     command: [raftkv, --id, "{name}", --bind, "{address}", -p, "{port.client}",
+ *               --peer-port, "{port.peer}", --peers, "{peers}", --data, "{dir}"]
+ *     ports: {client: 6379, peer: 16379}  # each gets a route on each node
+ *     peers: "{name}={address}:{port.peer}"   # one entry of {peers}, joined by commas
+ *     environment: {KEY: value}           # [none]
+ *     leader: "role:leader"               # [none] line of INFO on the workload's port
+ *     ready: {within: 10s}                # [10s] every node answers, and a leader is there if
+ * named workload: kind: register                      # the only kind yet port: client # [client]
+ *     clients: 6                          # any number; client k talks to node (k-1) mod nodes only
+ *     keys: 3                             # [1]
+ *     rate: 200                           # [100] operations per second, all clients together
+ *     timeout: 1s                         # [1s] then the outcome is unknown
+ *     mix: {read: 50, write: 30, cas: 20} # [these] weights
+ *   timeline:                             # in time order; equal times in file order
+ *     - {at: 5s, split: "leader,+1 / rest", name: brain}
+ *     - {at: 12s, heal: all}
+ *   expect:                               # at least one, see below
+ *     - linearizable
+ *     - minority stops within 2s
+ *     - recovers within 5s
+ *     - availability of majority during faults at least 80%
+ *
+ * Steps (each has `at`, one action, and for a partition or fault an optional `name`):
+ *   split: "GROUP / GROUP [/ ...]"   isolate: NODE      cut: LINK
+ *   heal: all | NAME                 (partitions)       clear: all | NAME   (faults)
+ *   delay: {link: LINK, by: "80ms±20ms", distribution: normal}
+ *   loss: {link: LINK, by: 5%}       rate: {link: LINK, to: 10mbit}
+ *   clock: {node: NODE, offset: +2ms, drift: 50ppm}
+ *   kill: NODE   pause: NODE   resume: NODE   restart: NODE
+ * NODE is a node's name, `leader` (who leads when the step runs), or `follower` (one that does not,
+ * by seed). GROUP is a comma list of NODEs, `+K` (K further members by seed) or `rest` (all that
+ * are in no group; at most once). LINK is "NODE->NODE" or "NODE<->NODE".
+ *
+ * Expectations are sentences:
+ *   linearizable
+ *   minority stops within DURATION     after a partition, no operation begun later than this on a
+ *                                      side without majority succeeds until the partition heals
+ *   recovers within DURATION           after the last heal, each live node serves an operation
+ *   availability [of majority|minority|NODENAME] [before|during|after faults]
+ *                at least|at most PERCENT         share of operations that were answered ok */
+#ifndef SEVER_CHAOS_EXPERIMENT_H
+#define SEVER_CHAOS_EXPERIMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/base/error.h"
+#include "proxy/fault/ruleset.h"
+
+enum {
+    EXPERIMENT_TEXT_MAX = 1024 * 1024, /* bytes of a file */
+    EXPERIMENT_NODES_MAX = 63,
+    EXPERIMENT_PORTS_MAX = 8,
+    EXPERIMENT_CLIENTS_MAX = 512,
+    EXPERIMENT_STEPS_MAX = 1024,
+    EXPERIMENT_EXPECTATIONS_MAX = 64,
+};
+
+struct experiment_pair { /* owned strings */
+    char *key;
+    char *value;
+};
+
+struct experiment_port {
+    char name[RULESET_NAME_MAX];
+    uint16_t port;
+};
+
+struct experiment_cluster {
+    char (*nodes)[RULESET_NAME_MAX];
+    size_t node_count;
+    char **command; /* templates */
+    size_t command_count;
+    struct experiment_port ports[EXPERIMENT_PORTS_MAX];
+    size_t port_count;
+    char *peer_template;                 /* NULL: {peers} is refused in the command */
+    struct experiment_pair *environment; /* values are templates */
+    size_t environment_count;
+    char *leader_line; /* NULL: `leader` is refused in the timeline */
+    uint64_t ready_within_ns;
+};
+
+struct experiment_workload {
+    char port[RULESET_NAME_MAX];
+    unsigned clients;
+    unsigned keys;
+    unsigned rate_per_s;
+    uint64_t timeout_ns;
+    unsigned weight_read, weight_write, weight_cas;
+};
+
+enum experiment_selector_kind {
+    EXPERIMENT_NODE_NAMED,
+    EXPERIMENT_NODE_LEADER,
+    EXPERIMENT_NODE_FOLLOWER,
+    EXPERIMENT_NODE_MORE, /* +count, in groups only */
+    EXPERIMENT_NODE_REST, /* in groups only */
+};
+
+struct experiment_selector {
+    enum experiment_selector_kind kind;
+    char name[RULESET_NAME_MAX];
+    unsigned count;
+};
+
+struct experiment_group {
+    struct experiment_selector *members;
+    size_t count;
+};
+
+enum experiment_action {
+    EXPERIMENT_SPLIT,
+    EXPERIMENT_ISOLATE,
+    EXPERIMENT_CUT,
+    EXPERIMENT_HEAL,
+    EXPERIMENT_CLEAR,
+    EXPERIMENT_FAULT, /* delay, loss, rate: parameters in `fault` */
+    EXPERIMENT_CLOCK,
+    EXPERIMENT_KILL,
+    EXPERIMENT_PAUSE,
+    EXPERIMENT_RESUME,
+    EXPERIMENT_RESTART,
+};
+
+struct experiment_step {
+    uint64_t at_ns; /* from the start of the workload */
+    enum experiment_action action;
+    char
+        name[RULESET_NAME_MAX]; /* of the partition or fault; for heal and clear: which, "" = all */
+    char *text;                 /* the step as written, for reports: "split: leader,+1 / rest" */
+    struct experiment_group *groups; /* split */
+    size_t group_count;
+    struct experiment_selector node;     /* isolate, clock, kill, pause, resume, restart */
+    struct experiment_selector from, to; /* cut and faults */
+    bool both_ways;
+    struct ruleset_fault fault;   /* type and parameters */
+    int64_t offset_ns, drift_ppb; /* clock */
+    unsigned line;                /* in the file */
+};
+
+enum experiment_expectation_kind {
+    EXPECT_LINEARIZABLE,
+    EXPECT_MINORITY_STOPS,
+    EXPECT_RECOVERS,
+    EXPECT_AVAILABILITY,
+};
+enum experiment_side {
+    EXPERIMENT_SIDE_ALL,
+    EXPERIMENT_SIDE_MAJORITY,
+    EXPERIMENT_SIDE_MINORITY,
+    EXPERIMENT_SIDE_NODE
+};
+enum experiment_phase {
+    EXPERIMENT_PHASE_ALL,
+    EXPERIMENT_PHASE_BEFORE,
+    EXPERIMENT_PHASE_DURING,
+    EXPERIMENT_PHASE_AFTER
+};
+
+struct experiment_expectation {
+    enum experiment_expectation_kind kind;
+    char *text; /* as written */
+    uint64_t within_ns;
+    enum experiment_side side;
+    char node[RULESET_NAME_MAX];
+    enum experiment_phase phase;
+    bool at_most; /* else at least */
+    uint32_t share_ppb;
+    unsigned line;
+};
+
+struct experiment {
+    char *name;
+    uint64_t seed;
+    uint64_t duration_ns;
+    struct experiment_cluster cluster;
+    struct experiment_workload workload;
+    struct experiment_step *steps;
+    size_t step_count;
+    struct experiment_expectation *expectations;
+    size_t expectation_count;
+};
+
+/* text: length bytes, need not be NUL-terminated. file: the name to show in places.
+ * -EINVAL with *error; *experiment is then empty. */
+int experiment_parse(const char *text, size_t length, const char *file,
+                     struct experiment *experiment, struct error *error);
+void experiment_free(struct experiment *experiment);
+
+/* Expands {name} and the like in `template`. variables: count pairs. Unknown names and unbalanced
+ * braces are refused; "{{" and "}}" stand for braces. Returns a new string in *out. */
+int experiment_expand(const char *template, const struct experiment_pair *variables, size_t count,
+                      char **out, struct error *error);
+
+#endif

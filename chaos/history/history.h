@@ -1,0 +1,66 @@
+/* What clients saw: operations on registers, each with when it was called, when it returned, and
+ * what came back. Pure; histories are read from and written to text in memory.
+ *
+ * File format: one JSON object a line, an "invoke" for each operation and, unless the run ended
+ * first, one of "ok", "fail" (did not happen), "info" (nobody knows; it may still happen):
+ *   {"time_ns":12,"process":3,"type":"invoke","f":"cas","key":"k1","value":[4,7],"node":"n2"}
+ *   {"time_ns":99,"process":3,"type":"ok","f":"cas","key":"k1","value":[4,7],"node":"n2"}
+ * A read carries its value on the ok line; null is a register never written. An ok cas swapped; a
+ * failed cas line says that the value was not the expected one and has "value" as called. */
+#ifndef SEVER_CHAOS_HISTORY_H
+#define SEVER_CHAOS_HISTORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/base/error.h"
+#include "proxy/base/text.h"
+
+enum history_function { HISTORY_READ, HISTORY_WRITE, HISTORY_CAS };
+enum history_outcome {
+    HISTORY_OK,
+    HISTORY_FAIL,     /* certainly did not happen (a read or write refused) */
+    HISTORY_MISMATCH, /* a cas that happened and found another value */
+    HISTORY_UNKNOWN,  /* may have happened, or may yet */
+};
+enum { HISTORY_KEY_MAX = 48, HISTORY_NODE_MAX = 64 };
+#define HISTORY_NIL INT64_MIN    /* value of a register never written */
+#define HISTORY_NEVER UINT64_MAX /* return time of an unknown outcome */
+
+struct history_operation {
+    uint32_t process; /* a process has one operation in flight; after an unknown it is retired */
+    uint32_t client;  /* stable across retirements */
+    enum history_function function;
+    enum history_outcome outcome;
+    char key[HISTORY_KEY_MAX];
+    char node[HISTORY_NODE_MAX]; /* whom it asked */
+    int64_t value;               /* read: what came back; write and cas: the new value */
+    int64_t expected;            /* cas */
+    uint64_t invoke_ns;
+    uint64_t return_ns;  /* HISTORY_NEVER for unknown */
+    uint64_t settled_ns; /* when the client stopped waiting (equals return_ns when known) */
+    char reason[96]; /* what the server said when it refused; "" otherwise. In the file: "error" */
+};
+
+struct history {
+    struct history_operation *operations; /* in invocation order */
+    size_t count, capacity;
+};
+
+void history_free(struct history *history);
+/* Appends a copy (any order; history_sort puts them right). */
+void history_add(struct history *history, const struct history_operation *operation);
+void history_sort(struct history *history);
+/* Appends the lines of the whole history, in time order. */
+void history_write(const struct history *history, struct text *out);
+/* Reads our own format. -EINVAL with place "file:line". Checks one operation in flight per process
+ * and that time does not run backwards. */
+int history_parse(const char *text, size_t length, const char *file, struct history *history,
+                  struct error *error);
+/* Reads a Jepsen etcd log ("INFO  jepsen.util - 4\t:invoke\t:read\tnil"), one register, key "".
+ * Line numbers stand for time. */
+int history_parse_jepsen(const char *text, size_t length, const char *file, struct history *history,
+                         struct error *error);
+
+#endif

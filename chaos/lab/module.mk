@@ -1,0 +1,2 @@
+$(eval $(call module,chaos/lab,proxy/base proxy/wire chaos/experiment,))
+$(eval $(call tests,unit,chaos/lab,chaos/lab,))

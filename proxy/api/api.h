@@ -1,0 +1,71 @@
+/* The HTTP control API (proxy/doc/API.md) on the control thread.
+ *
+ * The api knows no worker and no socket of the data plane: it reads and changes rulesets through
+ * struct api_backend, which the daemon provides. All calls happen on the control thread, inside
+ * api_run. */
+#ifndef SEVER_API_API_H
+#define SEVER_API_API_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/base/address.h"
+#include "proxy/base/error.h"
+#include "proxy/fault/ruleset.h"
+
+/* Sums over all workers since the thing was set. */
+struct api_link_state {
+    uint64_t units, bytes;
+    uint64_t dropped_cut, dropped_loss, dropped_queue;
+    uint64_t held_bytes, held_connections, connections, refused;
+};
+
+struct api_status {
+    uint64_t uptime_ns;
+    unsigned workers;
+    uint64_t connections_open, connections_total;
+    uint64_t sessions_open, sessions_total;
+    const char *cut_tcp, *cut_udp; /* what a cut does on such routes */
+    const char *clock_library, *clock_directory;
+    uint64_t lateness_count, lateness_p50_ns, lateness_p99_ns, lateness_p999_ns;
+};
+
+struct api_backend {
+    void *context;
+    /* The ruleset in force; valid until the next change. */
+    const struct ruleset *(*current)(void *context);
+    /* Checks `next` (version as copied from current), puts it in force on every worker, and returns
+     * 0 only then, with its version raised by one. set_at_ns and set_by of new things are filled in
+     * from `by`. On failure nothing has changed: -EINVAL, -EEXIST, -EADDRINUSE, ... `next` is
+     * copied. */
+    int (*change)(void *context, const struct ruleset *next, const char *by, struct error *error);
+    void (*link_state)(void *context, const char *from, const char *to, struct api_link_state *out);
+    uint64_t (*fault_touched)(void *context, const char *fault);
+    /* What the fault does where it is placed, for people ("all routes", "udp routes only: ..."). */
+    const char *(*fault_applied)(void *context, const struct ruleset_fault *fault);
+    /* The address a route listens on ("" when it does not), buffer ADDRESS_TEXT_MAX. */
+    const char *(*route_listening)(void *context, const char *route, char *buffer);
+    /* Path of the node's clock page; "" when there is none. */
+    const char *(*clock_page)(void *context, const char *node);
+    void (*status)(void *context, struct api_status *out);
+};
+
+struct api;
+
+/* Starts serving on the listening sockets (made by the caller with socket_listen; ownership passes
+ * on success). -errno when libmicrohttpd refuses. */
+int api_create(const struct api_backend *backend, const int *listeners, size_t listener_count,
+               struct api **api, struct error *error);
+void api_destroy(struct api *api);
+
+/* Nesting in the caller's loop: when any of these descriptors is readable, or the deadline has
+ * passed, call api_run. Returns how many were written (at most size). */
+size_t api_poll_fds(const struct api *api, int *fds, size_t size);
+uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns); /* UINT64_MAX: none */
+void api_run(struct api *api, uint64_t now_ns);
+
+/* A change came into force by another way than the API (for example SIGHUP): tells listeners. */
+void api_note_change(struct api *api, const struct ruleset *before, const struct ruleset *after,
+                     const char *by);
+
+#endif

@@ -1,0 +1,175 @@
+#include "proxy/base/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#include "proxy/base/units.h"
+
+static int parse_unix(const char *path, struct address *address, struct error *error)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof(un.sun_path))
+        return error_set(error, -EINVAL, "unix socket path must have 1 to %zu bytes",
+                         sizeof(un.sun_path) - 1);
+    memcpy(un.sun_path, path, length);
+    memset(address, 0, sizeof(*address));
+    memcpy(&address->storage, &un, sizeof(un));
+    address->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    return 0;
+}
+
+/* Splits "host:port" or "[host]:port" into host (size bytes) and port text. */
+static int split_host_port(const char *text, char *host, size_t size, const char **port)
+{
+    const char *colon = strrchr(text, ':');
+    if (!colon)
+        return -EINVAL;
+    const char *begin = text;
+    size_t length = (size_t)(colon - text);
+    if (text[0] == '[') {
+        if (length < 2 || text[length - 1] != ']')
+            return -EINVAL;
+        begin++;
+        length -= 2;
+    } else if (memchr(text, ':', length)) {
+        return -EINVAL; /* an IPv6 address needs brackets */
+    }
+    if (length >= size)
+        return -EINVAL;
+    memcpy(host, begin, length);
+    host[length] = '\0';
+    *port = colon + 1;
+    return 0;
+}
+
+static int resolve(const char *host, int flags, struct address *address)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags};
+    struct addrinfo *list = NULL;
+    if (getaddrinfo(host, NULL, &hints, &list) != 0 || !list)
+        return -ENOENT;
+    memset(address, 0, sizeof(*address));
+    memcpy(&address->storage, list->ai_addr, list->ai_addrlen);
+    address->length = list->ai_addrlen;
+    freeaddrinfo(list);
+    return 0;
+}
+
+int address_parse(const char *text, struct address *address, struct error *error)
+{
+    if (strncmp(text, "unix:", 5) == 0)
+        return parse_unix(text + 5, address, error);
+    char host[ADDRESS_TEXT_MAX];
+    const char *port_text;
+    if (split_host_port(text, host, sizeof(host), &port_text) || host[0] == '\0')
+        return error_set(error, -EINVAL,
+                         "'%s' is not an address: write host:port, [v6-host]:port or unix:/path",
+                         text);
+    int64_t port;
+    int result = units_parse_integer(port_text, 0, 65535, "port", &port, error);
+    if (result)
+        return result;
+    if (resolve(host, AI_NUMERICHOST, address) && resolve(host, AI_ADDRCONFIG, address))
+        return error_set(error, -ENOENT, "host '%s' is not known", host);
+    address_set_port(address, (uint16_t)port);
+    return 0;
+}
+
+int address_parse_host(const char *text, struct address *address, struct error *error)
+{
+    if (resolve(text, AI_NUMERICHOST, address))
+        return error_set(error, -EINVAL,
+                         "'%s' is not an IP address: write one such as 127.0.0.5 or ::1", text);
+    return 0;
+}
+
+const char *address_format(const struct address *address, char *buffer)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    switch (address->storage.ss_family) {
+    case AF_INET: {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&address->storage;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+        snprintf(buffer, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(in->sin_port));
+        break;
+    }
+    case AF_INET6: {
+        const struct sockaddr_in6 *in6 =
+            (const struct sockaddr_in6 *)(const void *)&address->storage;
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+        snprintf(buffer, ADDRESS_TEXT_MAX, "[%s]:%u", host, ntohs(in6->sin6_port));
+        break;
+    }
+    case AF_UNIX: {
+        const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address->storage;
+        snprintf(buffer, ADDRESS_TEXT_MAX, "unix:%s", un->sun_path);
+        break;
+    }
+    default:
+        snprintf(buffer, ADDRESS_TEXT_MAX, "(none)");
+    }
+    return buffer;
+}
+
+uint16_t address_port(const struct address *address)
+{
+    if (address->storage.ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)(const void *)&address->storage)->sin_port);
+    if (address->storage.ss_family == AF_INET6)
+        return ntohs(((const struct sockaddr_in6 *)(const void *)&address->storage)->sin6_port);
+    return 0;
+}
+
+void address_set_port(struct address *address, uint16_t port)
+{
+    if (address->storage.ss_family == AF_INET)
+        ((struct sockaddr_in *)(void *)&address->storage)->sin_port = htons(port);
+    else if (address->storage.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)(void *)&address->storage)->sin6_port = htons(port);
+}
+
+/* The host as an IPv6 address, IPv4 mapped. */
+static bool host_bytes(const struct address *address, uint8_t bytes[16])
+{
+    if (address->storage.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 =
+            (const struct sockaddr_in6 *)(const void *)&address->storage;
+        memcpy(bytes, &in6->sin6_addr, 16);
+        return true;
+    }
+    if (address->storage.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&address->storage;
+        memset(bytes, 0, 10);
+        memset(bytes + 10, 0xff, 2);
+        memcpy(bytes + 12, &in->sin_addr, 4);
+        return true;
+    }
+    return false;
+}
+
+bool address_same_host(const struct address *a, const struct address *b)
+{
+    uint8_t host_a[16], host_b[16];
+    return host_bytes(a, host_a) && host_bytes(b, host_b) && memcmp(host_a, host_b, 16) == 0;
+}
+
+bool address_is_loopback(const struct address *address)
+{
+    static const uint8_t v6_loopback[16] = {[15] = 1};
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    uint8_t host[16];
+    if (address->storage.ss_family == AF_UNIX)
+        return true;
+    if (!host_bytes(address, host))
+        return false;
+    if (memcmp(host, v6_loopback, 16) == 0)
+        return true;
+    return memcmp(host, mapped, 12) == 0 && host[12] == 127;
+}

@@ -1,0 +1,34 @@
+/* Socket addresses as text: "127.0.0.1:80", "[::1]:80", "localhost:80", "unix:/path". */
+#ifndef SEVER_BASE_ADDRESS_H
+#define SEVER_BASE_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "proxy/base/error.h"
+
+enum { ADDRESS_TEXT_MAX = 128 };
+
+struct address {
+    struct sockaddr_storage storage;
+    socklen_t length; /* 0: not set */
+};
+
+/* "host:port", resolving names (blocks: control plane only), or "unix:/path". A port is needed; 0
+ * is allowed (any free port). -EINVAL with what to write instead, -ENOENT for an unknown host. */
+int address_parse(const char *text, struct address *address, struct error *error);
+/* A numeric host without port ("127.0.0.5", "::1"); port is set to 0. -EINVAL otherwise. */
+int address_parse_host(const char *text, struct address *address, struct error *error);
+/* Back to text; buffer: ADDRESS_TEXT_MAX bytes. Returns buffer. */
+const char *address_format(const struct address *address, char *buffer);
+/* The port in host order; 0 for unix sockets. */
+uint16_t address_port(const struct address *address);
+void address_set_port(struct address *address, uint16_t port);
+/* Same host, whatever the port; false for unix sockets. ::ffff:a.b.c.d equals a.b.c.d. */
+bool address_same_host(const struct address *a, const struct address *b);
+/* 127.0.0.0/8, ::1, or a unix socket. */
+bool address_is_loopback(const struct address *address);
+
+#endif

@@ -1,0 +1,51 @@
+/* Counters of one worker, written by it alone and read by anyone: relaxed atomics, no lock.
+ *
+ * The reader adds up over workers. A slot's history before it changed hands is the reader's to
+ * subtract (plan.h: generation). Nothing here is ever reset by a writer. */
+#ifndef SEVER_FAULT_COUNTERS_H
+#define SEVER_FAULT_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/fault/pipeline.h"
+
+typedef _Atomic uint64_t fault_counter;
+
+struct fault_link_counters {
+    fault_counter units; /* delivered */
+    fault_counter bytes; /* delivered */
+    fault_counter dropped[FAULT_CAUSES];
+    fault_counter held_bytes;       /* bytes that arrived while the link was cut and were held */
+    fault_counter held_connections; /* connections that were begun or open while it was cut */
+    fault_counter connections;      /* opened from->to */
+    fault_counter refused;          /* upstream dials that failed */
+};
+
+struct fault_counters {
+    /* [from][to]; the last row and column (index RULESET_NODES_MAX) are for FAULT_NO_NODE */
+    struct fault_link_counters links[RULESET_NODES_MAX + 1][RULESET_NODES_MAX + 1];
+    fault_counter touched[RULESET_FAULTS_MAX]; /* by fault slot */
+};
+
+/* Single writer: a plain load, add and store. */
+static inline void fault_counter_add(fault_counter *counter, uint64_t amount)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + amount, memory_order_relaxed);
+}
+
+static inline uint64_t fault_counter_get(const fault_counter *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static inline struct fault_link_counters *fault_counters_link(struct fault_counters *counters,
+                                                              uint16_t from, uint16_t to)
+{
+    return &counters->links[from < RULESET_NODES_MAX ? from : RULESET_NODES_MAX]
+                           [to < RULESET_NODES_MAX ? to : RULESET_NODES_MAX];
+}
+
+#endif

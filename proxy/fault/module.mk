@@ -1,0 +1,2 @@
+$(eval $(call module,proxy/fault,proxy/base,))
+$(eval $(call tests,unit,proxy/fault,proxy/fault,))

@@ -1,0 +1,107 @@
+/* A pipeline: the chain of fault stages on one direction of one flow (a TCP connection, a UDP
+ * session, a lab link). Pure: no clock, no socket, no allocation; time comes in as `now_ns`,
+ * randomness from the key, memory from the caller.
+ *
+ * Theory of operation. A unit (stream chunk, datagram, packet) is pushed with its arrival time.
+ * Each stage passes it on, holds it until a due time, or drops it. A held unit carries its
+ * *logical* time (`at_ns`): the time at which the previous stage let it go, not the time at which
+ * the loop got round to it, so that a late timer never adds up over stages or units, and latency
+ * never limits bandwidth. Units leave in order unless a stage is told to reorder.
+ *
+ * The caller embeds struct fault_unit in its own buffer, and gets each unit back exactly once:
+ * through deliver or through drop. */
+#ifndef SEVER_FAULT_PIPELINE_H
+#define SEVER_FAULT_PIPELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/fault/plan.h"
+
+#define FAULT_NEVER UINT64_MAX
+
+struct fault_unit {
+    struct fault_unit *next; /* the stage's queue; not the caller's to touch while inside */
+    uint64_t at_ns;          /* logical time: arrival, then when each stage releases it */
+    uint64_t due_ns;         /* stage-private */
+    uint32_t bytes;          /* > 0 */
+    uint32_t segments;       /* packets that this unit stands for (loss weighs by it); >= 1 */
+};
+
+enum fault_medium {
+    FAULT_STREAM,   /* bytes must all arrive, in order: a stage may only delay */
+    FAULT_DATAGRAM, /* a stage may drop */
+};
+
+enum fault_cause { FAULT_CAUSE_CUT, FAULT_CAUSE_LOSS, FAULT_CAUSE_QUEUE, FAULT_CAUSES };
+const char *fault_cause_name(enum fault_cause cause);
+
+/* Where units go. Called from push and run, with the unit's at_ns set; ownership returns to the
+ * caller. touched: a fault affected a unit (delayed, shaped or dropped it), for contract line 4. */
+struct fault_sink {
+    void (*deliver)(void *context, struct fault_unit *unit);
+    void (*drop)(void *context, struct fault_unit *unit, enum fault_cause cause,
+                 uint16_t fault_slot);
+    void (*touched)(void *context, uint16_t fault_slot);
+    void *context;
+};
+
+struct fault_queue {
+    struct fault_unit *head, *tail;
+    uint64_t bytes;
+    uint32_t units;
+};
+
+struct fault_stage {
+    uint64_t key;
+    uint64_t sequence; /* of the next unit that draws */
+    enum ruleset_fault_type type;
+    uint16_t fault_slot;
+    uint32_t generation;
+    const struct ruleset_fault *spec; /* owned by the plan last applied */
+    struct fault_queue queue;
+    uint64_t last_due_ns; /* latency: keeps order */
+    uint64_t free_at_ns;  /* rate: when the link has sent what it took in (virtual clock) */
+};
+
+struct fault_pipeline {
+    struct fault_stage stages[FAULT_CHAIN_MAX];
+    size_t stage_count;
+    enum fault_medium medium;
+    uint64_t flow_key; /* folded into each stage's key: tells flows of one link apart */
+    struct fault_sink sink;
+};
+
+/* flow: the ordinal of this flow on its link and direction, so that the k-th unit of the j-th flow
+ * draws the same whatever else happens. */
+void fault_pipeline_init(struct fault_pipeline *pipeline, enum fault_medium medium, uint64_t flow,
+                         const struct fault_sink *sink);
+
+/* Puts the chain of a (new) plan in force. A stage whose fault is still there (same slot and
+ * generation) keeps its queue, sequence and virtual clock and takes the new parameters for units
+ * that arrive from now on; a stage that went releases what it held, in order, into the stages
+ * after it; new ones start empty. spec pointers into the previous plan are dropped, so the old
+ * plan may be freed after this returns. */
+void fault_pipeline_apply(struct fault_pipeline *pipeline, const struct fault_entry *entries,
+                          size_t count, uint64_t now_ns);
+
+/* unit->bytes and ->segments set by the caller; at_ns is set to now_ns. May call the sink. */
+void fault_pipeline_push(struct fault_pipeline *pipeline, struct fault_unit *unit, uint64_t now_ns);
+
+/* When run wants to be called next; FAULT_NEVER when nothing is held. */
+uint64_t fault_pipeline_next_due(const struct fault_pipeline *pipeline);
+
+/* Releases what is due at now_ns. */
+void fault_pipeline_run(struct fault_pipeline *pipeline, uint64_t now_ns);
+
+/* Hands every held unit to drop with `cause` (the flow is going away). */
+void fault_pipeline_clear(struct fault_pipeline *pipeline, enum fault_cause cause);
+
+uint64_t fault_pipeline_held_bytes(const struct fault_pipeline *pipeline);
+
+/* The largest chunk a stream should push at once, so that a low rate flows evenly: about 10 ms of
+ * the lowest rate in the chain, at least 1 byte; `limit` when no rate is in it. */
+uint32_t fault_pipeline_chunk_max(const struct fault_pipeline *pipeline, uint32_t limit);
+
+#endif

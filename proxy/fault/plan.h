@@ -1,0 +1,62 @@
+/* A plan: one ruleset compiled for the data path. Immutable after fault_plan_create, so any number
+ * of workers read it without a lock; the daemon frees it once every worker is on a newer one.
+ *
+ * Nodes, routes and faults get slots: small stable numbers that index counters. A name that was in
+ * the previous plan keeps its slot (a fault keeps it while type and target are the same), so
+ * counters go on across changes; a new name gets a slot that no live name has, and `generation`
+ * tells the reader of counters that the slot changed hands. */
+#ifndef SEVER_FAULT_PLAN_H
+#define SEVER_FAULT_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/base/error.h"
+#include "proxy/fault/ruleset.h"
+
+#define FAULT_NO_NODE UINT16_MAX  /* peer or upstream that is no node of the ruleset */
+#define FAULT_NO_ROUTE UINT16_MAX /* unit that crosses no route */
+
+enum { FAULT_CHAIN_MAX = 8 }; /* stages on one flow direction; more is refused at create */
+
+struct fault_plan; /* opaque */
+
+/* Compiles a checked ruleset. previous: the plan whose slots to keep, or NULL.
+ * -E2BIG when more than FAULT_CHAIN_MAX faults meet on one link and route direction; -ENOMEM. */
+int fault_plan_create(const struct ruleset *ruleset, const struct fault_plan *previous,
+                      struct fault_plan **plan, struct error *error);
+void fault_plan_destroy(struct fault_plan *plan); /* NULL is fine */
+
+uint64_t fault_plan_version(const struct fault_plan *plan);
+uint64_t fault_plan_seed(const struct fault_plan *plan);
+
+/* Slots by name; FAULT_NO_NODE / FAULT_NO_ROUTE when unknown. Not for the data path. */
+uint16_t fault_plan_node_slot(const struct fault_plan *plan, const char *name);
+uint16_t fault_plan_route_slot(const struct fault_plan *plan, const char *name);
+/* Slot of a fault, UINT16_MAX when unknown. generation may be NULL. */
+uint16_t fault_plan_fault_slot(const struct fault_plan *plan, const char *name,
+                               uint32_t *generation);
+/* Generation of a node slot (changes when the slot is given to another name). */
+uint32_t fault_plan_node_generation(const struct fault_plan *plan, uint16_t slot);
+
+/* The link matrix: true when some partition holds from->to. One load and one shift. False for
+ * FAULT_NO_NODE. */
+bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to);
+
+/* One compiled fault on a flow direction. */
+struct fault_entry {
+    const struct ruleset_fault *spec; /* lives as long as the plan */
+    uint64_t key;                     /* seed, link or route, direction and fault name folded in */
+    uint16_t slot;                    /* counters */
+    uint32_t generation;
+};
+
+/* The faults that a unit meets on link from->to (either may be FAULT_NO_NODE) and on route
+ * (FAULT_NO_ROUTE for none) in direction (RULESET_UPSTREAM or RULESET_DOWNSTREAM), in ruleset
+ * order. entries: room for FAULT_CHAIN_MAX. Returns how many. No allocation; not per unit: a flow
+ * asks once per plan. */
+size_t fault_plan_chain(const struct fault_plan *plan, uint16_t from, uint16_t to, uint16_t route,
+                        enum ruleset_direction direction, struct fault_entry *entries);
+
+#endif

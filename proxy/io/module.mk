@@ -1,0 +1,2 @@
+$(eval $(call module,proxy/io,proxy/base,))
+$(eval $(call tests,unit,proxy/io,proxy/io,))

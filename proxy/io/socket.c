@@ -1,0 +1,128 @@
+#include "proxy/io/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <linux/sockios.h>
+
+enum { LISTEN_BACKLOG = 4096 };
+
+static int fail(int fd, const char *what, const struct address *address, struct error *error)
+{
+    int code = -errno;
+    char text[ADDRESS_TEXT_MAX];
+    if (fd >= 0)
+        close(fd);
+    return error_set(error, code, "%s %s: %s", what, address_format(address, text),
+                     strerror(-code));
+}
+
+static int open_bound(const struct address *address, int type, bool share_port,
+                      struct address *bound, struct error *error)
+{
+    int on = 1;
+    int family = address->storage.ss_family;
+    int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fail(fd, "socket for", address, error);
+    if (family != AF_UNIX && type == SOCK_STREAM)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (share_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)))
+        return fail(fd, "SO_REUSEPORT on", address, error);
+    if (bind(fd, (const struct sockaddr *)&address->storage, address->length))
+        return fail(fd, "listen on", address, error);
+    if (bound) {
+        bound->length = sizeof(bound->storage);
+        if (getsockname(fd, (struct sockaddr *)&bound->storage, &bound->length))
+            return fail(fd, "getsockname of", address, error);
+    }
+    return fd;
+}
+
+int socket_listen(const struct address *address, bool share_port, struct address *bound,
+                  struct error *error)
+{
+    int fd = open_bound(address, SOCK_STREAM, share_port, bound, error);
+    if (fd >= 0 && listen(fd, LISTEN_BACKLOG))
+        return fail(fd, "listen on", address, error);
+    return fd;
+}
+
+int socket_bind_datagram(const struct address *address, bool share_port, struct address *bound,
+                         struct error *error)
+{
+    return open_bound(address, SOCK_DGRAM, share_port, bound, error);
+}
+
+int socket_connect(const struct address *address, const struct address *source, struct error *error)
+{
+    int on = 1;
+    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fail(fd, "socket for", address, error);
+    if (source && source->storage.ss_family == address->storage.ss_family) {
+        /* the port is chosen at connect, by the whole 4-tuple */
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+        if (bind(fd, (const struct sockaddr *)&source->storage, source->length))
+            return fail(fd, "bind to", source, error);
+    }
+    if (connect(fd, (const struct sockaddr *)&address->storage, address->length) &&
+        errno != EINPROGRESS)
+        return fail(fd, "connect to", address, error);
+    return fd;
+}
+
+int socket_connect_datagram(const struct address *address, struct error *error)
+{
+    int fd = socket(address->storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fail(fd, "socket for", address, error);
+    if (connect(fd, (const struct sockaddr *)&address->storage, address->length))
+        return fail(fd, "connect to", address, error);
+    return fd;
+}
+
+int socket_accept(int listener, struct address *peer)
+{
+    struct address ignored;
+    struct address *to = peer ? peer : &ignored;
+    to->length = sizeof(to->storage);
+    int fd = accept4(listener, (struct sockaddr *)&to->storage, &to->length,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return fd >= 0 ? fd : errno == EWOULDBLOCK ? -EAGAIN : -errno;
+}
+
+int socket_take_error(int fd)
+{
+    int value = 0;
+    socklen_t length = sizeof(value);
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &length))
+        return -errno;
+    return -value;
+}
+
+void socket_set_nodelay(int fd)
+{
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+void socket_close_reset(int fd)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+    close(fd);
+}
+
+unsigned socket_pending_bytes(int fd)
+{
+    int bytes = 0;
+    if (ioctl(fd, SIOCINQ, &bytes) || bytes < 0)
+        return 0;
+    return (unsigned)bytes;
+}

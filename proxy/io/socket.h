@@ -1,0 +1,34 @@
+/* Non-blocking, close-on-exec sockets. Functions return a descriptor or -errno (with *error). */
+#ifndef SEVER_IO_SOCKET_H
+#define SEVER_IO_SOCKET_H
+
+#include <stdbool.h>
+
+#include "proxy/base/address.h"
+#include "proxy/base/error.h"
+
+/* Listening stream socket (TCP with SO_REUSEADDR, or unix). share_port: SO_REUSEPORT too.
+ * On success *bound (may be NULL) has the address with the port really taken. */
+int socket_listen(const struct address *address, bool share_port, struct address *bound,
+                  struct error *error);
+/* Datagram socket bound to address. */
+int socket_bind_datagram(const struct address *address, bool share_port, struct address *bound,
+                         struct error *error);
+/* Starts a stream connect from source (NULL: any; its port is ignored when 0). Returns the
+ * descriptor; the connection is there or in progress (wait for EPOLLOUT, then socket_take_error).
+ * An immediate refusal is returned as -errno. */
+int socket_connect(const struct address *address, const struct address *source,
+                   struct error *error);
+/* Connected datagram socket. */
+int socket_connect_datagram(const struct address *address, struct error *error);
+/* Accepts one connection: descriptor, -EAGAIN when there is none, other -errno. peer may be NULL.
+ */
+int socket_accept(int listener, struct address *peer);
+/* SO_ERROR: 0 or -errno. */
+int socket_take_error(int fd);
+void socket_set_nodelay(int fd); /* TCP_NODELAY; no effect on others */
+void socket_close_reset(int fd); /* SO_LINGER 0, then close: the peer sees RST */
+/* Bytes that wait in the receive buffer (SIOCINQ); 0 when unknown. */
+unsigned socket_pending_bytes(int fd);
+
+#endif

@@ -1,0 +1,1 @@
+$(eval $(call tests,integration,.,proxy/base proxy/wire,))

@@ -1,0 +1,1 @@
+$(eval $(call module,tests/lib,proxy/base,))
