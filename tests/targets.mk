@@ -1,1 +1,79 @@
-# The verbs: what `make help` lists.
+# The verbs. `make help` lists every target that has a "##" comment.
+
+UNIT_JOBS ?= $(shell nproc)
+RUN_ENV := SEVER_BIN_DIR=$(abspath $(BUILD))/bin SEVER_SOURCE_DIR=$(CURDIR)
+ifeq ($(CONFIG),asan)
+RUN_ENV += ASAN_OPTIONS=detect_leaks=1:verify_asan_link_order=0 UBSAN_OPTIONS=print_stacktrace=1
+endif
+ifeq ($(CONFIG),tsan)
+# Thread sanitizer's shadow memory wants the address space where it expects it.
+RUN_ENV += TEST_WRAPPER="setarch -R" TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+endif
+
+.PHONY: help deps deps-build debug clang asan tsan coverage fuzz-build check check-unit \
+    check-integration test demo lint fuzz bench soak
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' \
+	    Makefile tests/targets.mk
+	@echo '  CONFIG=debug|clang|asan|tsan|coverage|fuzz chooses the build; V=1 shows commands'
+
+deps: ## install what Debian 12 lacks for everything (root), or say what is missing
+	@.ci/deps build test lint
+deps-build:
+	@.ci/deps build
+
+demo: deps-build ## split brain with three and five servers: from nothing to the verdicts
+	@$(MAKE) --no-print-directory -j$(UNIT_JOBS) all
+	@examples/split-brain/demo.sh $(BUILD)
+
+debug: ## build with -Og -g3 in build/debug
+	@$(MAKE) --no-print-directory CONFIG=debug all
+clang: ## build with clang in build/clang
+	@$(MAKE) --no-print-directory CONFIG=clang all
+asan: ## build with address and undefined-behaviour sanitizers in build/asan
+	@$(MAKE) --no-print-directory CONFIG=asan all
+tsan: ## build with the thread sanitizer in build/tsan
+	@$(MAKE) --no-print-directory CONFIG=tsan all
+
+check-unit: $(unit_ALL) $(sim_ALL)
+	@$(RUN_ENV) tests/run.sh -j $(UNIT_JOBS) -t 300 -l 'unit ($(CONFIG))' $^
+check-integration: $(PROGRAMS) $(EXTRA_OUTPUTS) $(conformance_ALL) $(integration_ALL)
+	@$(RUN_ENV) tests/run.sh -j 1 -t 600 -l 'integration ($(CONFIG))' \
+	    $(conformance_ALL) $(integration_ALL)
+check: ## unit, simulation and integration tests of this CONFIG
+	@$(MAKE) --no-print-directory check-unit
+	@$(MAKE) --no-print-directory check-integration
+
+TEST_CONFIGS ?= release clang asan tsan
+test: deps ## everything that must be green: lint, then all tests with gcc, clang, asan+ubsan, tsan
+	@$(MAKE) --no-print-directory lint
+	@for config in $(TEST_CONFIGS); do \
+	    $(MAKE) --no-print-directory -j$(UNIT_JOBS) CONFIG=$$config build-all && \
+	    $(MAKE) --no-print-directory CONFIG=$$config check || exit 1; \
+	done
+	@echo 'make test: all green ($(TEST_CONFIGS))'
+
+.PHONY: build-all
+build-all: all $(unit_ALL) $(sim_ALL) $(conformance_ALL) $(integration_ALL) $(BENCHES)
+
+lint: ## format, include table, banned calls, sizes, clang-tidy, cppcheck
+	@tests/lint/run.sh
+
+FUZZ_SECONDS ?= 60
+fuzz: ## run every fuzzer for FUZZ_SECONDS (60) from the corpus in tests/fuzz/corpus
+	@$(MAKE) --no-print-directory -j$(UNIT_JOBS) CONFIG=fuzz fuzz-build
+	@tests/fuzz/run.sh build/fuzz/fuzz $(FUZZ_SECONDS)
+fuzz-build: $(FUZZERS)
+
+coverage: ## line coverage of the unit and integration tests, as a table by folder
+	@$(MAKE) --no-print-directory -j$(UNIT_JOBS) CONFIG=coverage build-all
+	@$(MAKE) --no-print-directory CONFIG=coverage check
+	@tests/lint/coverage.sh build/coverage
+
+SOAK_RUNS ?= 100
+soak: all ## SOAK_RUNS (100) runs of three.yaml with as many seeds; all must agree
+	@examples/split-brain/soak.sh $(BUILD) $(SOAK_RUNS)
+
+bench: all $(BENCHES) ## measure, side by side with the peers that are installed
+	@for bench in $(BENCHES); do echo "== $$bench"; $(RUN_ENV) $$bench || exit 1; done

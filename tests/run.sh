@@ -1,0 +1,59 @@
+#!/bin/bash
+# Runs test programs, at most JOBS at a time, each under a time limit; shows the output of those that
+# fail; ends with "N passed, N failed". A program is one cmocka group; its tests are what is counted.
+#   usage: tests/run.sh [-j JOBS] [-t SECONDS] [-l LABEL] PROGRAM...
+set -u
+jobs=1 limit=300 label=tests
+while getopts j:t:l: option; do
+    case $option in
+    j) jobs=$OPTARG ;;
+    t) limit=$OPTARG ;;
+    l) label=$OPTARG ;;
+    *) exit 2 ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || { echo "$label: no test programs" >&2; exit 1; }
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+trap 'exit 130' INT TERM
+
+run_one() { # PROGRAM INDEX
+    local begin=${EPOCHREALTIME/./} status
+    timeout -k 10 "$limit" ${TEST_WRAPPER:-} "$1" >"$logs/$2.log" 2>&1 </dev/null
+    status=$?
+    echo "$status $((${EPOCHREALTIME/./} - begin))" >"$logs/$2.status"
+}
+
+finish() { # PROGRAM INDEX
+    local status us passed failed
+    read -r status us <"$logs/$2.status"
+    passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s)\.$/\1/p' "$logs/$2.log" | tail -1)
+    failed=$(grep -c '^\[  FAILED  \] .*[^)]$' "$logs/$2.log")
+    total_passed=$((total_passed + ${passed:-0}))
+    if [ "$status" = 0 ] && [ "${passed:-0}" -gt 0 ]; then
+        printf '  ok    %-58s %3d tests %7.2f s\n' "${1#build/}" "$passed" "$((us / 10000))e-2"
+        return
+    fi
+    [ "$status" = 124 ] && echo "timed out after $limit s" >>"$logs/$2.log"
+    [ "$failed" -gt 0 ] || failed=1
+    total_failed=$((total_failed + failed))
+    printf '  FAIL  %s (exit %s); its output:\n' "${1#build/}" "$status"
+    sed 's/^/    | /' "$logs/$2.log" | tail -120
+    printf '  run it again: %s\n' "$1"
+}
+
+total_passed=0 total_failed=0 next=0 done=0
+programs=("$@")
+while [ "$done" -lt "${#programs[@]}" ]; do
+    while [ "$next" -lt "${#programs[@]}" ] && [ $((next - done)) -lt "$jobs" ]; do
+        run_one "${programs[$next]}" "$next" &
+        pids[next]=$!
+        next=$((next + 1))
+    done
+    wait "${pids[$done]}"
+    finish "${programs[$done]}" "$done"
+    done=$((done + 1))
+done
+printf '%s: %d passed, %d failed\n' "$label" "$total_passed" "$total_failed"
+[ "$total_failed" -eq 0 ]
