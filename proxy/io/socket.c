@@ -89,7 +89,7 @@ int socket_connect_datagram(const struct address *address, struct error *error)
 
 int socket_accept(int listener, struct address *peer)
 {
-    struct address ignored;
+    struct address ignored = {0};
     struct address *to = peer ? peer : &ignored;
     to->length = sizeof(to->storage);
     int fd = accept4(listener, (struct sockaddr *)&to->storage, &to->length,
