@@ -70,7 +70,6 @@ CONFORMANCE_TESTS :=
 INTEGRATION_TESTS :=
 PLATFORM_TESTS :=
 FUZZERS :=
-BENCHES :=
 
 # $(call module,DIR,MODULES IT MAY USE,PKG-CONFIG PACKAGES): one static archive per folder.
 define module
@@ -91,10 +90,10 @@ $(BUILD)/bin/$(1): MODULE = $(2)
 $(BUILD)/bin/$(1): $(BUILD)/obj/$(2)/main.o $$(call all_archives,$(2))
 endef
 
-# $(call tests,KIND,FOLDER UNDER tests/KIND,MODULES,EXTRA PACKAGES): every test_*.c there is one
+# $(call tests,KIND,FOLDER UNDER tests/KIND OR NOTHING,MODULES,EXTRA PACKAGES): every test_*.c there is one
 # program, one cmocka group, linked with only these modules (and what they may use).
 define tests
-$(1)_SRC_$(2) := $(wildcard tests/$(1)/$(2)/test_*.c)
+$(1)_SRC_$(2) := $(wildcard tests/$(1)$(addprefix /,$(2))/test_*.c)
 $(1)_BIN_$(2) := $$(patsubst tests/%.c,$(BUILD)/tests/%,$$($(1)_SRC_$(2)))
 $(1)_ALL += $$($(1)_BIN_$(2))
 OBJECTS += $$(patsubst %.c,$(BUILD)/obj/%.o,$$($(1)_SRC_$(2)))
@@ -112,15 +111,6 @@ OBJECTS += $(BUILD)/obj/tests/fuzz/fuzz_$(1).o
 $(BUILD)/obj/tests/fuzz/fuzz_$(1).o: PKG_CFLAGS = $$(call pkg_cflags,$$(call all_pkgs,$(2)))
 $(BUILD)/fuzz/$(1): MODULE = $(2)
 $(BUILD)/fuzz/$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $$(call all_archives,$(2))
-endef
-
-# $(call bench,NAME,MODULES): tests/bench/bench_NAME.c
-define bench
-BENCHES += $(BUILD)/bench/$(1)
-OBJECTS += $(BUILD)/obj/tests/bench/bench_$(1).o
-$(BUILD)/obj/tests/bench/bench_$(1).o: PKG_CFLAGS = $$(call pkg_cflags,$$(call all_pkgs,$(2)))
-$(BUILD)/bench/$(1): MODULE = $(2)
-$(BUILD)/bench/$(1): $(BUILD)/obj/tests/bench/bench_$(1).o $$(call all_archives,$(2))
 endef
 
 include $(sort $(shell find proxy ctl chaos examples tests -name module.mk))
@@ -141,8 +131,6 @@ link = mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(1) $(filter %.o,$^) -Wl,--start-
 $(PROGRAMS):
 	$(call say,LINK,$@)$(call link)
 $(unit_ALL) $(sim_ALL) $(conformance_ALL) $(integration_ALL) $(platform_ALL):
-	$(call say,LINK,$@)$(call link)
-$(BENCHES):
 	$(call say,LINK,$@)$(call link)
 $(FUZZERS):
 	$(call say,LINK,$@)$(call link,-fsanitize=fuzzer)

@@ -11,7 +11,7 @@ RUN_ENV += TEST_WRAPPER="setarch -R" TSAN_OPTIONS=halt_on_error=1:second_deadloc
 endif
 
 .PHONY: help deps deps-build debug clang asan tsan coverage fuzz-build check check-unit \
-    check-integration test demo lint fuzz bench soak
+    check-integration test demo lint fuzz soak
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' \
@@ -36,7 +36,7 @@ asan: ## build with address and undefined-behaviour sanitizers in build/asan
 tsan: ## build with the thread sanitizer in build/tsan
 	@$(MAKE) --no-print-directory CONFIG=tsan all
 
-check-unit: $(unit_ALL) $(sim_ALL)
+check-unit: $(platform_ALL) $(unit_ALL) $(sim_ALL)
 	@$(RUN_ENV) tests/run.sh -j $(UNIT_JOBS) -t 300 -l 'unit ($(CONFIG))' $^
 check-integration: $(PROGRAMS) $(EXTRA_OUTPUTS) $(conformance_ALL) $(integration_ALL)
 	@$(RUN_ENV) tests/run.sh -j 1 -t 600 -l 'integration ($(CONFIG))' \
@@ -55,7 +55,7 @@ test: deps ## everything that must be green: lint, then all tests with gcc, clan
 	@echo 'make test: all green ($(TEST_CONFIGS))'
 
 .PHONY: build-all
-build-all: all $(unit_ALL) $(sim_ALL) $(conformance_ALL) $(integration_ALL) $(BENCHES)
+build-all: all $(platform_ALL) $(unit_ALL) $(sim_ALL) $(conformance_ALL) $(integration_ALL)
 
 lint: ## format, include table, banned calls, sizes, clang-tidy, cppcheck
 	@tests/lint/run.sh
@@ -74,6 +74,3 @@ coverage: ## line coverage of the unit and integration tests, as a table by fold
 SOAK_RUNS ?= 100
 soak: all ## SOAK_RUNS (100) runs of three.yaml with as many seeds; all must agree
 	@examples/split-brain/soak.sh $(BUILD) $(SOAK_RUNS)
-
-bench: all $(BENCHES) ## measure, side by side with the peers that are installed
-	@for bench in $(BENCHES); do echo "== $$bench"; $(RUN_ENV) $$bench || exit 1; done

@@ -1,0 +1,1 @@
+$(eval $(call tests,platform,,proxy/base proxy/io,))
