@@ -122,7 +122,7 @@ int units_parse_offset(const char *text, int64_t *offset_ns, struct error *error
 {
     bool negative = text[0] == '-';
     const char *digits = text + (text[0] == '-' || text[0] == '+');
-    uint64_t magnitude;
+    uint64_t magnitude = 0;
     int result = parse_duration_span(digits, strlen(digits), &magnitude, error);
     if (result)
         return result;
@@ -139,7 +139,7 @@ int units_parse_duration_spread(const char *text, uint64_t *duration_ns, uint64_
         separator = strstr(text, "+-");
         width = 2;
     }
-    uint64_t duration, spread = 0;
+    uint64_t duration = 0, spread = 0;
     size_t length = separator ? (size_t)(separator - text) : strlen(text);
     int result = parse_duration_span(text, length, &duration, error);
     if (!result && separator)
