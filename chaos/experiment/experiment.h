@@ -14,14 +14,16 @@
  *     peers: "{name}={address}:{port.peer}"   # one entry of {peers}, joined by commas
  *     environment: {KEY: value}           # [none]
  *     leader: "role:leader"               # [none] line of INFO on the workload's port
- *     ready: {within: 10s}                # [10s] every node answers, and a leader is there if
- * named workload: kind: register                      # the only kind yet port: client # [client]
- *     clients: 6                          # any number; client k talks to node (k-1) mod nodes only
+ *     ready: {within: 10s}              # [10s] each node answers, and one leads (see `leader`)
+ *   workload:
+ *     kind: register                      # required; the only kind yet
+ *     port: client                        # [client]
+ *     clients: 6                          # required; client k talks to node (k-1) mod nodes only
  *     keys: 3                             # [1]
  *     rate: 200                           # [100] operations per second, all clients together
  *     timeout: 1s                         # [1s] then the outcome is unknown
- *     mix: {read: 50, write: 30, cas: 20} # [these] weights
- *   timeline:                             # in time order; equal times in file order
+ *     mix: {read: 50, write: 30, cas: 20} # [these] weights; what is left out has none
+ *   timeline:                             # [none] in time order; equal times in file order
  *     - {at: 5s, split: "leader,+1 / rest", name: brain}
  *     - {at: 12s, heal: all}
  *   expect:                               # at least one, see below
@@ -30,7 +32,8 @@
  *     - recovers within 5s
  *     - availability of majority during faults at least 80%
  *
- * Steps (each has `at`, one action, and for a partition or fault an optional `name`):
+ * Steps (each has `at`, one action, and for a partition or fault an optional `name`; what has none
+ * is called "ACTION-N", N being the step's number from 1):
  *   split: "GROUP / GROUP [/ ...]"   isolate: NODE      cut: LINK
  *   heal: all | NAME                 (partitions)       clear: all | NAME   (faults)
  *   delay: {link: LINK, by: "80ms±20ms", distribution: normal}
@@ -136,9 +139,9 @@ enum experiment_action {
 struct experiment_step {
     uint64_t at_ns; /* from the start of the workload */
     enum experiment_action action;
-    char
-        name[RULESET_NAME_MAX]; /* of the partition or fault; for heal and clear: which, "" = all */
-    char *text;                 /* the step as written, for reports: "split: leader,+1 / rest" */
+    /* of the partition or fault (never ""); for heal and clear: which, "" = all */
+    char name[RULESET_NAME_MAX];
+    char *text; /* the step as written, for reports: "split: leader,+1 / rest" */
     struct experiment_group *groups; /* split */
     size_t group_count;
     struct experiment_selector node;     /* isolate, clock, kill, pause, resume, restart */
