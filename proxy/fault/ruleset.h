@@ -23,7 +23,17 @@ enum {
     RULESET_ROUTES_MAX = 4096,
     RULESET_FAULTS_MAX = 16384,
     RULESET_PARTITIONS_MAX = 1024,
+    RULESET_LINKS_MAX = 1 << 18, /* over all partitions: bounds memory */
 };
+
+/* The ranges of parameters (ruleset_check). */
+#define RULESET_DELAY_NS_MAX UINT64_C(3600000000000)            /* delay and jitter: one hour */
+#define RULESET_PROBABILITY_MAX UINT32_C(1000000000)            /* parts per billion: always */
+#define RULESET_RATE_MAX UINT64_C(1000000000000)                /* bytes per second */
+#define RULESET_BURST_MAX (UINT64_C(1) << 30)                   /* bytes */
+#define RULESET_QUEUE_MAX (UINT64_C(1) << 30)                   /* bytes */
+#define RULESET_OFFSET_NS_MAX (INT64_C(36525) * 86400000000000) /* 100 years, either way */
+#define RULESET_DRIFT_PPB_MAX INT64_C(1000000000)               /* either way */
 
 enum ruleset_node_kind { RULESET_NODE_MEMBER, RULESET_NODE_CLIENT };
 
@@ -35,7 +45,8 @@ struct ruleset_node {
     size_t address_count;
 };
 
-/* A directed link, written "n1->n2". In a fault's target either end may be "*": any node. */
+/* A directed link between two different nodes, written "n1->n2". In a fault's target either end may
+ * be "*": any node (so "*->n1" is every link to n1). What a node sends to itself is on no link. */
 struct ruleset_link {
     char from[RULESET_NAME_MAX];
     char to[RULESET_NAME_MAX];
@@ -168,7 +179,10 @@ int ruleset_partition_isolate(const struct ruleset *ruleset, const char *name,
                               struct ruleset_partition *partition, struct error *error);
 
 /* Checks the whole value: names, limits, references, duplicates, parameter ranges.
- * 0, or -EINVAL / -EEXIST / -E2BIG with place as a JSON path such as "faults[2].link". */
+ * 0, or -EINVAL / -EEXIST (a name, address, link or clock that is there already) / -E2BIG with
+ * place as a JSON path such as "faults[2].link" or "partitions[0].links[3]"; -ENOMEM. Refused
+ * besides the obvious: a link from a node to itself, a partition without links, a fault on a link
+ * that has a direction (a direction belongs to a route), a fault on a link and a route. */
 int ruleset_check(const struct ruleset *ruleset, struct error *error);
 
 /* "n1->n2" (both_ways false) or "n1<->n2" (true). "*" is accepted as an end. -EINVAL otherwise. */

@@ -1,0 +1,298 @@
+/* The ruleset as a value: build, copy, look up, remove.
+ *
+ * Theory of operation. Five flat arrays; order matters in faults only, and removal keeps it. An
+ * append asks for room for the next power of two, which costs nothing while that has not changed,
+ * so arrays carry no capacity, and an array that came from elsewhere (a decoder, ruleset_copy)
+ * grows just as well. Look-up is a linear scan: single look-ups belong to control calls; whoever
+ * needs thousands (ruleset_check, fault_plan_create) hashes the names first. */
+#include "proxy/fault/ruleset.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/text.h"
+#include "proxy/fault/name_table.h"
+
+static size_t capacity_for(size_t count)
+{
+    size_t capacity = 4;
+    while (capacity < count)
+        capacity *= 2;
+    return capacity;
+}
+
+/* Room for one more element of `size` bytes, copied from `element`; returns where it is. */
+static void *append(void **array, size_t *count, const void *element, size_t size)
+{
+    *array = memory_resize(*array, capacity_for(*count + 1), size);
+    char *place = (char *)*array + *count * size;
+    memcpy(place, element, size);
+    *count += 1;
+    return place;
+}
+
+/* Appends *element to ruleset->array; the macro keeps void ** apart from the typed pointers. */
+#define APPEND(array, count, element, result)                                                      \
+    do {                                                                                           \
+        void *block = (array);                                                                     \
+        (result) = append(&block, &(count), (element), sizeof(*(array)));                          \
+        (array) = block;                                                                           \
+    } while (0)
+
+static void *copy_array(const void *array, size_t count, size_t size)
+{
+    if (count == 0)
+        return NULL;
+    void *copy = memory_allocate(count * size);
+    memcpy(copy, array, count * size);
+    return copy;
+}
+
+static void copy_links(struct ruleset_partition *to, const struct ruleset_partition *from)
+{
+    to->links = copy_array(from->links, from->link_count, sizeof(*from->links));
+    to->link_count = from->link_count;
+}
+
+void ruleset_free(struct ruleset *ruleset)
+{
+    for (size_t i = 0; i < ruleset->partition_count; i++)
+        free(ruleset->partitions[i].links);
+    free(ruleset->nodes);
+    free(ruleset->routes);
+    free(ruleset->partitions);
+    free(ruleset->faults);
+    free(ruleset->clocks);
+    *ruleset = (struct ruleset){0};
+}
+
+void ruleset_copy(struct ruleset *to, const struct ruleset *from)
+{
+    *to = *from;
+    to->nodes = copy_array(from->nodes, from->node_count, sizeof(*from->nodes));
+    to->routes = copy_array(from->routes, from->route_count, sizeof(*from->routes));
+    to->partitions = copy_array(from->partitions, from->partition_count, sizeof(*from->partitions));
+    to->faults = copy_array(from->faults, from->fault_count, sizeof(*from->faults));
+    to->clocks = copy_array(from->clocks, from->clock_count, sizeof(*from->clocks));
+    for (size_t i = 0; i < from->partition_count; i++)
+        copy_links(&to->partitions[i], &from->partitions[i]);
+}
+
+struct ruleset_node *ruleset_add_node(struct ruleset *ruleset, const struct ruleset_node *node)
+{
+    struct ruleset_node *added;
+    APPEND(ruleset->nodes, ruleset->node_count, node, added);
+    return added;
+}
+
+struct ruleset_route *ruleset_add_route(struct ruleset *ruleset, const struct ruleset_route *route)
+{
+    struct ruleset_route *added;
+    APPEND(ruleset->routes, ruleset->route_count, route, added);
+    return added;
+}
+
+struct ruleset_fault *ruleset_add_fault(struct ruleset *ruleset, const struct ruleset_fault *fault)
+{
+    struct ruleset_fault *added;
+    APPEND(ruleset->faults, ruleset->fault_count, fault, added);
+    return added;
+}
+
+struct ruleset_partition *ruleset_add_partition(struct ruleset *ruleset,
+                                                const struct ruleset_partition *partition)
+{
+    struct ruleset_partition *added;
+    APPEND(ruleset->partitions, ruleset->partition_count, partition, added);
+    copy_links(added, partition);
+    return added;
+}
+
+void ruleset_set_clock(struct ruleset *ruleset, const struct ruleset_clock *clock)
+{
+    size_t i = 0;
+    while (i < ruleset->clock_count && strcmp(ruleset->clocks[i].node, clock->node) != 0)
+        i++;
+    bool found = i < ruleset->clock_count;
+    bool true_time = clock->offset_ns == 0 && clock->drift_ppb == 0;
+    if (found && !true_time) {
+        ruleset->clocks[i] = *clock;
+    } else if (found) {
+        ruleset->clock_count--;
+        memmove(&ruleset->clocks[i], &ruleset->clocks[i + 1],
+                (ruleset->clock_count - i) * sizeof(*ruleset->clocks));
+    } else if (!true_time) {
+        struct ruleset_clock *added;
+        APPEND(ruleset->clocks, ruleset->clock_count, clock, added);
+        (void)added;
+    }
+}
+
+static void append_link(struct ruleset_partition *partition, const char *from, const char *to)
+{
+    struct ruleset_link link = {0};
+    snprintf(link.from, sizeof(link.from), "%s", from);
+    snprintf(link.to, sizeof(link.to), "%s", to);
+    struct ruleset_link *added;
+    APPEND(partition->links, partition->link_count, &link, added);
+    (void)added;
+}
+
+void ruleset_partition_add_link(struct ruleset_partition *partition, const char *from,
+                                const char *to)
+{
+    for (size_t i = 0; i < partition->link_count; i++) {
+        const struct ruleset_link *link = &partition->links[i];
+        if (strcmp(link->from, from) == 0 && strcmp(link->to, to) == 0)
+            return;
+    }
+    append_link(partition, from, to);
+}
+
+struct ruleset_node *ruleset_find_node(const struct ruleset *ruleset, const char *name)
+{
+    for (size_t i = 0; i < ruleset->node_count; i++)
+        if (strcmp(ruleset->nodes[i].name, name) == 0)
+            return &ruleset->nodes[i];
+    return NULL;
+}
+
+struct ruleset_route *ruleset_find_route(const struct ruleset *ruleset, const char *name)
+{
+    for (size_t i = 0; i < ruleset->route_count; i++)
+        if (strcmp(ruleset->routes[i].name, name) == 0)
+            return &ruleset->routes[i];
+    return NULL;
+}
+
+struct ruleset_fault *ruleset_find_fault(const struct ruleset *ruleset, const char *name)
+{
+    for (size_t i = 0; i < ruleset->fault_count; i++)
+        if (strcmp(ruleset->faults[i].name, name) == 0)
+            return &ruleset->faults[i];
+    return NULL;
+}
+
+struct ruleset_partition *ruleset_find_partition(const struct ruleset *ruleset, const char *name)
+{
+    for (size_t i = 0; i < ruleset->partition_count; i++)
+        if (strcmp(ruleset->partitions[i].name, name) == 0)
+            return &ruleset->partitions[i];
+    return NULL;
+}
+
+const struct ruleset_clock *ruleset_find_clock(const struct ruleset *ruleset, const char *node)
+{
+    for (size_t i = 0; i < ruleset->clock_count; i++)
+        if (strcmp(ruleset->clocks[i].node, node) == 0)
+            return &ruleset->clocks[i];
+    return NULL;
+}
+
+/* Takes the element that is at `element` (NULL: there is none) out of array. */
+#define REMOVE(array, count, element)                                                              \
+    do {                                                                                           \
+        if (!(element))                                                                            \
+            return false;                                                                          \
+        (count)--;                                                                                 \
+        memmove((element), (element) + 1,                                                          \
+                (size_t)((array) + (count) - (element)) * sizeof(*(array)));                       \
+        return true;                                                                               \
+    } while (0)
+
+bool ruleset_remove_node(struct ruleset *ruleset, const char *name)
+{
+    struct ruleset_node *node = ruleset_find_node(ruleset, name);
+    REMOVE(ruleset->nodes, ruleset->node_count, node);
+}
+
+bool ruleset_remove_route(struct ruleset *ruleset, const char *name)
+{
+    struct ruleset_route *route = ruleset_find_route(ruleset, name);
+    REMOVE(ruleset->routes, ruleset->route_count, route);
+}
+
+bool ruleset_remove_fault(struct ruleset *ruleset, const char *name)
+{
+    struct ruleset_fault *fault = ruleset_find_fault(ruleset, name);
+    REMOVE(ruleset->faults, ruleset->fault_count, fault);
+}
+
+bool ruleset_remove_partition(struct ruleset *ruleset, const char *name)
+{
+    struct ruleset_partition *partition = ruleset_find_partition(ruleset, name);
+    if (partition)
+        free(partition->links);
+    REMOVE(ruleset->partitions, ruleset->partition_count, partition);
+}
+
+/* Each grouped node must be known and in one group only; `seen` maps it to its group. */
+static int check_groups(const struct ruleset *ruleset, const struct ruleset_group *groups,
+                        size_t group_count, struct name_table *seen, struct error *error)
+{
+    for (size_t g = 0; g < group_count; g++) {
+        char place[64];
+        if (groups[g].count == 0) {
+            snprintf(place, sizeof(place), "groups[%zu]", g);
+            return error_set_at(error, -EINVAL, place, "a group needs at least one node");
+        }
+        for (size_t i = 0; i < groups[g].count; i++) {
+            const char *name = groups[g].names[i];
+            snprintf(place, sizeof(place), "groups[%zu][%zu]", g, i);
+            if (!ruleset_find_node(ruleset, name))
+                return error_set_at(error, -EINVAL, place, "there is no node '%.*s'",
+                                    RULESET_NAME_MAX, name);
+            uint32_t other = name_table_add(seen, name, (uint32_t)g);
+            if (other != NAME_TABLE_NONE)
+                return error_set_at(error, -EINVAL, place, "node '%s' is in a group already, %u",
+                                    name, other);
+        }
+    }
+    return 0;
+}
+
+int ruleset_partition_split(const struct ruleset *ruleset, const struct ruleset_group *groups,
+                            size_t group_count, struct ruleset_partition *partition,
+                            struct error *error)
+{
+    if (group_count < 2)
+        return error_set_at(error, -EINVAL, "groups", "a split needs at least two groups");
+    struct name_table seen = {0};
+    /* A name that repeats is refused, so no more than every node and one go in. */
+    int code = name_table_create(&seen, ruleset->node_count + 1);
+    if (code < 0)
+        code = error_set(error, code, "out of memory");
+    else
+        code = check_groups(ruleset, groups, group_count, &seen, error);
+    name_table_destroy(&seen);
+    if (code < 0)
+        return code;
+    for (size_t g = 0; g < group_count; g++)
+        for (size_t i = 0; i < groups[g].count; i++)
+            for (size_t h = 0; h < group_count; h++)
+                for (size_t j = 0; h != g && j < groups[h].count; j++)
+                    append_link(partition, groups[g].names[i], groups[h].names[j]);
+    return 0;
+}
+
+int ruleset_partition_isolate(const struct ruleset *ruleset, const char *name,
+                              struct ruleset_partition *partition, struct error *error)
+{
+    if (!ruleset_find_node(ruleset, name))
+        return error_set_at(error, -EINVAL, "isolate", "there is no node '%.*s'", RULESET_NAME_MAX,
+                            name);
+    size_t before = partition->link_count;
+    for (size_t i = 0; i < ruleset->node_count; i++) {
+        const struct ruleset_node *other = &ruleset->nodes[i];
+        if (other->kind != RULESET_NODE_MEMBER || strcmp(other->name, name) == 0)
+            continue;
+        append_link(partition, name, other->name);
+        append_link(partition, other->name, name);
+    }
+    if (partition->link_count == before)
+        return error_set_at(error, -EINVAL, "isolate",
+                            "there is no other member to isolate node '%s' from", name);
+    return 0;
+}
