@@ -1,2 +1,2 @@
-$(eval $(call module,chaos/lab,proxy/base proxy/wire chaos/experiment,))
+$(eval $(call module,chaos/lab,proxy/base proxy/fault proxy/wire chaos/experiment chaos/workload,))
 $(eval $(call tests,unit,chaos/lab,chaos/lab,))

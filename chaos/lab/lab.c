@@ -1,0 +1,343 @@
+/* Theory of operation
+ *
+ * Order of the start: subnet (its lock is held by this process and by the guard, so it stays taken
+ * until the last process of the run is dead), guard, severd, ruleset, then the nodes. The routes
+ * are in force before the first node starts, so that no connection of the cluster ever exists that
+ * does not cross severd.
+ *
+ * severd listens on a Unix socket in the run's folder: no port to collide on, and no one else
+ * drives it by mistake. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chaos/lab/lab_internal.h"
+#include "chaos/lab/proc.h"
+#include "proxy/base/monotonic.h"
+#include "proxy/wire/codec.h"
+
+extern char **environ;
+
+enum { SOCKET_PATH_MAX = 107, SEVERD_START_S = 10, SEVERD_END_S = 2, START_PAUSE_MS = 10 };
+
+uint16_t lab_workload_port(const struct experiment *experiment)
+{
+    const struct experiment_cluster *cluster = &experiment->cluster;
+    for (size_t i = 0; i < cluster->port_count; i++) {
+        if (strcmp(cluster->ports[i].name, experiment->workload.port) == 0)
+            return cluster->ports[i].port;
+    }
+    return 0;
+}
+
+void lab_append_log_tail(const char *path, struct text *message)
+{
+    char buffer[4096];
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return;
+    if (fseek(file, 0, SEEK_END) == 0) {
+        long size = ftell(file);
+        long from = size > (long)sizeof(buffer) - 1 ? size - ((long)sizeof(buffer) - 1) : 0;
+        fseek(file, from, SEEK_SET);
+        size_t n = fread(buffer, 1, sizeof(buffer) - 1, file);
+        while (n > 0 && (buffer[n - 1] == '\n' || buffer[n - 1] == ' '))
+            n--;
+        buffer[n] = '\0';
+        const char *line = strrchr(buffer, '\n');
+        if (n > 0)
+            text_append(message, ": %s", line ? line + 1 : buffer);
+    }
+    fclose(file);
+}
+
+static void set_address(struct address *address, const char *host, uint16_t port)
+{
+    if (address_parse_host(host, address, NULL) == 0)
+        address_set_port(address, port);
+}
+
+static void set_addresses(struct lab *lab)
+{
+    char text[SUBNET_ADDRESS_MAX];
+    uint16_t port = lab_workload_port(lab->experiment);
+    unsigned clients = lab->experiment->workload.clients;
+    lab->public_addresses = memory_allocate_zeroed(lab->node_count, sizeof(struct address));
+    lab->client_addresses = memory_allocate_zeroed(clients, sizeof(struct address));
+    for (size_t i = 0; i < lab->node_count; i++) {
+        set_address(&lab->public_addresses[i], subnet_public(&lab->subnet, i, text), port);
+        set_address(&lab->nodes[i].private_address, subnet_private(&lab->subnet, i, text), port);
+    }
+    for (unsigned i = 0; i < clients; i++)
+        set_address(&lab->client_addresses[i], subnet_client(&lab->subnet, i, text), 0);
+}
+
+/* ---- ruleset --------------------------------------------------------------------------------- */
+
+static int add_routes(const struct lab *lab, size_t node, struct ruleset *ruleset,
+                      struct error *error)
+{
+    const struct experiment_cluster *cluster = &lab->experiment->cluster;
+    for (size_t i = 0; i < cluster->port_count; i++) {
+        char host[SUBNET_ADDRESS_MAX];
+        struct ruleset_route route = {.protocol = RULESET_TCP, .enabled = true};
+        const struct experiment_port *port = &cluster->ports[i];
+        int length =
+            snprintf(route.name, sizeof(route.name), "%s.%s", cluster->nodes[node], port->name);
+        if (length >= (int)sizeof(route.name))
+            return error_set(error, -EINVAL,
+                             "node and port names %s and %s are too long together: write at most "
+                             "%d bytes",
+                             cluster->nodes[node], port->name, RULESET_NAME_MAX - 2);
+        snprintf(route.listen, sizeof(route.listen), "%s:%u",
+                 subnet_public(&lab->subnet, node, host), port->port);
+        snprintf(route.upstream, sizeof(route.upstream), "%s:%u",
+                 subnet_private(&lab->subnet, node, host), port->port);
+        snprintf(route.to, sizeof(route.to), "%s", cluster->nodes[node]);
+        ruleset_add_route(ruleset, &route);
+    }
+    return 0;
+}
+
+int lab_build_ruleset(const struct lab *lab, struct ruleset *ruleset, struct error *error)
+{
+    const struct experiment *experiment = lab->experiment;
+    char host[SUBNET_ADDRESS_MAX];
+    int code = 0;
+    ruleset->seed = lab->seed;
+    for (size_t i = 0; i < lab->node_count; i++) {
+        struct ruleset_node node = {.kind = RULESET_NODE_MEMBER, .address_count = 1};
+        snprintf(node.name, sizeof(node.name), "%s", experiment->cluster.nodes[i]);
+        snprintf(node.addresses[0], sizeof(node.addresses[0]), "%s",
+                 subnet_private(&lab->subnet, i, host));
+        ruleset_add_node(ruleset, &node);
+    }
+    for (size_t i = 0; i < experiment->workload.clients && i < SUBNET_CLIENT_ADDRESSES; i++) {
+        struct ruleset_node node = {.kind = RULESET_NODE_CLIENT, .address_count = 1};
+        snprintf(node.name, sizeof(node.name), "client-%zu", i + 1);
+        snprintf(node.addresses[0], sizeof(node.addresses[0]), "%s",
+                 subnet_client(&lab->subnet, i, host));
+        ruleset_add_node(ruleset, &node);
+    }
+    for (size_t i = 0; code == 0 && i < lab->node_count; i++)
+        code = add_routes(lab, i, ruleset, error);
+    if (code == 0)
+        code = ruleset_check(ruleset, error);
+    return code;
+}
+
+static int put_ruleset(struct lab *lab, struct error *error)
+{
+    struct ruleset ruleset = {0};
+    int code = lab_build_ruleset(lab, &ruleset, error);
+    if (code == 0) {
+        json_t *body = wire_encode_ruleset(&ruleset);
+        json_object_del(body, "version");
+        code = wire_client_request(lab->client, "PUT", "/v1/ruleset", body, NULL, error);
+        json_decref(body);
+    }
+    ruleset_free(&ruleset);
+    return code;
+}
+
+/* ---- severd ---------------------------------------------------------------------------------- */
+
+int lab_check_severd(struct lab *lab, struct error *error)
+{
+    char status[64];
+    if (process_poll(&lab->severd))
+        return 0;
+    struct text tail = {0};
+    lab_append_log_tail(lab->severd_log, &tail);
+    error_set(error, -ECHILD, "severd ended by itself, %s%s",
+              process_describe_status(lab->severd.status, status, sizeof(status)), text_get(&tail));
+    text_free(&tail);
+    return -ECHILD;
+}
+
+static int wait_for_severd(struct lab *lab, struct error *error)
+{
+    uint64_t deadline_ns = monotonic_now_ns() + SEVERD_START_S * NS_PER_S;
+    for (;;) {
+        int code = lab_check_severd(lab, error);
+        if (code < 0)
+            return code;
+        code = wire_client_request(lab->client, "GET", "/v1/status", NULL, &lab->status, error);
+        if (code == 0 || monotonic_now_ns() >= deadline_ns)
+            return code;
+        struct pollfd wait = {.fd = lab->abort_fd, .events = POLLIN};
+        if (poll(&wait, 1, START_PAUSE_MS) == 1)
+            return error_set(error, -ECANCELED, "interrupted");
+    }
+}
+
+static int start_severd(struct lab *lab, struct error *error)
+{
+    struct text listen = {0}, log = {0};
+    char seed[24];
+    text_append(&listen, "unix:%s/severd.sock", lab->directory);
+    text_append(&log, "%s/severd.log", lab->directory);
+    snprintf(seed, sizeof(seed), "%llu", (unsigned long long)lab->seed);
+    lab->severd_log = memory_copy_text(text_get(&log));
+    text_free(&log);
+
+    char *program = process_find_program("severd", error);
+    int code = program ? 0 : -ENOENT;
+    if (code == 0 && listen.length - strlen("unix:") > SOCKET_PATH_MAX)
+        code = error_set_at(error, -ENAMETOOLONG, lab->directory,
+                            "the path is too long for a socket in it: write a shorter --out");
+    if (code == 0) {
+        char *arguments[] = {
+            program, (char[]){"--listen"},          listen.data, (char[]){"--seed"},
+            seed,    (char[]){"--die-with-parent"}, NULL};
+        struct process_setup setup = {.arguments = arguments,
+                                      .environment = environ,
+                                      .directory = lab->directory,
+                                      .log_path = lab->severd_log};
+        code = process_start(&setup, &lab->severd, error);
+    }
+    if (code == 0)
+        code = wire_client_create(text_get(&listen), "sever", &lab->client, error);
+    if (code == 0)
+        code = wait_for_severd(lab, error);
+    free(program);
+    text_free(&listen);
+    return code;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+int lab_create(const struct lab_setup *setup, struct lab **out, struct error *error)
+{
+    struct lab *lab = memory_allocate_zeroed(1, sizeof(*lab));
+    lab->experiment = setup->experiment;
+    lab->directory = memory_copy_text(setup->directory);
+    lab->seed = setup->seed;
+    lab->extra_arguments = setup->extra_arguments;
+    lab->extra_count = setup->extra_count;
+    lab->abort_fd = setup->abort_fd;
+    lab->node_count = setup->experiment->cluster.node_count;
+    lab->nodes = memory_allocate_zeroed(lab->node_count, sizeof(*lab->nodes));
+    lab->subnet.lock = -1;
+
+    int code = subnet_take((uint64_t)getpid(), &lab->subnet, error);
+    if (code == 0)
+        code = process_guard_start(lab->subnet.lock, error);
+    if (code == 0) {
+        set_addresses(lab);
+        code = start_severd(lab, error);
+    }
+    if (code == 0)
+        code = put_ruleset(lab, error);
+    if (code == 0)
+        code = lab_prepare_nodes(lab, error);
+    if (code < 0) {
+        lab_destroy(lab);
+        return code;
+    }
+    *out = lab;
+    return 0;
+}
+
+void lab_destroy(struct lab *lab)
+{
+    lab_free_nodes(lab);
+    wire_client_destroy(lab->client);
+    process_end(&lab->severd, SEVERD_END_S * NS_PER_S);
+    process_guard_stop();
+    proc_kill_children();
+    subnet_release(&lab->subnet);
+    json_decref(lab->status);
+    free(lab->public_addresses);
+    free(lab->client_addresses);
+    free(lab->severd_log);
+    free(lab->directory);
+    free(lab->nodes);
+    free(lab);
+}
+
+struct wire_client *lab_client(struct lab *lab)
+{
+    return lab->client;
+}
+
+const struct subnet *lab_subnet(const struct lab *lab)
+{
+    return &lab->subnet;
+}
+
+size_t lab_node_count(const struct lab *lab)
+{
+    return lab->node_count;
+}
+
+const char *lab_node_name(const struct lab *lab, size_t node)
+{
+    return lab->experiment->cluster.nodes[node];
+}
+
+enum lab_node_state lab_node_state(const struct lab *lab, size_t node)
+{
+    return (enum lab_node_state)atomic_load(&lab->nodes[node].state);
+}
+
+const struct address *lab_public_addresses(const struct lab *lab)
+{
+    return lab->public_addresses;
+}
+
+const struct address *lab_private_address(const struct lab *lab, size_t node)
+{
+    return &lab->nodes[node].private_address;
+}
+
+const struct address *lab_client_addresses(const struct lab *lab)
+{
+    return lab->client_addresses;
+}
+
+json_t *lab_severd_status(const struct lab *lab)
+{
+    return lab->status;
+}
+
+/* ---- bypass ---------------------------------------------------------------------------------- */
+
+struct bypass {
+    const struct lab *lab;
+    struct error *error;
+    int code;
+};
+
+static bool look_at_connection(void *context, const struct proc_connection *connection)
+{
+    struct bypass *bypass = context;
+    const struct lab *lab = bypass->lab;
+    size_t from, to;
+    enum subnet_role source = subnet_role_of(&lab->subnet, connection->local, &from);
+    enum subnet_role target = subnet_role_of(&lab->subnet, connection->remote, &to);
+    if (to >= lab->node_count)
+        return true;
+    if (source == SUBNET_PRIVATE && target == SUBNET_PRIVATE && from != to &&
+        from < lab->node_count)
+        bypass->code = error_set(bypass->error, -EREMOTE,
+                                 "%s and %s talk directly, around severd: a cut between them would "
+                                 "not hold; give nodes each other's {peers} addresses only",
+                                 lab_node_name(lab, from), lab_node_name(lab, to));
+    else if (source == SUBNET_OTHER && target == SUBNET_PUBLIC)
+        bypass->code = error_set(bypass->error, -EREMOTE,
+                                 "somebody reaches %s from 127.0.0.1: a node must dial from its "
+                                 "own {address}, or a cut would not hold",
+                                 lab_node_name(lab, to));
+    return bypass->code == 0;
+}
+
+int lab_check_bypass(struct lab *lab, struct error *error)
+{
+    struct bypass bypass = {.lab = lab, .error = error};
+    proc_each_connection(look_at_connection, &bypass);
+    return bypass.code;
+}

@@ -1,0 +1,86 @@
+/* The cluster of a run: severd, its ruleset, and one process per node, on loopback addresses of
+ * its own (chaos/lab/subnet.h). All functions but lab_node_state and lab_query_info are for the
+ * thread that made the lab. */
+#ifndef SEVER_CHAOS_LAB_H
+#define SEVER_CHAOS_LAB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "chaos/experiment/experiment.h"
+#include "chaos/lab/subnet.h"
+#include "proxy/base/address.h"
+#include "proxy/base/error.h"
+#include "proxy/base/text.h"
+#include "proxy/fault/ruleset.h"
+#include "proxy/wire/client.h"
+
+struct lab_setup {
+    const struct experiment *experiment; /* must outlive the lab */
+    const char *directory;               /* absolute; exists; everything goes below it */
+    uint64_t seed;
+    char *const *extra_arguments; /* appended to every node's command */
+    size_t extra_count;
+    int abort_fd; /* readable: waits end with -ECANCELED */
+};
+
+enum lab_node_state { LAB_DOWN, LAB_RUNNING, LAB_PAUSED };
+
+struct lab;
+
+/* Takes a subnet, starts the guard and severd, and puts the ruleset (nodes, clients, routes) in
+ * force. Call before threads start. On failure nothing is left. */
+int lab_create(const struct lab_setup *setup, struct lab **lab, struct error *error);
+/* Ends everything that was started, and waits until it is gone. */
+void lab_destroy(struct lab *lab);
+
+/* Starts every node. */
+int lab_start_nodes(struct lab *lab, struct error *error);
+/* Until each node answers PING directly and, when the experiment names a leader line, one shows it.
+ * -ETIMEDOUT, -ECANCELED, or -ECHILD when a node or severd ended, with the end of its log. */
+int lab_wait_ready(struct lab *lab, uint64_t deadline_ns, struct error *error);
+/* PING now, directly. */
+bool lab_node_answers(struct lab *lab, size_t node, uint64_t timeout_ns);
+/* INFO of a node, asked directly. 0 or negative errno. */
+int lab_query_info(const struct lab *lab, size_t node, uint64_t timeout_ns, struct text *info);
+
+struct wire_client *lab_client(struct lab *lab);
+const struct subnet *lab_subnet(const struct lab *lab);
+size_t lab_node_count(const struct lab *lab);
+const char *lab_node_name(const struct lab *lab, size_t node);
+/* Any thread. */
+enum lab_node_state lab_node_state(const struct lab *lab, size_t node);
+/* The workload's port of a node: as clients reach it, and the process itself. */
+const struct address *lab_public_addresses(const struct lab *lab);
+const struct address *lab_private_address(const struct lab *lab, size_t node);
+/* Per client of the workload. */
+const struct address *lab_client_addresses(const struct lab *lab);
+/* What severd said about itself at start (GET /v1/status); borrowed. */
+json_t *lab_severd_status(const struct lab *lab);
+
+/* Faults on processes; each returns with the proof in evidence ("killed by signal 9 (Killed)",
+ * "state T"), which is of evidence_size bytes. -EINVAL when the node is not in the state for it. */
+int lab_kill(struct lab *lab, size_t node, char *evidence, size_t evidence_size,
+             struct error *error);
+int lab_pause(struct lab *lab, size_t node, char *evidence, size_t evidence_size,
+              struct error *error);
+int lab_resume(struct lab *lab, size_t node, char *evidence, size_t evidence_size,
+               struct error *error);
+/* Starts it again (killing it first when it runs). It is ready when lab_node_answers says so. */
+int lab_restart(struct lab *lab, size_t node, struct error *error);
+/* Whether a process of the node maps this clock page. */
+bool lab_maps_clock_page(struct lab *lab, size_t node, const char *page, char *evidence,
+                         size_t evidence_size);
+
+/* Finds a node that ended by itself since the last call, -1 when none did. what: how it ended. */
+int lab_poll_exit(struct lab *lab, char *what, size_t size);
+/* -ECHILD when severd has ended. */
+int lab_check_severd(struct lab *lab, struct error *error);
+/* Looks for traffic that goes around severd: a node that dialled another's private address, or one
+ * that dialled a route without its own source address. -EREMOTE with who, to whom. */
+int lab_check_bypass(struct lab *lab, struct error *error);
+
+#endif

@@ -1,0 +1,48 @@
+/* What the files of this folder share. */
+#ifndef SEVER_CHAOS_LAB_INTERNAL_H
+#define SEVER_CHAOS_LAB_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "chaos/lab/lab.h"
+#include "chaos/lab/process.h"
+
+struct lab_node {
+    struct process process;
+    char **arguments; /* expanded, [0] absolute */
+    char **environment;
+    char *directory;
+    char *log_path;
+    _Atomic int state; /* enum lab_node_state; observers read it */
+    struct address private_address;
+};
+
+struct lab {
+    const struct experiment *experiment;
+    char *directory;
+    uint64_t seed;
+    char *const *extra_arguments;
+    size_t extra_count;
+    int abort_fd;
+    struct subnet subnet;
+    struct process severd;
+    char *severd_log;
+    struct wire_client *client;
+    json_t *status;
+    struct lab_node *nodes;
+    size_t node_count;
+    struct address *public_addresses; /* per node */
+    struct address *client_addresses; /* per client */
+};
+
+/* Works out commands and environments of all nodes; starts nothing. */
+int lab_prepare_nodes(struct lab *lab, struct error *error);
+void lab_free_nodes(struct lab *lab);
+/* The nodes, clients and routes of the run. The caller frees it. */
+int lab_build_ruleset(const struct lab *lab, struct ruleset *ruleset, struct error *error);
+/* Appends the last line of a log that is not empty, if there is one, to a message. */
+void lab_append_log_tail(const char *path, struct text *message);
+/* The port number that the workload uses. */
+uint16_t lab_workload_port(const struct experiment *experiment);
+
+#endif

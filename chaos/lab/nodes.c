@@ -1,0 +1,356 @@
+/* Theory of operation
+ *
+ * A node's command and environment are worked out once, before anything of it runs, so that a
+ * restart is the same start again. Its clock page and the clock library come from severd, which
+ * knows where they are; without a library clocks simply can't be shifted, and a step that tries is
+ * refused then (its proof is the page in the process's memory map).
+ *
+ * Ready is what clients need, not what a log says: each node answers PING, directly. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "chaos/lab/lab_internal.h"
+#include "chaos/lab/proc.h"
+#include "chaos/lab/template.h"
+#include "chaos/workload/resp.h"
+#include "proxy/base/monotonic.h"
+#include "proxy/clock/clock_page.h"
+
+extern char **environ;
+
+#define PROOF_PATIENCE_NS (2 * NS_PER_S)
+#define ASK_TIMEOUT_NS (500 * NS_PER_MS)
+enum { READY_PAUSE_MS = 20 };
+
+/* ---- preparing ------------------------------------------------------------------------------- */
+
+static char *join(const char *format_head, const char *tail)
+{
+    struct text text = {0};
+    text_append(&text, "%s%s", format_head, tail);
+    char *result = memory_copy_text(text_get(&text));
+    text_free(&text);
+    return result;
+}
+
+/* Where the pages are: {"n1": "/path/n1.clock", ...}; a new reference. */
+static json_t *read_clock_pages(struct lab *lab)
+{
+    json_t *answer = NULL, *pages = json_object(), *clock;
+    size_t i;
+    if (wire_client_request(lab->client, "GET", "/v1/clocks", NULL, &answer, NULL) == 0) {
+        json_array_foreach(json_object_get(answer, "clocks"), i, clock)
+        {
+            const char *node = json_string_value(json_object_get(clock, "node"));
+            json_t *page = json_object_get(clock, "page");
+            if (node && json_is_string(page))
+                json_object_set(pages, node, page);
+        }
+    }
+    json_decref(answer);
+    return pages;
+}
+
+static const char *clock_library(const struct lab *lab)
+{
+    json_t *mechanisms = json_object_get(lab->status, "mechanisms");
+    json_t *clock = json_object_get(mechanisms, "clock");
+    return json_string_value(json_object_get(clock, "library"));
+}
+
+static bool is_set_by(char **words, const char *variable)
+{
+    size_t length = strlen(variable);
+    for (size_t i = 0; words && words[i]; i++) {
+        if (strncmp(words[i], variable, length) == 0 && words[i][length] == '=')
+            return true;
+    }
+    return false;
+}
+
+/* Ours, but for what the experiment or the clock sets. */
+static void inherit_environment(char ***words)
+{
+    for (char **at = environ; *at; at++) {
+        char *name = memory_copy_text(*at);
+        name[strcspn(name, "=")] = '\0';
+        if (!is_set_by(*words, name))
+            lab_add_word(words, memory_copy_text(*at));
+        free(name);
+    }
+}
+
+static void add_clock(struct lab *lab, const char *page, char ***words)
+{
+    const char *library = clock_library(lab);
+    const char *before = getenv("LD_PRELOAD");
+    if (!page || !library || access(library, R_OK) < 0 || is_set_by(*words, "LD_PRELOAD"))
+        return;
+    struct text preload = {0};
+    text_append(&preload, "LD_PRELOAD=%s%s%s", library, before && *before ? ":" : "",
+                before ? before : "");
+    lab_add_word(words, memory_copy_text(text_get(&preload)));
+    lab_add_word(words, join(CLOCK_PAGE_ENVIRONMENT "=", page));
+    text_free(&preload);
+}
+
+static int prepare(struct lab *lab, size_t i, json_t *pages, struct error *error)
+{
+    const struct experiment_cluster *cluster = &lab->experiment->cluster;
+    struct lab_node *node = &lab->nodes[i];
+    struct text directory = {0};
+    text_append(&directory, "%s/%s", lab->directory, cluster->nodes[i]);
+    node->directory = memory_copy_text(text_get(&directory));
+    text_free(&directory);
+    node->log_path = join(node->directory, "/log");
+    if (mkdir(node->directory, 0755) < 0)
+        return error_set_at(error, -errno, node->directory, "can't be made: %s", strerror(errno));
+
+    int code =
+        lab_expand_command(cluster, &lab->subnet, i, node->directory, &node->arguments, error);
+    if (code == 0)
+        code = lab_expand_environment(cluster, &lab->subnet, i, node->directory, &node->environment,
+                                      error);
+    if (code < 0)
+        return code;
+    char *program = process_find_program(node->arguments[0], error);
+    if (!program) {
+        error_prefix_place(error, "cluster.command");
+        return -ENOENT;
+    }
+    free(node->arguments[0]);
+    node->arguments[0] = program;
+    for (size_t k = 0; k < lab->extra_count; k++)
+        lab_add_word(&node->arguments, memory_copy_text(lab->extra_arguments[k]));
+    add_clock(lab, json_string_value(json_object_get(pages, cluster->nodes[i])),
+              &node->environment);
+    inherit_environment(&node->environment);
+    return 0;
+}
+
+int lab_prepare_nodes(struct lab *lab, struct error *error)
+{
+    json_t *pages = read_clock_pages(lab);
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < lab->node_count; i++)
+        code = prepare(lab, i, pages, error);
+    json_decref(pages);
+    return code;
+}
+
+void lab_free_nodes(struct lab *lab)
+{
+    for (size_t i = 0; i < lab->node_count; i++) {
+        struct lab_node *node = &lab->nodes[i];
+        process_kill(&node->process);
+        lab_free_words(node->arguments);
+        lab_free_words(node->environment);
+        free(node->directory);
+        free(node->log_path);
+        *node = (struct lab_node){0};
+    }
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+static int start(struct lab *lab, size_t i, struct error *error)
+{
+    struct lab_node *node = &lab->nodes[i];
+    struct process_setup setup = {.arguments = node->arguments,
+                                  .environment = node->environment,
+                                  .directory = node->directory,
+                                  .log_path = node->log_path};
+    int code = process_start(&setup, &node->process, error);
+    if (code == 0)
+        atomic_store(&node->state, LAB_RUNNING);
+    return code;
+}
+
+int lab_start_nodes(struct lab *lab, struct error *error)
+{
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < lab->node_count; i++)
+        code = start(lab, i, error);
+    return code;
+}
+
+/* One command to a node on a connection of its own. The reply is copied to *text. */
+static int ask(const struct lab *lab, size_t i, const char *command, uint64_t timeout_ns,
+               struct text *text)
+{
+    struct resp_connection connection;
+    struct resp_reply reply;
+    bool sent;
+    uint64_t deadline_ns = monotonic_now_ns() + timeout_ns;
+    resp_init(&connection);
+    int code = resp_connect(&connection, &lab->nodes[i].private_address, NULL, deadline_ns,
+                            lab->abort_fd, NULL);
+    if (code == 0)
+        code = resp_call(&connection, &command, 1, deadline_ns, lab->abort_fd, &reply, &sent, NULL);
+    if (code == 0 && (reply.kind == RESP_BULK || reply.kind == RESP_STATUS))
+        text_append_bytes(text, reply.text, reply.length);
+    else if (code == 0)
+        code = -EPROTO;
+    resp_close(&connection);
+    return code;
+}
+
+bool lab_node_answers(struct lab *lab, size_t node, uint64_t timeout_ns)
+{
+    struct text reply = {0};
+    bool answers =
+        ask(lab, node, "PING", timeout_ns, &reply) == 0 && strcmp(text_get(&reply), "PONG") == 0;
+    text_free(&reply);
+    return answers;
+}
+
+int lab_query_info(const struct lab *lab, size_t node, uint64_t timeout_ns, struct text *info)
+{
+    return ask(lab, node, "INFO", timeout_ns, info);
+}
+
+static bool leads(struct lab *lab, size_t node)
+{
+    struct text info = {0};
+    bool result =
+        lab_query_info(lab, node, ASK_TIMEOUT_NS, &info) == 0 &&
+        resp_info_has_line(text_get(&info), info.length, lab->experiment->cluster.leader_line);
+    text_free(&info);
+    return result;
+}
+
+static bool somebody_leads(struct lab *lab)
+{
+    for (size_t i = 0; i < lab->node_count; i++) {
+        if (leads(lab, i))
+            return true;
+    }
+    return false;
+}
+
+/* -ECHILD when a node or severd is gone. */
+static int check_alive(struct lab *lab, struct error *error)
+{
+    char what[256];
+    int node = lab_poll_exit(lab, what, sizeof(what));
+    if (node < 0)
+        return lab_check_severd(lab, error);
+    return error_set(error, -ECHILD, "%s %s before it was ready (its log: %s)",
+                     lab_node_name(lab, (size_t)node), what, lab->nodes[node].log_path);
+}
+
+int lab_wait_ready(struct lab *lab, uint64_t deadline_ns, struct error *error)
+{
+    size_t ready = 0; /* nodes before this one have answered */
+    for (;;) {
+        int code = check_alive(lab, error);
+        if (code < 0)
+            return code;
+        while (ready < lab->node_count && lab_node_answers(lab, ready, ASK_TIMEOUT_NS))
+            ready++;
+        if (ready == lab->node_count &&
+            (!lab->experiment->cluster.leader_line || somebody_leads(lab)))
+            return 0;
+        if (monotonic_now_ns() >= deadline_ns && ready < lab->node_count)
+            return error_set(error, -ETIMEDOUT, "%s does not answer PING (its log: %s)",
+                             lab_node_name(lab, ready), lab->nodes[ready].log_path);
+        if (monotonic_now_ns() >= deadline_ns)
+            return error_set(error, -ETIMEDOUT, "no node's INFO says %s",
+                             lab->experiment->cluster.leader_line);
+        struct pollfd wait = {.fd = lab->abort_fd, .events = POLLIN};
+        if (poll(&wait, 1, READY_PAUSE_MS) == 1)
+            return error_set(error, -ECANCELED, "interrupted");
+    }
+}
+
+/* ---- faults on processes --------------------------------------------------------------------- */
+
+static int require(const struct lab *lab, size_t i, bool allowed, const char *what,
+                   struct error *error)
+{
+    static const char *const states[] = {"down", "running", "paused"};
+    if (allowed)
+        return 0;
+    return error_set(error, -EINVAL, "%s is %s: it can't be %s", lab_node_name(lab, i),
+                     states[lab_node_state(lab, i)], what);
+}
+
+int lab_kill(struct lab *lab, size_t i, char *evidence, size_t evidence_size, struct error *error)
+{
+    struct lab_node *node = &lab->nodes[i];
+    int code = require(lab, i, lab_node_state(lab, i) != LAB_DOWN, "killed", error);
+    if (code < 0)
+        return code;
+    atomic_store(&node->state, LAB_DOWN);
+    process_kill(&node->process);
+    process_describe_status(node->process.status, evidence, evidence_size);
+    return 0;
+}
+
+int lab_pause(struct lab *lab, size_t i, char *evidence, size_t evidence_size, struct error *error)
+{
+    struct lab_node *node = &lab->nodes[i];
+    int code = require(lab, i, lab_node_state(lab, i) == LAB_RUNNING, "paused", error);
+    if (code < 0)
+        return code;
+    atomic_store(&node->state, LAB_PAUSED);
+    code = process_pause(&node->process, PROOF_PATIENCE_NS, error);
+    snprintf(evidence, evidence_size, "pid %d is in state T (stopped)", (int)node->process.pid);
+    return code;
+}
+
+int lab_resume(struct lab *lab, size_t i, char *evidence, size_t evidence_size, struct error *error)
+{
+    struct lab_node *node = &lab->nodes[i];
+    int code = require(lab, i, lab_node_state(lab, i) == LAB_PAUSED, "resumed", error);
+    if (code < 0)
+        return code;
+    code = process_resume(&node->process, PROOF_PATIENCE_NS, error);
+    if (code == 0)
+        atomic_store(&node->state, LAB_RUNNING);
+    snprintf(evidence, evidence_size, "pid %d runs again", (int)node->process.pid);
+    return code;
+}
+
+int lab_restart(struct lab *lab, size_t i, struct error *error)
+{
+    struct lab_node *node = &lab->nodes[i];
+    atomic_store(&node->state, LAB_DOWN);
+    process_kill(&node->process);
+    return start(lab, i, error);
+}
+
+bool lab_maps_clock_page(struct lab *lab, size_t i, const char *page, char *evidence,
+                         size_t evidence_size)
+{
+    pid_t pid;
+    if (!proc_group_maps(lab->nodes[i].process.pid, page, &pid))
+        return false;
+    snprintf(evidence, evidence_size, "pid %d maps %s", (int)pid, page);
+    return true;
+}
+
+int lab_poll_exit(struct lab *lab, char *what, size_t size)
+{
+    for (size_t i = 0; i < lab->node_count; i++) {
+        struct lab_node *node = &lab->nodes[i];
+        if (lab_node_state(lab, i) == LAB_DOWN || process_poll(&node->process))
+            continue;
+        char status[64];
+        struct text tail = {0};
+        atomic_store(&node->state, LAB_DOWN);
+        process_kill(&node->process); /* what it may have left of its group */
+        lab_append_log_tail(node->log_path, &tail);
+        snprintf(what, size, "ended by itself, %s%s",
+                 process_describe_status(node->process.status, status, sizeof(status)),
+                 text_get(&tail));
+        text_free(&tail);
+        return (int)i;
+    }
+    return -1;
+}

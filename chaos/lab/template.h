@@ -1,0 +1,20 @@
+/* What stands for {name}, {address}, {peers} and the like in a node's command: pure. */
+#ifndef SEVER_CHAOS_LAB_TEMPLATE_H
+#define SEVER_CHAOS_LAB_TEMPLATE_H
+
+#include "chaos/experiment/experiment.h"
+#include "chaos/lab/subnet.h"
+#include "proxy/base/error.h"
+
+/* Expands the command of node (from 0) into a NULL-terminated array, program name as written.
+ * directory: what {dir} is. The caller frees it with lab_free_words. */
+int lab_expand_command(const struct experiment_cluster *cluster, const struct subnet *subnet,
+                       size_t node, const char *directory, char ***words, struct error *error);
+/* The values of `environment`, as "KEY=value" in a NULL-terminated array. */
+int lab_expand_environment(const struct experiment_cluster *cluster, const struct subnet *subnet,
+                           size_t node, const char *directory, char ***words, struct error *error);
+void lab_free_words(char **words);
+/* Adds one more at the end; takes ownership of word. */
+void lab_add_word(char ***words, char *word);
+
+#endif

@@ -1,0 +1,157 @@
+/* The pure parts of the workload: what to do next, when, and what an answer means. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chaos/workload/workload.h"
+#include "proxy/base/monotonic.h"
+
+enum { CLIENT_STRIDE = EXPERIMENT_CLIENTS_MAX };
+
+void workload_client_init(struct workload_client *client, unsigned index, uint64_t seed,
+                          unsigned keys)
+{
+    uint64_t key = random_key_fold(random_key_fold_text(seed, "workload"), index);
+    *client = (struct workload_client){
+        .index = index,
+        .stream = {.key = key},
+        .last_seen = memory_allocate_zeroed(keys, sizeof(int64_t)),
+    };
+    for (unsigned i = 0; i < keys; i++)
+        client->last_seen[i] = HISTORY_NIL;
+}
+
+void workload_client_free(struct workload_client *client)
+{
+    free(client->last_seen);
+    *client = (struct workload_client){0};
+}
+
+static enum history_function choose_function(const struct experiment_workload *workload,
+                                             uint64_t bits)
+{
+    uint64_t total =
+        (uint64_t)workload->weight_read + workload->weight_write + workload->weight_cas;
+    uint64_t pick = random_below(bits, total ? total : 1);
+    if (pick < workload->weight_read)
+        return HISTORY_READ;
+    return pick < (uint64_t)workload->weight_read + workload->weight_write ? HISTORY_WRITE
+                                                                           : HISTORY_CAS;
+}
+
+void workload_choose(struct workload_client *client, const struct experiment_workload *workload,
+                     struct history_operation *operation, unsigned *key_index)
+{
+    uint64_t function_bits = random_next(&client->stream);
+    uint64_t key_bits = random_next(&client->stream);
+    unsigned key = (unsigned)random_below(key_bits, workload->keys);
+    operation->function = choose_function(workload, function_bits);
+    if (operation->function == HISTORY_CAS && client->last_seen[key] == HISTORY_NIL)
+        operation->function = HISTORY_READ;
+    snprintf(operation->key, sizeof(operation->key), "k%u", key + 1);
+    operation->value = HISTORY_NIL;
+    operation->expected = HISTORY_NIL;
+    if (operation->function != HISTORY_READ)
+        operation->value = (int64_t)(client->values++ * CLIENT_STRIDE + client->index + 1);
+    if (operation->function == HISTORY_CAS)
+        operation->expected = client->last_seen[key];
+    *key_index = key;
+}
+
+void workload_learn(struct workload_client *client, unsigned key_index,
+                    const struct history_operation *operation)
+{
+    if (operation->outcome == HISTORY_OK)
+        client->last_seen[key_index] = operation->value;
+    else if (operation->outcome == HISTORY_MISMATCH || operation->outcome == HISTORY_UNKNOWN)
+        client->last_seen[key_index] = HISTORY_NIL;
+}
+
+uint64_t workload_slot_due(const struct workload_client *client,
+                           const struct experiment_workload *workload, uint64_t seed, uint64_t slot)
+{
+    uint64_t interval_ns = (uint64_t)workload->clients * NS_PER_S / workload->rate_per_s;
+    uint64_t key = random_key_fold(random_key_fold_text(seed, "pace"), client->index);
+    return slot * interval_ns + random_below(random_draw(key, slot, 0), interval_ns);
+}
+
+static void set_reason(struct history_operation *operation, const char *text, size_t length)
+{
+    size_t room = sizeof(operation->reason) - 1;
+    length = length < room ? length : room;
+    for (size_t i = 0; i < length; i++) /* whatever a server says stays one printable line */
+        operation->reason[i] = text[i] >= ' ' && text[i] < 127 ? text[i] : '?';
+    operation->reason[length] = '\0';
+}
+
+static bool starts_with(const struct resp_reply *reply, const char *word)
+{
+    size_t length = strlen(word);
+    return reply->length >= length && memcmp(reply->text, word, length) == 0;
+}
+
+/* A value that this workload can have written: a decimal number. */
+static bool read_value(const struct resp_reply *reply, int64_t *value)
+{
+    char digits[24];
+    if (reply->kind != RESP_BULK || reply->length == 0 || reply->length >= sizeof(digits))
+        return false;
+    memcpy(digits, reply->text, reply->length);
+    digits[reply->length] = '\0';
+    char *end;
+    errno = 0;
+    long long number = strtoll(digits, &end, 10);
+    if (errno || *end || digits[0] == ' ')
+        return false;
+    *value = number;
+    return true;
+}
+
+static void judge_answer(struct history_operation *operation, const struct resp_reply *reply)
+{
+    switch (operation->function) {
+    case HISTORY_READ:
+        if (reply->kind == RESP_NIL)
+            operation->value = HISTORY_NIL;
+        else if (!read_value(reply, &operation->value))
+            goto strange;
+        operation->outcome = HISTORY_OK;
+        return;
+    case HISTORY_WRITE:
+        if (!resp_reply_is(reply, "OK"))
+            goto strange;
+        operation->outcome = HISTORY_OK;
+        return;
+    case HISTORY_CAS:
+        if (resp_reply_is(reply, "OK") || (reply->kind == RESP_INTEGER && reply->integer == 1))
+            operation->outcome = HISTORY_OK;
+        else if (reply->kind == RESP_NIL || (reply->kind == RESP_INTEGER && reply->integer == 0))
+            operation->outcome = HISTORY_MISMATCH;
+        else
+            goto strange;
+        return;
+    }
+strange:
+    operation->outcome = operation->function == HISTORY_READ ? HISTORY_FAIL : HISTORY_UNKNOWN;
+    set_reason(operation, "unexpected reply", strlen("unexpected reply"));
+}
+
+void workload_judge(struct history_operation *operation, int code, bool sent,
+                    const struct resp_reply *reply, const char *message)
+{
+    operation->reason[0] = '\0';
+    if (code == 0 && reply->kind != RESP_ERROR) {
+        judge_answer(operation, reply);
+        return;
+    }
+    bool happened_not = operation->function == HISTORY_READ;
+    if (code == 0) {
+        set_reason(operation, reply->text, reply->length);
+        happened_not |= starts_with(reply, "NOQUORUM") || starts_with(reply, "NOTDONE");
+    } else {
+        set_reason(operation, message, strlen(message));
+        happened_not |= !sent;
+    }
+    operation->outcome = happened_not ? HISTORY_FAIL : HISTORY_UNKNOWN;
+}

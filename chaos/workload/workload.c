@@ -1,0 +1,324 @@
+/* Theory of operation
+ *
+ * One thread per client, because a client is a sequential process: it thinks, asks, waits. Threads
+ * share nothing but the counters (one lock, a few hundred operations a second) and two flags;
+ * each keeps its own part of the history, put together when the threads are joined.
+ *
+ * Pace: the time line of each client is cut into slots of clients/rate seconds with one operation
+ * in each, at a place drawn by seed. A client that is late (its node does not answer) skips the
+ * slots it missed: load does not pile up behind a fault and then flood the healed cluster.
+ *
+ * An operation that was sent and not answered is unknown: the connection is dropped (its answer
+ * must never be taken for that of the next) and the process retires, because a process that may
+ * still have an operation in flight can't invoke another. The client goes on as a new process. */
+#include "chaos/workload/workload.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "proxy/base/monotonic.h"
+
+enum { STACK_BYTES = 512 * 1024, EMPTY_CHECK_TIMEOUT_MS = 1000, EMPTY_CHECK_PAUSE_MS = 50 };
+
+struct client_thread {
+    struct workload *workload;
+    struct workload_client client;
+    struct resp_connection connection;
+    struct history history;
+    size_t node;
+    pthread_t thread;
+};
+
+struct workload {
+    struct workload_setup setup;
+    struct experiment_workload parameters;
+    struct client_thread *clients;
+    size_t started;
+    uint64_t start_ns;
+    atomic_bool stopping;
+    int stop_fd;  /* readable: no new operations */
+    int abort_fd; /* readable: give up those in flight too */
+    atomic_uint next_process;
+    pthread_mutex_t lock;
+    struct workload_counts *counts;
+};
+
+static void count(struct workload *workload, size_t node, const struct history_operation *operation)
+{
+    pthread_mutex_lock(&workload->lock);
+    struct workload_counts *counts = &workload->counts[node];
+    switch (operation->outcome) {
+    case HISTORY_OK:
+    case HISTORY_MISMATCH:
+        counts->ok++;
+        break;
+    case HISTORY_FAIL:
+        counts->refused++;
+        break;
+    case HISTORY_UNKNOWN:
+        counts->unknown++;
+        break;
+    }
+    if (operation->reason[0]) {
+        /* A server's error is known by its first word; our own messages are short. */
+        bool word = operation->reason[0] >= 'A' && operation->reason[0] <= 'Z';
+        size_t length = strcspn(operation->reason, word ? " " : ":");
+        snprintf(counts->reason, sizeof(counts->reason), "%.*s", (int)length, operation->reason);
+    }
+    pthread_mutex_unlock(&workload->lock);
+}
+
+static int ask(struct client_thread *self, const struct history_operation *operation,
+               uint64_t deadline_ns, struct resp_reply *reply, bool *sent, struct error *error)
+{
+    struct workload *workload = self->workload;
+    char value[24], expected[24];
+    snprintf(value, sizeof(value), "%lld", (long long)operation->value);
+    snprintf(expected, sizeof(expected), "%lld", (long long)operation->expected);
+    const char *read[] = {"GET", operation->key};
+    const char *write[] = {"SET", operation->key, value};
+    const char *cas[] = {"CAS", operation->key, expected, value};
+    const char *const *words = operation->function == HISTORY_READ    ? read
+                               : operation->function == HISTORY_WRITE ? write
+                                                                      : cas;
+    size_t count_of_words = 2 + (size_t)operation->function;
+    *sent = false;
+    if (!resp_is_usable(&self->connection)) {
+        const struct address *sources = workload->setup.sources;
+        int code = resp_connect(&self->connection, &workload->setup.targets[self->node],
+                                sources ? &sources[self->client.index] : NULL, deadline_ns,
+                                workload->abort_fd, error);
+        if (code < 0) {
+            error_set(error, code, "connect: %s",
+                      code == -ETIMEDOUT ? "timed out" : strerror(-code));
+            return code;
+        }
+    }
+    return resp_call(&self->connection, words, count_of_words, deadline_ns, workload->abort_fd,
+                     reply, sent, error);
+}
+
+static void operate(struct client_thread *self, uint32_t *process)
+{
+    struct workload *workload = self->workload;
+    struct history_operation operation = {.process = *process, .client = self->client.index};
+    unsigned key;
+    workload_choose(&self->client, &workload->parameters, &operation, &key);
+    snprintf(operation.node, sizeof(operation.node), "%s", workload->setup.nodes[self->node]);
+
+    struct error error = {0};
+    struct resp_reply reply = {.kind = RESP_NIL, .text = ""};
+    bool sent;
+    operation.invoke_ns = monotonic_now_ns();
+    int code = ask(self, &operation, operation.invoke_ns + workload->parameters.timeout_ns, &reply,
+                   &sent, &error);
+    operation.settled_ns = monotonic_now_ns();
+    workload_judge(&operation, code, sent, &reply, error.message);
+    operation.return_ns =
+        operation.outcome == HISTORY_UNKNOWN ? HISTORY_NEVER : operation.settled_ns;
+    if (code < 0)
+        resp_close(&self->connection);
+    if (operation.outcome == HISTORY_UNKNOWN)
+        *process = atomic_fetch_add(&workload->next_process, 1);
+    workload_learn(&self->client, key, &operation);
+    if (code == -ECANCELED && operation.outcome == HISTORY_FAIL)
+        return; /* given up by us before it did anything: tells nothing about the cluster */
+    history_add(&self->history, &operation);
+    count(workload, self->node, &operation);
+}
+
+/* False when the workload stops first. */
+static bool wait_until(struct workload *workload, uint64_t due_ns)
+{
+    for (;;) {
+        uint64_t now = monotonic_now_ns();
+        if (atomic_load(&workload->stopping))
+            return false;
+        if (now >= due_ns)
+            return true;
+        struct timespec timeout = {.tv_sec = (time_t)((due_ns - now) / NS_PER_S),
+                                   .tv_nsec = (long)((due_ns - now) % NS_PER_S)};
+        struct pollfd stop = {.fd = workload->stop_fd, .events = POLLIN};
+        ppoll(&stop, 1, &timeout, NULL);
+    }
+}
+
+static void *client_main(void *context)
+{
+    struct client_thread *self = context;
+    struct workload *workload = self->workload;
+    const struct experiment_workload *parameters = &workload->parameters;
+    uint32_t process = self->client.index;
+    for (uint64_t slot = 0;; slot++) {
+        uint64_t due = workload->start_ns +
+                       workload_slot_due(&self->client, parameters, workload->setup.seed, slot);
+        uint64_t next = workload->start_ns + workload_slot_due(&self->client, parameters,
+                                                               workload->setup.seed, slot + 1);
+        if (monotonic_now_ns() >= next)
+            continue; /* missed */
+        if (!wait_until(workload, due))
+            break;
+        operate(self, &process);
+    }
+    resp_close(&self->connection);
+    return NULL;
+}
+
+static void raise_flag(int fd)
+{
+    uint64_t one = 1;
+    ssize_t n = write(fd, &one, sizeof(one));
+    (void)n; /* an eventfd that is already raised stays so */
+}
+
+static void destroy(struct workload *workload)
+{
+    for (size_t i = 0; i < workload->parameters.clients; i++) {
+        workload_client_free(&workload->clients[i].client);
+        history_free(&workload->clients[i].history);
+    }
+    free(workload->clients);
+    free(workload->counts);
+    if (workload->stop_fd >= 0)
+        close(workload->stop_fd);
+    if (workload->abort_fd >= 0)
+        close(workload->abort_fd);
+    pthread_mutex_destroy(&workload->lock);
+    free(workload);
+}
+
+static struct workload *create(const struct workload_setup *setup)
+{
+    struct workload *workload = memory_allocate_zeroed(1, sizeof(*workload));
+    workload->setup = *setup;
+    workload->parameters = *setup->workload;
+    workload->setup.workload = &workload->parameters;
+    workload->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    workload->abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&workload->lock, NULL);
+    workload->counts = memory_allocate_zeroed(setup->node_count, sizeof(*workload->counts));
+    workload->clients =
+        memory_allocate_zeroed(workload->parameters.clients, sizeof(*workload->clients));
+    atomic_init(&workload->next_process, workload->parameters.clients);
+    for (unsigned i = 0; i < workload->parameters.clients; i++) {
+        struct client_thread *client = &workload->clients[i];
+        client->workload = workload;
+        client->node = i % setup->node_count;
+        workload_client_init(&client->client, i, setup->seed, workload->parameters.keys);
+        resp_init(&client->connection);
+    }
+    return workload;
+}
+
+int workload_start(const struct workload_setup *setup, struct workload **out, uint64_t *start_ns,
+                   struct error *error)
+{
+    struct workload *workload = create(setup);
+    if (workload->stop_fd < 0 || workload->abort_fd < 0) {
+        int code = error_set(error, -errno, "can't make an eventfd: %s", strerror(errno));
+        destroy(workload);
+        return code;
+    }
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int code = 0;
+    workload->start_ns = *start_ns = monotonic_now_ns();
+    while (workload->started < workload->parameters.clients && code == 0) {
+        struct client_thread *client = &workload->clients[workload->started];
+        code = -pthread_create(&client->thread, &attributes, client_main, client);
+        workload->started += code == 0;
+    }
+    pthread_attr_destroy(&attributes);
+    if (code < 0) {
+        struct history nothing = {0};
+        error_set(error, code, "can't start client %zu of %u: %s", workload->started + 1,
+                  workload->parameters.clients, strerror(-code));
+        workload_stop(workload, true, &nothing);
+        history_free(&nothing);
+        return code;
+    }
+    *out = workload;
+    return 0;
+}
+
+void workload_read_counts(struct workload *workload, struct workload_counts *counts)
+{
+    pthread_mutex_lock(&workload->lock);
+    memcpy(counts, workload->counts, workload->setup.node_count * sizeof(*counts));
+    pthread_mutex_unlock(&workload->lock);
+}
+
+void workload_stop(struct workload *workload, bool abandon, struct history *history)
+{
+    atomic_store(&workload->stopping, true);
+    raise_flag(workload->stop_fd);
+    if (abandon)
+        raise_flag(workload->abort_fd);
+    for (size_t i = 0; i < workload->started; i++) {
+        struct client_thread *client = &workload->clients[i];
+        pthread_join(client->thread, NULL);
+        for (size_t k = 0; k < client->history.count; k++)
+            history_add(history, &client->history.operations[k]);
+    }
+    history_sort(history);
+    destroy(workload);
+}
+
+/* Asks one node for one key: 1 answered and empty, 0 no answer, -EEXIST or -ECANCELED. */
+static int ask_empty(const struct address *target, const char *key, uint64_t deadline_ns,
+                     int abort_fd, const char *node, struct error *error)
+{
+    struct resp_connection connection;
+    struct resp_reply reply;
+    const char *words[] = {"GET", key};
+    bool sent;
+    resp_init(&connection);
+    uint64_t until = monotonic_now_ns() + EMPTY_CHECK_TIMEOUT_MS * NS_PER_MS;
+    until = until < deadline_ns ? until : deadline_ns;
+    int code = resp_connect(&connection, target, NULL, until, abort_fd, NULL);
+    if (code == 0)
+        code = resp_call(&connection, words, 2, until, abort_fd, &reply, &sent, NULL);
+    int result = code == -ECANCELED ? code : 0;
+    if (code == 0 && reply.kind == RESP_NIL)
+        result = 1;
+    else if (code == 0 && reply.kind != RESP_ERROR)
+        result = error_set(error, -EEXIST,
+                           "%s already has a value under %s: an experiment starts with an empty "
+                           "cluster",
+                           node, key);
+    resp_close(&connection);
+    return result;
+}
+
+int workload_check_empty(const struct workload_setup *setup, uint64_t deadline_ns, int abort_fd,
+                         struct error *error)
+{
+    for (unsigned k = 0; k < setup->workload->keys; k++) {
+        char key[HISTORY_KEY_MAX];
+        snprintf(key, sizeof(key), "k%u", k + 1);
+        bool answered = false;
+        while (!answered) {
+            for (size_t i = 0; i < setup->node_count; i++) {
+                int code = ask_empty(&setup->targets[i], key, deadline_ns, abort_fd,
+                                     setup->nodes[i], error);
+                if (code < 0)
+                    return code == -ECANCELED ? error_set(error, code, "interrupted") : code;
+                answered |= code == 1;
+            }
+            if (!answered && monotonic_now_ns() >= deadline_ns)
+                return error_set(error, -ETIMEDOUT, "no node answers GET %s", key);
+            struct pollfd wait = {.fd = abort_fd, .events = POLLIN};
+            if (!answered)
+                poll(&wait, 1, EMPTY_CHECK_PAUSE_MS);
+        }
+    }
+    return 0;
+}

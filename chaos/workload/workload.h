@@ -1,0 +1,91 @@
+/* The register workload: clients that read, write and compare-and-set keys, one thread each.
+ *
+ * Client k (from 0) talks to node k mod nodes only, through severd, from its own address, and has
+ * one operation in flight. The k-th operation of a client (what it does, to which key) depends on
+ * the seed and the client alone; when it runs, and what it finds, is up to the cluster. */
+#ifndef SEVER_CHAOS_WORKLOAD_H
+#define SEVER_CHAOS_WORKLOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chaos/experiment/experiment.h"
+#include "chaos/history/history.h"
+#include "chaos/workload/resp.h"
+#include "proxy/base/address.h"
+#include "proxy/base/random.h"
+
+/* ---- pure parts ------------------------------------------------------------------------------ */
+
+/* What a client knows when it chooses: the value it last saw under each key. */
+struct workload_client {
+    unsigned index; /* of the client, from 0 */
+    struct random_stream stream;
+    uint64_t values;    /* how many values it has handed out */
+    int64_t *last_seen; /* per key; HISTORY_NIL: none, or known to be stale */
+};
+
+void workload_client_init(struct workload_client *client, unsigned index, uint64_t seed,
+                          unsigned keys);
+void workload_client_free(struct workload_client *client);
+
+/* Fills function, key, value and expected of *operation, and *key_index. Values are unique in the
+ * run. A cas whose expected value is not known yet is a read instead. */
+void workload_choose(struct workload_client *client, const struct experiment_workload *workload,
+                     struct history_operation *operation, unsigned *key_index);
+/* Keeps what the outcome tells about the key's value. */
+void workload_learn(struct workload_client *client, unsigned key_index,
+                    const struct history_operation *operation);
+
+/* Nanoseconds after the start at which the client's slot number `slot` is due: slots of all
+ * clients together make the rate, and each is moved within its interval by seed, so that clients
+ * meet at every phase. */
+uint64_t workload_slot_due(const struct workload_client *client,
+                           const struct experiment_workload *workload, uint64_t seed,
+                           uint64_t slot);
+
+/* From how the call ended to outcome, value and reason of *operation.
+ * code: resp_call's result (or resp_connect's, with sent false); reply: when code is 0; message:
+ * what went wrong when it is not. -NOQUORUM and -NOTDONE mean that it did not happen; any other
+ * error of a write or cas that was sent leaves it unknown. A read that failed has no effect and is
+ * never unknown. */
+void workload_judge(struct history_operation *operation, int code, bool sent,
+                    const struct resp_reply *reply, const char *message);
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+struct workload_setup {
+    const struct experiment_workload *workload;
+    uint64_t seed;
+    const char (*nodes)[RULESET_NAME_MAX];
+    size_t node_count;
+    const struct address *targets; /* per node: where clients reach it, with port */
+    const struct address *sources; /* per client: its address; NULL: any */
+};
+
+struct workload_counts { /* of one node; counters only go up */
+    uint64_t ok;         /* answered, a failed comparison included */
+    uint64_t refused;    /* certainly did not happen */
+    uint64_t unknown;
+    char reason[40]; /* first word or so of the last refusal or loss */
+};
+
+struct workload;
+
+/* Starts the threads; the workload's time 0 is *start_ns (monotonic), set here. setup is copied but
+ * for the arrays it points to, which must outlive the workload. */
+int workload_start(const struct workload_setup *setup, struct workload **workload,
+                   uint64_t *start_ns, struct error *error);
+/* Any thread. counts: node_count entries. */
+void workload_read_counts(struct workload *workload, struct workload_counts *counts);
+/* No new operations; those in flight end or time out. abandon: they are given up at once. Joins
+ * the threads and hands over the history, sorted; the caller frees it. The workload is freed. */
+void workload_stop(struct workload *workload, bool abandon, struct history *history);
+
+/* Asks for every key at each target, until each key was answered somewhere or the deadline is
+ * over. -EEXIST when some key has a value, -ETIMEDOUT when nobody answers for one. */
+int workload_check_empty(const struct workload_setup *setup, uint64_t deadline_ns, int abort_fd,
+                         struct error *error);
+
+#endif
