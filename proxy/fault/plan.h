@@ -47,8 +47,8 @@ bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to
 /* One compiled fault on a flow direction. */
 struct fault_entry {
     const struct ruleset_fault *spec; /* lives as long as the plan */
-    uint64_t key;                     /* seed, link or route, direction and fault name folded in */
-    uint16_t slot;                    /* counters */
+    uint64_t key;  /* seed, ends, route, direction and fault name folded in; no slot is */
+    uint16_t slot; /* counters */
     uint32_t generation;
 };
 
