@@ -1,1 +1,1 @@
-$(eval $(call tests,integration,,proxy/base proxy/wire,))
+$(eval $(call tests,integration,,proxy/base proxy/wire proxy/clock,))
