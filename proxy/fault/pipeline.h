@@ -6,10 +6,31 @@
  * Each stage passes it on, holds it until a due time, or drops it. A held unit carries its
  * *logical* time (`at_ns`): the time at which the previous stage let it go, not the time at which
  * the loop got round to it, so that a late timer never adds up over stages or units, and latency
- * never limits bandwidth. Units leave in order unless a stage is told to reorder.
+ * never limits bandwidth. Stages see units and departures in the order of logical time, however
+ * late run is called. Units leave in order unless a stage is told to reorder.
  *
  * The caller embeds struct fault_unit in its own buffer, and gets each unit back exactly once:
- * through deliver or through drop. */
+ * through deliver or through drop.
+ *
+ * What the stages do, for the unit that arrives at time t:
+ *
+ * latency  due at max(t + D, due time of the unit before it). D = max(0, delay + jitter * X), X the
+ *          unit's own draw; with U uniform in (0, 1):
+ *              uniform       X in [-1, 1], every nanosecond of it as likely
+ *              normal        X = N(U), the standard normal quantile, within [-4, 4]
+ *              pareto        X = P(U) = min(4, (4/3) * ((1 - U)^(-1/3) - 3/2))
+ *              paretonormal  X = (N(U) + 3 P(U)) / 4
+ *          These are netem's (iproute2 netem/normal.c, pareto.c, paretonormal.c, from NIST Net):
+ *          both heavy tails have mean 0, start near -2/3 * jitter, and end at 4 * jitter, where
+ *          netem's 16-bit tables end too (1.1 % of pareto draws are there).
+ *          Datagrams keep their order as well, so dense traffic queues behind a late unit.
+ * loss     A datagram that stands for k segments is lost with probability 1 - (1 - p)^k. Stream
+ *          chunks pass untouched: losing one would be corruption.
+ * rate     A token bucket of burst_bytes that fills at the rate, then a queue: a unit leaves when
+ *          its last byte has been sent, after those before it; sums are exact, nothing is lost by
+ *          rounding. A datagram that would bring the queue above queue_bytes is dropped (by default
+ *          1 s of the rate, at least 64 KiB, at most RULESET_QUEUE_MAX); an empty queue takes any
+ *          unit. Streams are never dropped: the caller bounds them by not reading. */
 #ifndef SEVER_FAULT_PIPELINE_H
 #define SEVER_FAULT_PIPELINE_H
 
@@ -35,10 +56,13 @@ enum fault_medium {
 };
 
 enum fault_cause { FAULT_CAUSE_CUT, FAULT_CAUSE_LOSS, FAULT_CAUSE_QUEUE, FAULT_CAUSES };
+/* "cut", "loss", "queue" */
 const char *fault_cause_name(enum fault_cause cause);
 
-/* Where units go. Called from push and run, with the unit's at_ns set; ownership returns to the
- * caller. touched: a fault affected a unit (delayed, shaped or dropped it), for contract line 4. */
+/* Where units go. Called from push, run, apply and clear, with the unit's at_ns set; ownership
+ * returns to the caller. touched: a fault affected a unit (delayed, shaped or dropped it), once per
+ * unit and fault, before deliver or drop; may be NULL. A callback must not call into the pipeline.
+ */
 struct fault_sink {
     void (*deliver)(void *context, struct fault_unit *unit);
     void (*drop)(void *context, struct fault_unit *unit, enum fault_cause cause,
@@ -55,14 +79,15 @@ struct fault_queue {
 
 struct fault_stage {
     uint64_t key;
-    uint64_t sequence; /* of the next unit that draws */
+    uint64_t sequence; /* of the next unit: how many have come, whatever became of them */
     enum ruleset_fault_type type;
     uint16_t fault_slot;
     uint32_t generation;
     const struct ruleset_fault *spec; /* owned by the plan last applied */
     struct fault_queue queue;
     uint64_t last_due_ns; /* latency: keeps order */
-    uint64_t free_at_ns;  /* rate: when the link has sent what it took in (virtual clock) */
+    uint64_t filled_ns;   /* rate: when the bucket will be full again (virtual clock) */
+    uint64_t remainder;   /* rate: fraction of a nanosecond beyond it, in 1/bytes_per_s */
 };
 
 struct fault_pipeline {
@@ -78,11 +103,14 @@ struct fault_pipeline {
 void fault_pipeline_init(struct fault_pipeline *pipeline, enum fault_medium medium, uint64_t flow,
                          const struct fault_sink *sink);
 
-/* Puts the chain of a (new) plan in force. A stage whose fault is still there (same slot and
- * generation) keeps its queue, sequence and virtual clock and takes the new parameters for units
- * that arrive from now on; a stage that went releases what it held, in order, into the stages
- * after it; new ones start empty. spec pointers into the previous plan are dropped, so the old
- * plan may be freed after this returns. */
+/* Puts the chain of a (new) plan in force, after releasing what is due at now_ns. A stage whose
+ * fault is still there (same slot and generation) keeps its queue, sequence and virtual clock. It
+ * takes the new parameters for units that arrive from now on; only a rate also applies to what it
+ * holds: the bytes that are left are sent at the new rate. A stage that went releases what it held,
+ * in order, into the stages after it; new ones start empty. When the faults that stay changed
+ * places (a whole ruleset was put), those that moved up in the chain release what they held, too.
+ * spec pointers into the previous plan are dropped, so the old plan may be freed after this
+ * returns. */
 void fault_pipeline_apply(struct fault_pipeline *pipeline, const struct fault_entry *entries,
                           size_t count, uint64_t now_ns);
 
@@ -95,7 +123,8 @@ uint64_t fault_pipeline_next_due(const struct fault_pipeline *pipeline);
 /* Releases what is due at now_ns. */
 void fault_pipeline_run(struct fault_pipeline *pipeline, uint64_t now_ns);
 
-/* Hands every held unit to drop with `cause` (the flow is going away). */
+/* Hands every held unit to drop with `cause` (the flow is going away), with the slot of the fault
+ * that held it; nothing counts as touched by it. Stages stay. */
 void fault_pipeline_clear(struct fault_pipeline *pipeline, enum fault_cause cause);
 
 uint64_t fault_pipeline_held_bytes(const struct fault_pipeline *pipeline);

@@ -1,0 +1,41 @@
+/* Loss: each datagram is drawn on its own; a super-packet is lost when any of its segments is. */
+#include "proxy/base/random.h"
+#include "proxy/fault/stage.h"
+
+/* 2^63 is one. */
+#define ONE (UINT64_C(1) << 63)
+
+/* a * b where a is a fraction of ONE, rounded to the nearest. */
+static uint64_t multiply(uint64_t a, uint64_t b)
+{
+    return (uint64_t)(((unsigned __int128)a * b + ONE / 2) >> 63);
+}
+
+/* 1 - (1 - p)^segments in parts per billion, rounded to the nearest: square and multiply. */
+static uint32_t any_of(uint32_t ppb, uint32_t segments)
+{
+    if (segments <= 1 || ppb == 0)
+        return ppb;
+    uint64_t power = (uint64_t)(((unsigned __int128)(RANDOM_PPB_ONE - ppb) << 63) / RANDOM_PPB_ONE);
+    uint64_t survives = ONE;
+    for (; segments; segments >>= 1) {
+        if (segments & 1)
+            survives = multiply(survives, power);
+        power = multiply(power, power);
+    }
+    return RANDOM_PPB_ONE - (uint32_t)multiply(survives, RANDOM_PPB_ONE);
+}
+
+static enum stage_verdict push(struct fault_stage *stage, enum fault_medium medium,
+                               struct fault_unit *unit, enum fault_cause *cause)
+{
+    if (medium == FAULT_STREAM)
+        return STAGE_PASS;
+    uint32_t ppb = any_of(stage->spec->loss.probability_ppb, unit->segments);
+    if (!random_hits(random_draw(stage->key, stage->sequence, 0), ppb))
+        return STAGE_PASS;
+    *cause = FAULT_CAUSE_LOSS;
+    return STAGE_DROP;
+}
+
+const struct stage_operations stage_loss = {.push = push};
