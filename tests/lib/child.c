@@ -33,10 +33,11 @@ become(const char *const argv[], const char *const environment[], int input, int
     }
     char *arguments[64];
     size_t count = 0;
-    for (; argv[count] && count < 63; count++)
+    for (; count < 63 && argv[count]; count++)
         arguments[count] = strdup(argv[count]);
     arguments[count] = NULL;
-    execvp(arguments[0], arguments);
+    if (arguments[0])
+        execvp(arguments[0], arguments);
     _exit(CHILD_NOT_FOUND);
 }
 

@@ -74,7 +74,7 @@ static const struct timespec *convert(clockid_t clock, const struct timespec *de
         static _Atomic uintptr_t slot;                                                             \
         struct timespec converted;                                                                 \
         const struct timespec *until = convert(clock, deadline, &converted);                       \
-        type(*next) parameters = (type(*) parameters)find_next(&slot, #function);                  \
+        __typeof__(&(function)) next = (__typeof__(&(function)))find_next(&slot, #function);       \
         return next arguments;                                                                     \
     }
 
