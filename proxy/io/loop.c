@@ -10,7 +10,9 @@
  * short (EVENTS_MAX) and removal is rare next to events, so a scan is cheaper than generations.
  *
  * Timers are a binary heap of pointers; each timer knows its index, so cancel and re-arm cost
- * O(log n). The thread's timer slack is set to 1 ns by the thread that runs the loop: with the
+ * O(log n). While timers run, one that is armed for now or earlier is moved to a nanosecond from
+ * now: it belongs to the next turn, and a timer that always re-arms itself cannot keep events
+ * waiting. The thread's timer slack is set to 1 ns by the thread that runs the loop: with the
  * default of 50 us every deadline would be late by as much. */
 #include "proxy/io/loop.h"
 
@@ -26,7 +28,10 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 
-enum { EVENTS_MAX = 128 };
+enum {
+    EVENTS_MAX = 128,
+    LATENESS_BUCKETS = sizeof(((struct loop_lateness *)NULL)->buckets) / sizeof(uint64_t),
+};
 
 struct loop {
     int epoll_fd;
@@ -34,6 +39,7 @@ struct loop {
     atomic_bool wake_pending;
     bool stopping;
     bool slack_set;
+    bool running_timers;
     uint64_t now_ns;
     loop_turn_fn turn_start;
     void *turn_context;
@@ -41,7 +47,7 @@ struct loop {
     int batch_next, batch_count;
     struct loop_timer **heap;
     size_t heap_count, heap_capacity;
-    struct loop_lateness lateness;
+    _Atomic uint64_t lateness[LATENESS_BUCKETS]; /* written by the loop's thread alone */
 };
 
 int loop_create(struct loop **out, struct error *error)
@@ -129,7 +135,7 @@ void loop_watch_remove(struct loop_watch *watch)
     epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
     for (int i = loop->batch_next; i < loop->batch_count; i++)
         if (loop->batch[i].data.ptr == watch)
-            loop->batch[i].events = 0;
+            loop->batch[i] = (struct epoll_event){0};
     watch->loop = NULL;
 }
 
@@ -170,6 +176,8 @@ static void heap_down(struct loop *loop, size_t index)
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_ns)
 {
     assert(timer->fn != NULL);
+    if (loop->running_timers && due_ns <= loop->now_ns)
+        due_ns = loop->now_ns + 1;
     if (!timer->loop) {
         if (loop->heap_count == loop->heap_capacity) {
             loop->heap_capacity = loop->heap_capacity ? 2 * loop->heap_capacity : 64;
@@ -206,26 +214,51 @@ void loop_timer_cancel(struct loop_timer *timer)
 
 static void note_lateness(struct loop *loop, uint64_t late_ns)
 {
-    int bucket = late_ns ? 63 - __builtin_clzll(late_ns) : 0;
-    loop->lateness.buckets[bucket < 31 ? bucket : 31]++;
-    loop->lateness.count++;
+    int index = late_ns ? 63 - __builtin_clzll(late_ns) : 0;
+    _Atomic uint64_t *bucket =
+        &loop->lateness[index < LATENESS_BUCKETS ? index : LATENESS_BUCKETS - 1];
+    uint64_t value = atomic_load_explicit(bucket, memory_order_relaxed);
+    atomic_store_explicit(bucket, value + 1, memory_order_relaxed);
 }
 
 void loop_get_lateness(const struct loop *loop, struct loop_lateness *lateness)
 {
-    *lateness = loop->lateness;
+    *lateness = (struct loop_lateness){0};
+    for (int i = 0; i < LATENESS_BUCKETS; i++) {
+        lateness->buckets[i] = atomic_load_explicit(&loop->lateness[i], memory_order_relaxed);
+        lateness->count += lateness->buckets[i];
+    }
 }
 
-/* A timer that re-arms itself for now or earlier runs in the next turn, not in this one. */
+static void drain_wake(struct loop *loop)
+{
+    uint64_t count;
+    atomic_store(&loop->wake_pending, false);
+    ssize_t got = read(loop->wake_fd, &count, sizeof(count));
+    (void)got; /* nonblocking: nothing there is fine */
+}
+
+/* Between two callbacks: a wake need not wait for the rest of the turn. */
+static void answer_wake(struct loop *loop)
+{
+    if (!atomic_load_explicit(&loop->wake_pending, memory_order_acquire))
+        return;
+    drain_wake(loop);
+    if (loop->turn_start)
+        loop->turn_start(loop->turn_context);
+}
+
 static void run_timers(struct loop *loop)
 {
-    size_t limit = loop->heap_count;
-    while (limit-- && loop->heap_count && loop->heap[0]->due_ns <= loop->now_ns) {
+    loop->running_timers = true;
+    while (loop->heap_count && loop->heap[0]->due_ns <= loop->now_ns) {
         struct loop_timer *timer = loop->heap[0];
         note_lateness(loop, loop->now_ns - timer->due_ns);
         loop_timer_cancel(timer);
         timer->fn(timer);
+        answer_wake(loop);
     }
+    loop->running_timers = false;
 }
 
 static int wait_for_events(struct loop *loop, uint64_t deadline_ns)
@@ -244,14 +277,6 @@ static int wait_for_events(struct loop *loop, uint64_t deadline_ns)
     if (count < 0)
         return errno == EINTR ? 0 : -errno;
     return count;
-}
-
-static void drain_wake(struct loop *loop)
-{
-    uint64_t count;
-    atomic_store(&loop->wake_pending, false);
-    ssize_t got = read(loop->wake_fd, &count, sizeof(count));
-    (void)got; /* nonblocking: nothing there is fine */
 }
 
 int loop_turn(struct loop *loop, uint64_t deadline_ns)
@@ -276,8 +301,10 @@ int loop_turn(struct loop *loop, uint64_t deadline_ns)
         struct loop_watch *watch = event->data.ptr;
         if (watch && event->events)
             watch->fn(watch, event->events);
+        answer_wake(loop);
     }
     loop->batch_count = 0;
+    loop->batch_next = 0;
     run_timers(loop);
     return 0;
 }

@@ -56,7 +56,9 @@ void loop_stop(struct loop *loop); /* loop_run returns after this turn */
 uint64_t loop_now_ns(const struct loop *loop);
 
 /* Called at the start of every turn before any event is dispatched, and after the timestamp was
- * taken: where a worker takes over a newly published ruleset. NULL for none. */
+ * taken: where a worker takes over a newly published ruleset. A loop_wake that comes in the middle
+ * of a turn calls it again between two callbacks, so that a wake is answered after one callback,
+ * not after a whole batch of them. NULL for none. */
 void loop_set_turn_start(struct loop *loop, loop_turn_fn fn, void *context);
 
 /* Makes the loop take a turn soon. Any thread, and signal handlers. */
@@ -70,12 +72,14 @@ int loop_watch_add(struct loop *loop, struct loop_watch *watch, int fd, uint32_t
 void loop_watch_modify(struct loop_watch *watch, uint32_t events);
 void loop_watch_remove(struct loop_watch *watch); /* fine when not added */
 
-/* Arms or re-arms: fn runs once, in the first turn at or after due_ns. timer->fn set by the caller.
- * The heap grows by allocation only when more timers are armed at once than ever before. */
+/* Arms or re-arms: fn runs once, in the first turn at or after due_ns; armed by a timer's fn for
+ * now or earlier, it runs in the next turn. timer->fn set by the caller. The heap grows by
+ * allocation only when more timers are armed at once than ever before. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_ns);
 void loop_timer_cancel(struct loop_timer *timer); /* fine when not armed */
 
-/* Lateness of timers since creation: how long after due_ns each ran. For the status report. */
+/* Lateness of timers since creation: how long after due_ns each ran. For the status report, from
+ * any thread. */
 struct loop_lateness {
     uint64_t count;
     uint64_t buckets[32]; /* bucket i: lateness in [2^i, 2^(i+1)) ns, bucket 0 also below 1 ns */

@@ -1,0 +1,218 @@
+/* Theory of operation
+ *
+ * A listener's datagrams are read in batches; runs of the same sender are handed to its session's
+ * upstream flow as one batch. A sender without a session gets one, unless its link is cut: then the
+ * datagram is dropped and the table is not used up by the unreachable.
+ *
+ * One timer looks at the least recently used session. */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/log.h"
+#include "proxy/base/monotonic.h"
+#include "proxy/datagram/internal.h"
+#include "proxy/io/socket.h"
+
+enum { DEFAULT_SESSIONS = 4096 };
+#define DEFAULT_IDLE_NS (60 * NS_PER_S)
+#define DEFAULT_FLOW_BYTES (UINT64_C(16) << 20)
+
+static void idle_on_timer(struct loop_timer *timer);
+
+static bool allocate_tables(struct datagram_plane *plane, uint32_t count)
+{
+    uint32_t buckets = 1;
+    while (buckets < count)
+        buckets *= 2;
+    plane->bucket_mask = buckets - 1;
+    plane->buckets = calloc(buckets, sizeof(struct datagram_session *));
+    plane->sessions = calloc(count, sizeof(*plane->sessions));
+    plane->pipelines = calloc(2 * (size_t)count, sizeof(*plane->pipelines));
+    plane->listeners = calloc(ROUTE_SLOTS_MAX, sizeof(*plane->listeners));
+    plane->buffers = calloc(DATAGRAM_BATCH, sizeof(*plane->buffers));
+    return plane->buckets && plane->sessions && plane->pipelines && plane->listeners &&
+           plane->buffers;
+}
+
+int datagram_plane_create(const struct datagram_options *options, struct datagram_plane **out,
+                          struct error *error)
+{
+    uint32_t count = options->sessions_max ? options->sessions_max : DEFAULT_SESSIONS;
+    struct datagram_plane *plane = calloc(1, sizeof(*plane));
+    if (!plane || !allocate_tables(plane, count)) {
+        datagram_plane_destroy(plane);
+        return error_set(error, -ENOMEM, "no memory for a table of %u sessions", count);
+    }
+    plane->loop = options->loop;
+    plane->pool = options->pool;
+    plane->counters = options->counters;
+    plane->idle_ns = options->idle_ns ? options->idle_ns : DEFAULT_IDLE_NS;
+    plane->flow_bytes_max = options->flow_bytes_max ? options->flow_bytes_max : DEFAULT_FLOW_BYTES;
+    plane->idle_timer.fn = idle_on_timer;
+    for (uint32_t i = count; i-- > 0;) {
+        plane->sessions[i].next = plane->free;
+        plane->free = &plane->sessions[i];
+    }
+    *out = plane;
+    return 0;
+}
+
+void datagram_plane_destroy(struct datagram_plane *plane)
+{
+    if (!plane)
+        return;
+    while (plane->newest)
+        datagram_session_end(plane->newest);
+    for (uint32_t i = 0; i < plane->listeners_end; i++)
+        loop_watch_remove(&plane->listeners[i].watch);
+    loop_timer_cancel(&plane->idle_timer);
+    free(plane->buckets);
+    free(plane->sessions);
+    free(plane->pipelines);
+    free(plane->listeners);
+    free(plane->buffers);
+    free(plane);
+}
+
+uint64_t datagram_plane_open(const struct datagram_plane *plane)
+{
+    return atomic_load_explicit(&plane->open_count, memory_order_relaxed);
+}
+
+uint64_t datagram_plane_total(const struct datagram_plane *plane)
+{
+    return atomic_load_explicit(&plane->total_count, memory_order_relaxed);
+}
+
+static void idle_on_timer(struct loop_timer *timer)
+{
+    struct datagram_plane *plane = loop_container(timer, struct datagram_plane, idle_timer);
+    uint64_t now_ns = loop_now_ns(plane->loop);
+    while (plane->oldest && plane->oldest->used_ns + plane->idle_ns <= now_ns) {
+        struct datagram_session *session = plane->oldest;
+        if (session->flows[DATAGRAM_UP].charge || session->flows[DATAGRAM_DOWN].charge)
+            datagram_session_touch(session);
+        else
+            datagram_session_end(session);
+    }
+    if (plane->oldest)
+        loop_timer_set(plane->loop, timer, plane->oldest->used_ns + plane->idle_ns);
+}
+
+unsigned datagram_plane_receive(struct datagram_plane *plane, int fd, bool peers)
+{
+    for (unsigned i = 0; i < DATAGRAM_BATCH; i++) {
+        plane->vectors[i] = (struct iovec){plane->buffers[i], DATAGRAM_BYTES_MAX};
+        plane->messages[i] = (struct mmsghdr){
+            .msg_hdr = {.msg_iov = &plane->vectors[i],
+                        .msg_iovlen = 1,
+                        .msg_name = peers ? &plane->peers[i].storage : NULL,
+                        .msg_namelen = peers ? sizeof(plane->peers[i].storage) : 0}};
+    }
+    int count = recvmmsg(fd, plane->messages, DATAGRAM_BATCH, MSG_DONTWAIT, NULL);
+    for (int i = 0; i < count; i++) {
+        plane->vectors[i].iov_len = plane->messages[i].msg_len;
+        plane->peers[i].length = plane->messages[i].msg_hdr.msg_namelen;
+    }
+    return count > 0 ? (unsigned)count : 0;
+}
+
+/* A run of datagrams from a peer that has no session yet. */
+static struct datagram_session *open_session(struct datagram_listener *listener,
+                                             const struct address *peer, unsigned count)
+{
+    struct datagram_plane *plane = listener->plane;
+    const struct route_spec *spec = listener->spec;
+    uint16_t from = spec->from_peer ? route_find_source(plane->table, peer) : spec->from;
+    bool cut = fault_plan_is_cut(plane->plan, from, spec->to);
+    struct datagram_session *session = cut ? NULL : datagram_session_begin(listener, peer);
+    if (!session)
+        fault_counter_add(&fault_counters_link(plane->counters, from, spec->to)
+                               ->dropped[cut ? FAULT_CAUSE_CUT : FAULT_CAUSE_QUEUE],
+                          count);
+    return session;
+}
+
+static bool same_sender(const struct address *a, const struct address *b)
+{
+    return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
+}
+
+static void listener_on_event(struct loop_watch *watch, uint32_t events)
+{
+    struct datagram_listener *listener = loop_container(watch, struct datagram_listener, watch);
+    struct datagram_plane *plane = listener->plane;
+    (void)events;
+    unsigned count = datagram_plane_receive(plane, watch->fd, true);
+    for (unsigned begin = 0, end; begin < count; begin = end) {
+        const struct address *peer = &plane->peers[begin];
+        for (end = begin + 1; end < count && same_sender(peer, &plane->peers[end]);)
+            end++;
+        struct datagram_session *session = datagram_session_find(listener, peer);
+        if (!session)
+            session = open_session(listener, peer, end - begin);
+        if (session)
+            datagram_flow_take(&session->flows[DATAGRAM_UP], plane->messages + begin, end - begin);
+    }
+    if (count == 0)
+        socket_take_error(watch->fd); /* an ICMP error of an answer: not to spin on it */
+}
+
+static void listener_open(struct datagram_plane *plane, const struct route_spec *spec)
+{
+    struct datagram_listener *listener = &plane->listeners[spec->slot];
+    memset(listener, 0, sizeof(*listener));
+    listener->plane = plane;
+    listener->spec = spec;
+    listener->serial = spec->serial;
+    listener->seen = true;
+    if (spec->slot >= plane->listeners_end)
+        plane->listeners_end = spec->slot + 1u;
+    int result =
+        loop_watch_add(plane->loop, &listener->watch, spec->fd, EPOLLIN, listener_on_event);
+    if (result)
+        log_error("cannot watch the socket of route slot %u: %s", spec->slot, strerror(-result));
+}
+
+static void listener_close(struct datagram_listener *listener)
+{
+    struct datagram_session *older;
+    loop_watch_remove(&listener->watch);
+    for (struct datagram_session *session = listener->plane->newest; session; session = older) {
+        older = session->older;
+        if (session->listener == listener)
+            datagram_session_end(session);
+    }
+    listener->spec = NULL;
+}
+
+void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan *plan,
+                          const struct route_table *table)
+{
+    plane->plan = plan;
+    plane->table = table;
+    for (uint32_t i = 0; i < plane->listeners_end; i++)
+        plane->listeners[i].seen = false;
+    for (size_t i = 0; i < table->route_count; i++) {
+        const struct route_spec *spec = &table->routes[i];
+        struct datagram_listener *listener = &plane->listeners[spec->slot];
+        assert(spec->slot < ROUTE_SLOTS_MAX);
+        if (listener->spec && listener->serial == spec->serial) {
+            listener->seen = true;
+            listener->spec = spec;
+        }
+    }
+    for (uint32_t i = 0; i < plane->listeners_end; i++)
+        if (plane->listeners[i].spec && !plane->listeners[i].seen)
+            listener_close(&plane->listeners[i]);
+    for (size_t i = 0; i < table->route_count; i++)
+        if (!plane->listeners[table->routes[i].slot].spec)
+            listener_open(plane, &table->routes[i]);
+    for (struct datagram_session *session = plane->newest; session;) {
+        struct datagram_session *older = session->older; /* a delivery moves it to the front */
+        datagram_session_apply(session);
+        session = older;
+    }
+}

@@ -1,0 +1,206 @@
+/* Theory of operation
+ *
+ * Sessions are a fixed table with a hash by client address and route, and a list by last use: the
+ * oldest is looked at when it may have expired. A session that still holds datagrams (a delay
+ * longer than the expiry) is in use. */
+#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/base/random.h"
+#include "proxy/datagram/internal.h"
+#include "proxy/io/socket.h"
+
+static void count_up(_Atomic uint64_t *counter, uint64_t amount)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + amount, memory_order_relaxed);
+}
+
+/* The bytes of an address that tell peers apart, without padding: family, port, host. */
+static size_t peer_key(const struct address *peer, uint64_t key[4])
+{
+    key[0] = (uint64_t)peer->storage.ss_family << 16 | address_port(peer);
+    if (peer->storage.ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&peer->storage;
+        key[1] = in->sin_addr.s_addr;
+        return 2;
+    }
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)&peer->storage;
+    memcpy(&key[1], &in6->sin6_addr, 16);
+    key[3] = in6->sin6_scope_id;
+    return 4;
+}
+
+static uint64_t peer_hash(const struct datagram_listener *listener, const struct address *peer)
+{
+    uint64_t key[4];
+    size_t count = peer_key(peer, key);
+    uint64_t hash = listener->spec->slot;
+    for (size_t i = 0; i < count; i++)
+        hash = random_key_fold(hash, key[i]);
+    return hash;
+}
+
+static bool same_peer(const struct address *a, const struct address *b)
+{
+    uint64_t key_a[4], key_b[4];
+    size_t count_a = peer_key(a, key_a), count_b = peer_key(b, key_b);
+    return count_a == count_b && memcmp(key_a, key_b, count_a * sizeof(key_a[0])) == 0;
+}
+
+static struct datagram_session **bucket_of(struct datagram_plane *plane, uint64_t hash)
+{
+    return &plane->buckets[hash & plane->bucket_mask];
+}
+
+struct datagram_session *datagram_session_find(struct datagram_listener *listener,
+                                               const struct address *peer)
+{
+    uint64_t hash = peer_hash(listener, peer);
+    struct datagram_session *session = *bucket_of(listener->plane, hash);
+    while (session && (session->hash != hash || session->listener != listener ||
+                       !same_peer(&session->peer, peer)))
+        session = session->next;
+    return session;
+}
+
+static void age_remove(struct datagram_session *session)
+{
+    struct datagram_plane *plane = session->plane;
+    if (session->newer)
+        session->newer->older = session->older;
+    else
+        plane->newest = session->older;
+    if (session->older)
+        session->older->newer = session->newer;
+    else
+        plane->oldest = session->newer;
+}
+
+static void age_push(struct datagram_session *session)
+{
+    struct datagram_plane *plane = session->plane;
+    session->newer = NULL;
+    session->older = plane->newest;
+    if (plane->newest)
+        plane->newest->newer = session;
+    else
+        plane->oldest = session;
+    plane->newest = session;
+}
+
+void datagram_session_touch(struct datagram_session *session)
+{
+    uint64_t now_ns = loop_now_ns(session->plane->loop);
+    if (session->used_ns == now_ns)
+        return;
+    session->used_ns = now_ns;
+    age_remove(session);
+    age_push(session);
+}
+
+static uint16_t session_from(struct datagram_session *session)
+{
+    const struct route_table *table = session->plane->table;
+    const struct route_spec *spec = session->listener->spec;
+    if (!spec->from_peer)
+        return spec->from;
+    if (session->sources_serial != table->sources_serial) {
+        session->sources_serial = table->sources_serial;
+        session->node = route_find_source(table, &session->peer);
+    }
+    return session->node;
+}
+
+void datagram_session_apply(struct datagram_session *session)
+{
+    uint16_t from = session_from(session), to = session->listener->spec->to;
+    datagram_flow_apply(&session->flows[DATAGRAM_UP], from, to);
+    datagram_flow_apply(&session->flows[DATAGRAM_DOWN], to, from);
+}
+
+static void session_on_event(struct loop_watch *watch, uint32_t events)
+{
+    struct datagram_session *session = loop_container(watch, struct datagram_session, watch);
+    struct datagram_plane *plane = session->plane;
+    if ((events & EPOLLERR) && socket_take_error(watch->fd) == -ECONNREFUSED)
+        fault_counter_add(&session->flows[DATAGRAM_UP].counters->refused, 1);
+    if (!(events & EPOLLIN))
+        return;
+    unsigned count = datagram_plane_receive(plane, watch->fd, false);
+    if (count > 0)
+        datagram_flow_take(&session->flows[DATAGRAM_DOWN], plane->messages, count);
+}
+
+static void session_init(struct datagram_session *session, struct datagram_listener *listener,
+                         const struct address *peer)
+{
+    struct datagram_plane *plane = listener->plane;
+    size_t index = (size_t)(session - plane->sessions);
+    *session = (struct datagram_session){.plane = plane, .listener = listener, .peer = *peer};
+    session->hash = peer_hash(listener, peer);
+    session->used_ns = loop_now_ns(plane->loop);
+    session->sources_serial = plane->table->sources_serial;
+    session->node =
+        listener->spec->from_peer ? route_find_source(plane->table, peer) : listener->spec->from;
+    uint16_t row = session->node < ROUTE_NODE_SLOTS ? session->node : ROUTE_NODE_SLOTS - 1;
+    session->flow_key = (uint64_t)listener->spec->slot << 32 | listener->ordinals[row]++;
+    for (int i = 0; i < DATAGRAM_FLOWS; i++)
+        datagram_flow_init(&session->flows[i], session, i == DATAGRAM_UP,
+                           &plane->pipelines[2 * index + (size_t)i]);
+}
+
+struct datagram_session *datagram_session_begin(struct datagram_listener *listener,
+                                                const struct address *peer)
+{
+    struct datagram_plane *plane = listener->plane;
+    struct datagram_session *session = plane->free;
+    if (!session)
+        return NULL;
+    int fd = socket_connect_datagram(&listener->spec->upstream, NULL);
+    if (fd < 0)
+        return NULL;
+    plane->free = session->next;
+    session_init(session, listener, peer);
+    if (loop_watch_add(plane->loop, &session->watch, fd, EPOLLIN, session_on_event)) {
+        close(fd);
+        session->listener = NULL;
+        session->next = plane->free;
+        plane->free = session;
+        return NULL;
+    }
+    struct datagram_session **bucket = bucket_of(plane, session->hash);
+    session->next = *bucket;
+    *bucket = session;
+    age_push(session);
+    datagram_session_apply(session);
+    fault_counter_add(&session->flows[DATAGRAM_UP].counters->connections, 1);
+    count_up(&plane->open_count, 1);
+    count_up(&plane->total_count, 1);
+    if (!plane->idle_timer.loop)
+        loop_timer_set(plane->loop, &plane->idle_timer, session->used_ns + plane->idle_ns);
+    return session;
+}
+
+void datagram_session_end(struct datagram_session *session)
+{
+    struct datagram_plane *plane = session->plane;
+    struct datagram_session **link = bucket_of(plane, session->hash);
+    assert(session->listener != NULL);
+    for (int i = 0; i < DATAGRAM_FLOWS; i++)
+        datagram_flow_discard(&session->flows[i]);
+    int fd = session->watch.fd;
+    loop_watch_remove(&session->watch);
+    close(fd);
+    while (*link != session)
+        link = &(*link)->next;
+    *link = session->next;
+    age_remove(session);
+    session->listener = NULL;
+    session->next = plane->free;
+    plane->free = session;
+    count_up(&plane->open_count, (uint64_t)-1);
+}

@@ -1,0 +1,236 @@
+/* Theory of operation
+ *
+ *   FREE -> HELD -> DIALLING -> OPEN -> FREE
+ *
+ * HELD is passed at once unless the link is cut. In HELD and DIALLING nothing is read from the
+ * client: its bytes, and its FIN, wait in the kernel. A failed dial resets the client. OPEN ends
+ * when both directions have delivered their FIN, or when a reset has reached the other side, which
+ * may be later than its arrival: until then the connection has one socket (the other end's fd is
+ * -1) and the flow towards the lost socket discards.
+ *
+ * Watching: a socket is watched level-triggered for what the flows want. One that is not read for
+ * now is watched edge-triggered, because errors and hang-ups are always reported and would spin; on
+ * a cut link with EPOLLIN too, for the count of held bytes. A socket that is read is left to recv
+ * to tell of a reset, so that the bytes before it are relayed first. */
+#include <assert.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "proxy/io/socket.h"
+#include "proxy/stream/internal.h"
+
+static void count_up(_Atomic uint64_t *counter, uint64_t amount)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + amount, memory_order_relaxed);
+}
+
+static struct stream_end *other_end(struct stream_end *end)
+{
+    return end->in->sink;
+}
+
+void stream_connection_update(struct stream_connection *connection)
+{
+    if (connection->state == STREAM_DIALLING)
+        loop_watch_modify(&connection->ends[STREAM_SERVER].watch, EPOLLOUT);
+    for (int i = 0; i < STREAM_ENDS; i++) {
+        struct stream_end *end = &connection->ends[i];
+        if (!end->watch.loop || (i == STREAM_SERVER && connection->state == STREAM_DIALLING))
+            continue;
+        if (end->in->ended && end->out->fin_sent) {
+            loop_watch_remove(&end->watch); /* nothing more can come or go */
+            continue;
+        }
+        uint32_t events = stream_flow_wants_write(end->out) ? EPOLLOUT : 0u;
+        if (stream_flow_wants_read(end->in))
+            events |= EPOLLIN;
+        else
+            events |= (uint32_t)EPOLLET | (end->in->cut && !end->in->ended ? EPOLLIN : 0u);
+        loop_watch_modify(&end->watch, events);
+    }
+}
+
+static void end_close(struct stream_end *end, bool reset)
+{
+    if (end->fd < 0)
+        return;
+    loop_watch_remove(&end->watch);
+    if (reset)
+        socket_close_reset(end->fd);
+    else
+        close(end->fd);
+    end->fd = -1;
+}
+
+void stream_connection_end(struct stream_connection *connection, bool reset)
+{
+    struct stream_plane *plane = connection->plane;
+    assert(connection->state != STREAM_FREE);
+    for (int i = 0; i < STREAM_FLOWS; i++)
+        stream_flow_discard(&connection->flows[i]);
+    for (int i = 0; i < STREAM_ENDS; i++)
+        end_close(&connection->ends[i], reset);
+    connection->state = STREAM_FREE;
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        plane->live = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    connection->next = plane->free;
+    plane->free = connection;
+    count_up(&plane->open_count, (uint64_t)-1);
+    if (plane->accept_paused)
+        stream_plane_resume_accept(plane);
+}
+
+bool stream_end_reset(struct stream_end *end)
+{
+    struct stream_connection *connection = end->connection;
+    end_close(end, false);
+    if (connection->state != STREAM_OPEN || other_end(end)->fd < 0) {
+        stream_connection_end(connection, true);
+        return false;
+    }
+    stream_flow_discard(end->out);
+    stream_flow_push_end(end->in, STREAM_RESET);
+    return stream_flow_pump(end->in);
+}
+
+static void dial_failed(struct stream_connection *connection)
+{
+    fault_counter_add(&connection->flows[STREAM_UP].counters->refused, 1);
+    stream_connection_end(connection, true);
+}
+
+static void dial_finished(struct stream_connection *connection)
+{
+    struct stream_end *server = &connection->ends[STREAM_SERVER];
+    if (socket_take_error(server->fd) < 0) {
+        dial_failed(connection);
+        return;
+    }
+    connection->state = STREAM_OPEN;
+    stream_connection_update(connection);
+}
+
+static void end_on_event(struct loop_watch *watch, uint32_t events)
+{
+    struct stream_end *end = loop_container(watch, struct stream_end, watch);
+    struct stream_connection *connection = end->connection;
+    if (connection->state == STREAM_DIALLING && end == &connection->ends[STREAM_SERVER]) {
+        dial_finished(connection);
+        return;
+    }
+    if ((events & EPOLLERR) && !stream_flow_wants_read(end->in) && socket_take_error(end->fd) < 0) {
+        if (stream_end_reset(end))
+            stream_connection_update(connection);
+        return;
+    }
+    if ((events & EPOLLOUT) && !stream_flow_pump(end->out))
+        return;
+    if (end->fd >= 0 && end->in->cut)
+        stream_flow_count_held(end->in);
+    else if (end->fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) &&
+             !stream_flow_read(end->in))
+        return;
+    stream_connection_update(connection);
+}
+
+static int end_open(struct stream_end *end, int fd, uint32_t events)
+{
+    end->fd = fd;
+    socket_set_nodelay(fd);
+    return loop_watch_add(end->connection->plane->loop, &end->watch, fd, events, end_on_event);
+}
+
+void stream_connection_dial(struct stream_connection *connection)
+{
+    const struct stream_flow *flows = connection->flows;
+    if (connection->state != STREAM_HELD || flows[STREAM_UP].cut || flows[STREAM_DOWN].cut)
+        return;
+    connection->state = STREAM_DIALLING;
+    int fd = socket_connect(&connection->listener->spec->upstream, NULL, NULL);
+    if (fd < 0 || end_open(&connection->ends[STREAM_SERVER], fd, EPOLLOUT))
+        dial_failed(connection);
+    else
+        stream_connection_update(connection);
+}
+
+/* Who is dialling: the route says so, or the peer's address. */
+static uint16_t connection_from(struct stream_connection *connection)
+{
+    const struct route_table *table = connection->plane->table;
+    const struct route_spec *spec = connection->listener->spec;
+    if (!spec->from_peer)
+        return spec->from;
+    if (connection->sources_serial != table->sources_serial) {
+        connection->sources_serial = table->sources_serial;
+        connection->node = route_find_source(table, &connection->peer);
+    }
+    return connection->node;
+}
+
+static void connection_apply_flows(struct stream_connection *connection, uint16_t from)
+{
+    const struct route_spec *spec = connection->listener->spec;
+    stream_flow_apply(&connection->flows[STREAM_UP], from, spec->to, spec->slot, RULESET_UPSTREAM);
+    stream_flow_apply(&connection->flows[STREAM_DOWN], spec->to, from, spec->slot,
+                      RULESET_DOWNSTREAM);
+}
+
+/* Taking over a plan must be quick: what now may go is dialled and written by timers of this turn.
+ */
+void stream_connection_apply(struct stream_connection *connection)
+{
+    connection_apply_flows(connection, connection_from(connection));
+    for (int i = 0; i < STREAM_FLOWS; i++)
+        stream_flow_kick(&connection->flows[i]);
+    stream_connection_update(connection);
+}
+
+static void connection_init(struct stream_connection *connection, struct stream_listener *listener,
+                            const struct address *peer)
+{
+    struct stream_plane *plane = listener->plane;
+    struct stream_end *ends = connection->ends;
+    struct stream_flow *flows = connection->flows;
+    size_t index = (size_t)(connection - plane->connections);
+    *connection = (struct stream_connection){
+        .plane = plane, .listener = listener, .state = STREAM_HELD, .peer = *peer};
+    connection->sources_serial = plane->table->sources_serial;
+    connection->node =
+        listener->spec->from_peer ? route_find_source(plane->table, peer) : listener->spec->from;
+    uint16_t row = connection->node < ROUTE_NODE_SLOTS ? connection->node : ROUTE_NODE_SLOTS - 1;
+    connection->flow_key = (uint64_t)listener->spec->slot << 32 | listener->ordinals[row]++;
+    for (int i = 0; i < STREAM_ENDS; i++)
+        ends[i] = (struct stream_end){.fd = -1, .connection = connection};
+    ends[STREAM_CLIENT].in = ends[STREAM_SERVER].out = &flows[STREAM_UP];
+    ends[STREAM_SERVER].in = ends[STREAM_CLIENT].out = &flows[STREAM_DOWN];
+    stream_flow_init(&flows[STREAM_UP], connection, &ends[STREAM_CLIENT], &ends[STREAM_SERVER],
+                     &plane->pipelines[2 * index]);
+    stream_flow_init(&flows[STREAM_DOWN], connection, &ends[STREAM_SERVER], &ends[STREAM_CLIENT],
+                     &plane->pipelines[2 * index + 1]);
+}
+
+void stream_connection_begin(struct stream_listener *listener, int fd, const struct address *peer)
+{
+    struct stream_plane *plane = listener->plane;
+    struct stream_connection *connection = plane->free;
+    assert(connection != NULL && connection->state == STREAM_FREE);
+    plane->free = connection->next;
+    connection_init(connection, listener, peer);
+    connection->next = plane->live;
+    if (plane->live)
+        plane->live->previous = connection;
+    plane->live = connection;
+    count_up(&plane->open_count, 1);
+    count_up(&plane->total_count, 1);
+    connection_apply_flows(connection, connection->node);
+    fault_counter_add(&connection->flows[STREAM_UP].counters->connections, 1);
+    if (end_open(&connection->ends[STREAM_CLIENT], fd, EPOLLET))
+        stream_connection_end(connection, true);
+    else
+        stream_connection_dial(connection);
+}

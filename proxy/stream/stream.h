@@ -1,0 +1,54 @@
+/* The stream plane: TCP (and Unix stream) routes of one worker.
+ *
+ * A plane belongs to one thread and its loop; every function is for that thread, except where it
+ * says any thread. It accepts on the listeners that it is given, dials each connection's upstream
+ * without blocking, and relays both directions through the fault pipelines of the plan in force.
+ *
+ * A cut is a *stall* here: while link from->to is cut, the plane neither reads nor writes
+ * client->server bytes (to->from: server->client); what it holds it keeps, FIN and RST included,
+ * and goes on at heal. A new connection whose link is cut either way is accepted and not dialled
+ * before heal.
+ *
+ * At its bounds the plane pushes back: with the connection table full it stops accepting, with
+ * the buffers used up it stops reading. It never drops a byte of a stream that is alive. */
+#ifndef SEVER_STREAM_STREAM_H
+#define SEVER_STREAM_STREAM_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "proxy/base/error.h"
+#include "proxy/fault/counters.h"
+#include "proxy/fault/plan.h"
+#include "proxy/io/loop.h"
+#include "proxy/io/pool.h"
+#include "proxy/io/route.h"
+
+struct stream_plane;
+
+struct stream_options {              /* 0 in a field: its default */
+    uint32_t connections_max;        /* 8192 */
+    uint64_t flow_bytes_max;         /* in flight in one direction of one connection; 16 MiB */
+    struct loop *loop;               /* borrowed */
+    struct pool *pool;               /* borrowed; may be shared with other planes of the thread */
+    struct fault_counters *counters; /* borrowed; this worker's */
+};
+
+/* A plane without routes. -ENOMEM. */
+int stream_plane_create(const struct stream_options *options, struct stream_plane **plane,
+                        struct error *error);
+/* Ends every connection with RST. NULL is fine. */
+void stream_plane_destroy(struct stream_plane *plane);
+
+/* Takes over a plan and the routes that this plane serves. Both are borrowed until the next call
+ * returns (a plane must be given others, or destroyed, before they are freed). When it returns, no
+ * byte that arrives later crosses a link that the plan cuts. Connections of a route that is gone,
+ * or has another serial, end with RST; routes that stay keep theirs. */
+void stream_plane_apply(struct stream_plane *plane, const struct fault_plan *plan,
+                        const struct route_table *table);
+
+/* Connections in the table now, and ever. Any thread. */
+uint64_t stream_plane_open(const struct stream_plane *plane);
+uint64_t stream_plane_total(const struct stream_plane *plane);
+
+#endif
