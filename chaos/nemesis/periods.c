@@ -1,0 +1,59 @@
+#include "chaos/nemesis/periods.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/text.h"
+
+static struct check_period describe(uint64_t at_ns, const struct periods_state *state)
+{
+    struct check_period period = {.begin_ns = at_ns, .end_ns = at_ns};
+    period.faulty = state->faults > 0;
+    for (size_t i = 0; i < state->count * state->count; i++)
+        period.partitioned |= state->cut[i];
+    for (size_t i = 0; i < state->count; i++) {
+        period.alive[i] = state->alive[i];
+        period.faulty |= !state->alive[i] || state->shifted[i];
+    }
+    period.faulty |= period.partitioned;
+    if (period.partitioned)
+        check_sides(state->cut, state->alive, state->count, period.side);
+    return period;
+}
+
+static bool looks_the_same(const struct check_period *a, const struct check_period *b)
+{
+    return a->faulty == b->faulty && a->partitioned == b->partitioned &&
+           memcmp(a->side, b->side, sizeof(a->side)) == 0 &&
+           memcmp(a->alive, b->alive, sizeof(a->alive)) == 0;
+}
+
+void periods_change(struct periods *periods, uint64_t at_ns, const struct periods_state *state)
+{
+    struct check_period period = describe(at_ns, state);
+    struct check_period *last = periods->count ? &periods->items[periods->count - 1] : NULL;
+    if (last && looks_the_same(last, &period))
+        return;
+    if (last && at_ns <= last->begin_ns) {
+        period.begin_ns = period.end_ns = last->begin_ns;
+        *last = period;
+        return;
+    }
+    if (last)
+        last->end_ns = at_ns;
+    periods->items = memory_resize(periods->items, periods->count + 1, sizeof(*periods->items));
+    periods->items[periods->count++] = period;
+}
+
+void periods_end(struct periods *periods, uint64_t at_ns)
+{
+    struct check_period *last = periods->count ? &periods->items[periods->count - 1] : NULL;
+    if (last && at_ns > last->begin_ns)
+        last->end_ns = at_ns;
+}
+
+void periods_free(struct periods *periods)
+{
+    free(periods->items);
+    *periods = (struct periods){0};
+}
