@@ -3,6 +3,7 @@
 #define SEVER_WIRE_CLIENT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <jansson.h>
@@ -11,18 +12,20 @@
 
 #define WIRE_DEFAULT_URL "http://127.0.0.1:8474"
 
+enum { WIRE_PATH_MAX = 512 }; /* enough for a path with two names and a query */
+
 struct wire_client;
 
-/* url: "http://host:port" or "unix:/path/to.sock". by: what to send as X-Sever-By.
- * -EINVAL for anything else. */
+/* url: "http://host:port" or "unix:/path/to.sock". by: what to send as X-Sever-By, 1 to 63 bytes of
+ * text. -EINVAL for anything else. Proxy settings of the environment are not used. */
 int wire_client_create(const char *url, const char *by, struct wire_client **client,
                        struct error *error);
-void wire_client_destroy(struct wire_client *client);
+void wire_client_destroy(struct wire_client *client); /* NULL is fine */
 const char *wire_client_url(const struct wire_client *client);
 
 /* One request. method: "GET", ...; path: from "/v1"; body: borrowed, NULL for none; answer: new
  * reference, NULL for an empty one (204); may be NULL when not wanted. timeout_ns: for the whole
- * exchange, 0 for 10 s. 0 on 2xx; otherwise the API's error (code: -EINVAL for 400, -ENOENT 404,
+ * exchange, 10 s. 0 on 2xx; otherwise the API's error (code: -EINVAL for 400, -ENOENT 404,
  * -EEXIST 409, -ESTALE 412, -EIO other) with its message and place, or the transport's:
  * -ECONNREFUSED ("severd does not answer at URL: start it, or set SEVER_URL"), -ETIMEDOUT, -EPROTO.
  */
@@ -34,12 +37,20 @@ int wire_client_request_matching(struct wire_client *client, const char *method,
                                  uint64_t version, json_t *body, json_t **answer,
                                  struct error *error);
 
-/* Appends `segment` to a path, percent-encoded: names are free text. size: of buffer. */
-void wire_path_append(char *buffer, size_t size, const char *segment);
+/* Of the requests that follow, for the whole exchange; 0: 10 s again. */
+void wire_client_set_timeout(struct wire_client *client, uint64_t timeout_ns);
 
-/* Reads GET /v1/events until the callback returns false or the connection ends. event: the type;
- * data: parsed, borrowed. Blocks; the callback also gets a NULL event every 200 ms or so, so that
- * it can end the wait. */
+/* Appends "/" (unless one is there) and `segment` to a path, percent-encoded: names are free text.
+ * size: of buffer, WIRE_PATH_MAX fits. What does not fit makes the buffer "", which no request
+ * accepts. */
+void wire_path_append(char *buffer, size_t size, const char *segment);
+/* Appends "?key=value" or "&key=value", value percent-encoded; the same otherwise. */
+void wire_path_append_query(char *buffer, size_t size, const char *key, const char *value);
+
+/* Reads GET /v1/events until the callback returns false (0) or the connection ends (-ECONNRESET),
+ * or nothing, no heartbeat either, has come for 30 s (-ETIMEDOUT); other errors as
+ * wire_client_request. event: the type; data: parsed, borrowed. Blocks; the callback also gets a
+ * NULL event (and data) every 200 ms or so, so that it can end the wait. */
 typedef bool (*wire_event_fn)(void *context, const char *event, json_t *data);
 int wire_client_events(struct wire_client *client, wire_event_fn fn, void *context,
                        struct error *error);

@@ -2,7 +2,12 @@
  *
  * Decoders take one jansson value, refuse unknown keys, wrong types and out-of-range numbers with a
  * place such as "faults[2].delay_ns", and leave *out untouched on failure. They check shape only;
- * ruleset_check judges the whole. Encoders return a new reference. */
+ * ruleset_check judges the whole. What the API adds when it reports a thing (a route's "listening",
+ * a fault's "touched" and "applied", a partition's "mechanism", a clock's "page") is ignored, so
+ * that what was read can be written back. null stands for an absent key.
+ *
+ * Encoders take values that ruleset_check accepts and return a new reference; like all
+ * control-plane code they abort when memory is out. */
 #ifndef SEVER_WIRE_CODEC_H
 #define SEVER_WIRE_CODEC_H
 
@@ -14,8 +19,7 @@
 enum { WIRE_BODY_MAX = 8 * 1024 * 1024, WIRE_DEPTH_MAX = 16 };
 
 /* Parses a body: one JSON object, duplicate keys refused, place "line 3, column 7". NULL with
- * *error
- * (-EINVAL, -E2BIG) otherwise. */
+ * *error (-EINVAL; -E2BIG above WIRE_BODY_MAX bytes) otherwise. */
 json_t *wire_parse_object(const char *body, size_t length, struct error *error);
 
 json_t *wire_encode_ruleset(const struct ruleset *ruleset);
@@ -25,17 +29,25 @@ json_t *wire_encode_partition(const struct ruleset_partition *partition);
 json_t *wire_encode_fault(const struct ruleset_fault *fault);
 json_t *wire_encode_clock(const struct ruleset_clock *clock);
 
-/* out: overwritten on success (caller frees with ruleset_free). */
+/* All decoders: 0, or -EINVAL with place and message. */
+
+/* out: overwritten on success (caller frees with ruleset_free). Faults and partitions need a name;
+ * partitions are given as links. */
 int wire_decode_ruleset(json_t *json, struct ruleset *out, struct error *error);
 int wire_decode_node(json_t *json, struct ruleset_node *out, struct error *error);
 int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *error);
-/* base: the fault whose values stand where the JSON is silent (PATCH), or NULL for a new one. */
+/* A PATCH body: "upstream" and "enabled" alone; what is absent stays as it is in *route. */
+int wire_decode_route_patch(json_t *json, struct ruleset_route *route, struct error *error);
+/* base: the fault whose values stand where the JSON is silent (PATCH; its name, type and target
+ * can't change), or NULL for a new one, whose name is "" when the JSON has none. */
 int wire_decode_fault(json_t *json, const struct ruleset_fault *base, struct ruleset_fault *out,
                       struct error *error);
-/* A POST /partitions body in any of its three forms, expanded to links. ruleset: for the groups.
- * On success the caller frees out->links. */
+/* A POST /partitions body in any of its three forms, expanded to links; the name is "" when the
+ * JSON has none. ruleset: the nodes for "groups" and "isolate"; NULL allows "links" only. On
+ * success the caller frees out->links. */
 int wire_decode_partition(json_t *json, const struct ruleset *ruleset,
                           struct ruleset_partition *out, struct error *error);
+/* node: whose clock it is; a "node" in the JSON must then be the same. NULL: the JSON says. */
 int wire_decode_clock(json_t *json, const char *node, struct ruleset_clock *out,
                       struct error *error);
 

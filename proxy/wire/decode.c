@@ -1,0 +1,357 @@
+/* JSON to structs: nodes, routes, faults, clocks, and the whole ruleset.
+ *
+ * Theory of operation. Each decoder fills a local value, hands it out only when all went well, and
+ * knows its own keys only; the place of its object in the document is put in front by the caller
+ * that walks the array. A fault's keys depend on its type, so the type is read first. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/wire/codec.h"
+#include "proxy/wire/reader.h"
+
+static const char *const none[] = {NULL};
+
+/* The enumerations' parsers with one signature. */
+#define PARSER(name)                                                                               \
+    static int parse_##name(const char *text, int *value, struct error *error)                     \
+    {                                                                                              \
+        enum ruleset_##name parsed;                                                                \
+        int code = ruleset_parse_##name(text, &parsed, error);                                     \
+        if (code == 0)                                                                             \
+            *value = (int)parsed;                                                                  \
+        return code;                                                                               \
+    }
+PARSER(fault_type)
+PARSER(distribution)
+PARSER(direction)
+PARSER(protocol)
+PARSER(node_kind)
+
+int wire_decode_node(json_t *json, struct ruleset_node *out, struct error *error)
+{
+    static const char *const keys[] = {"name", "kind", "addresses", NULL};
+    struct ruleset_node node = {0};
+    struct reader reader;
+    struct error ignored;
+    int kind = RULESET_NODE_MEMBER;
+    reader_open(&reader, json, keys, none, error ? error : &ignored);
+    reader_text(&reader, "name", true, node.name, sizeof(node.name));
+    reader_enum(&reader, "kind", false, parse_node_kind, &kind);
+    json_t *addresses = reader_array(&reader, "addresses");
+    if (json_array_size(addresses) > RULESET_NODE_ADDRESSES_MAX)
+        reader_fail(&reader, "addresses", "a node has at most %d addresses",
+                    RULESET_NODE_ADDRESSES_MAX);
+    for (size_t i = 0; reader.code == 0 && i < json_array_size(addresses); i++) {
+        char place[ERROR_PLACE_MAX];
+        snprintf(place, sizeof(place), "addresses[%zu]", i);
+        reader.code = reader_copy_text(json_array_get(addresses, i), place, node.addresses[i],
+                                       sizeof(node.addresses[i]), reader.error);
+        node.address_count = i + 1;
+    }
+    if (reader.code < 0)
+        return reader.code;
+    node.kind = (enum ruleset_node_kind)kind;
+    *out = node;
+    return 0;
+}
+
+int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *error)
+{
+    static const char *const keys[] = {"name", "protocol", "listen",  "upstream",
+                                       "from", "to",       "enabled", NULL};
+    static const char *const reported[] = {"listening", NULL};
+    struct ruleset_route route = {.enabled = true};
+    struct reader reader;
+    struct error ignored;
+    int protocol = RULESET_TCP;
+    reader_open(&reader, json, keys, reported, error ? error : &ignored);
+    reader_text(&reader, "name", true, route.name, sizeof(route.name));
+    reader_enum(&reader, "protocol", false, parse_protocol, &protocol);
+    reader_text(&reader, "listen", true, route.listen, sizeof(route.listen));
+    reader_text(&reader, "upstream", true, route.upstream, sizeof(route.upstream));
+    reader_text(&reader, "from", false, route.from, sizeof(route.from));
+    reader_text(&reader, "to", false, route.to, sizeof(route.to));
+    reader_bool(&reader, "enabled", &route.enabled);
+    if (reader.code < 0)
+        return reader.code;
+    route.protocol = (enum ruleset_protocol)protocol;
+    *out = route;
+    return 0;
+}
+
+int wire_decode_route_patch(json_t *json, struct ruleset_route *route, struct error *error)
+{
+    static const char *const keys[] = {"upstream", "enabled", NULL};
+    struct ruleset_route patched = *route;
+    struct reader reader;
+    struct error ignored;
+    reader_open(&reader, json, keys, none, error ? error : &ignored);
+    reader_text(&reader, "upstream", false, patched.upstream, sizeof(patched.upstream));
+    reader_bool(&reader, "enabled", &patched.enabled);
+    if (reader.code == 0)
+        *route = patched;
+    return reader.code;
+}
+
+#define FAULT_KEYS "name", "type", "link", "route", "direction", "set_by", "set_at_ns"
+
+static const char *const latency_keys[] = {FAULT_KEYS, "delay_ns", "jitter_ns", "distribution",
+                                           NULL};
+static const char *const loss_keys[] = {FAULT_KEYS, "probability", NULL};
+static const char *const rate_keys[] = {FAULT_KEYS, "bytes_per_s", "burst_bytes", "queue_bytes",
+                                        NULL};
+static const char *const *const fault_keys[RULESET_FAULT_TYPES] = {
+    [RULESET_LATENCY] = latency_keys, [RULESET_LOSS] = loss_keys, [RULESET_RATE] = rate_keys};
+
+static void read_link(struct reader *reader, struct ruleset_fault *fault)
+{
+    char text[RULESET_LINK_TEXT_MAX] = "";
+    struct error why;
+    reader_text(reader, "link", false, text, sizeof(text));
+    if (reader->code == 0 && ruleset_parse_link(text, &fault->link, &fault->both_ways, &why) < 0)
+        reader_fail(reader, "link", "%s", why.message);
+}
+
+static void read_target(struct reader *reader, struct ruleset_fault *fault)
+{
+    int direction = (int)fault->direction;
+    bool link = reader_has(reader, "link"), route = reader_has(reader, "route");
+    if (link && route)
+        reader_fail(reader, "link", "a fault is on a link or on a route, not on both");
+    if (link) {
+        read_link(reader, fault);
+        fault->route[0] = '\0';
+    }
+    if (route) {
+        reader_text(reader, "route", false, fault->route, sizeof(fault->route));
+        fault->link = (struct ruleset_link){0};
+        fault->both_ways = false;
+    }
+    bool on_route = fault->route[0] != '\0';
+    if (!on_route && !fault->link.from[0])
+        reader_fail(reader, "link",
+                    "a fault needs a link such as \"n1->n2\", or a route with a direction");
+    if (!on_route && reader_has(reader, "direction"))
+        reader_fail(reader, "direction",
+                    "a direction belongs to a route; on a link write n1->n2, n2->n1 or n1<->n2");
+    reader_enum(reader, "direction", false, parse_direction, &direction);
+    fault->direction = (enum ruleset_direction)direction;
+}
+
+static void read_parameters(struct reader *reader, bool is_new, struct ruleset_fault *fault)
+{
+    int distribution = RULESET_UNIFORM;
+    switch (fault->type) {
+    case RULESET_LATENCY:
+        distribution = (int)fault->latency.distribution;
+        reader_unsigned(reader, "delay_ns", is_new, &fault->latency.delay_ns);
+        reader_unsigned(reader, "jitter_ns", false, &fault->latency.jitter_ns);
+        reader_enum(reader, "distribution", false, parse_distribution, &distribution);
+        fault->latency.distribution = (enum ruleset_distribution)distribution;
+        break;
+    case RULESET_LOSS:
+        reader_probability(reader, "probability", is_new, &fault->loss.probability_ppb);
+        break;
+    case RULESET_RATE:
+        reader_unsigned(reader, "bytes_per_s", is_new, &fault->rate.bytes_per_s);
+        reader_unsigned(reader, "burst_bytes", false, &fault->rate.burst_bytes);
+        reader_unsigned(reader, "queue_bytes", false, &fault->rate.queue_bytes);
+        break;
+    case RULESET_FAULT_TYPES:
+        break;
+    }
+}
+
+/* What a fault is can't change, only how strong it is. */
+static void refuse_other_identity(struct reader *reader, const struct ruleset_fault *base,
+                                  const struct ruleset_fault *fault)
+{
+    if (strcmp(base->name, fault->name) != 0)
+        reader_fail(reader, "name", "a fault's name can't change: remove it and add another");
+    if (strcmp(base->link.from, fault->link.from) != 0 ||
+        strcmp(base->link.to, fault->link.to) != 0 || base->both_ways != fault->both_ways)
+        reader_fail(reader, "link", "a fault's link can't change: remove it and add another");
+    if (strcmp(base->route, fault->route) != 0)
+        reader_fail(reader, "route", "a fault's route can't change: remove it and add another");
+    if (base->direction != fault->direction)
+        reader_fail(reader, "direction",
+                    "a fault's direction can't change: remove it and add another");
+}
+
+int wire_decode_fault(json_t *json, const struct ruleset_fault *base, struct ruleset_fault *out,
+                      struct error *error)
+{
+    static const char *const reported[] = {"touched", "applied", NULL};
+    struct ruleset_fault fault = base ? *base : (struct ruleset_fault){0};
+    struct error ignored;
+    int type = (int)fault.type;
+    /* Only the type: which keys are fine follows from it. */
+    struct reader reader = {.object = json, .error = error ? error : &ignored};
+    if (json_is_object(json))
+        reader_enum(&reader, "type", base == NULL, parse_fault_type, &type);
+    if (base && type != (int)base->type)
+        reader_fail(&reader, "type", "a fault's type can't change: remove it and add another");
+    if (reader.code < 0)
+        return reader.code;
+    fault.type = (enum ruleset_fault_type)type;
+    reader_open(&reader, json, fault_keys[type], reported, reader.error);
+    reader_text(&reader, "name", false, fault.name, sizeof(fault.name));
+    if (reader.code == 0)
+        read_target(&reader, &fault);
+    read_parameters(&reader, base == NULL, &fault);
+    reader_text(&reader, "set_by", false, fault.set_by, sizeof(fault.set_by));
+    reader_signed(&reader, "set_at_ns", &fault.set_at_ns);
+    if (base)
+        refuse_other_identity(&reader, base, &fault);
+    if (reader.code == 0)
+        *out = fault;
+    return reader.code;
+}
+
+int wire_decode_clock(json_t *json, const char *node, struct ruleset_clock *out,
+                      struct error *error)
+{
+    static const char *const keys[] = {"node", "offset_ns", "drift_ppb", NULL};
+    static const char *const reported[] = {"page", NULL};
+    struct ruleset_clock clock = {0};
+    struct reader reader;
+    struct error ignored;
+    reader_open(&reader, json, keys, reported, error ? error : &ignored);
+    if (node)
+        snprintf(clock.node, sizeof(clock.node), "%s", node);
+    reader_text(&reader, "node", node == NULL, clock.node, sizeof(clock.node));
+    if (node && strcmp(node, clock.node) != 0)
+        reader_fail(&reader, "node", "this is the clock of '%s'", node);
+    reader_signed(&reader, "offset_ns", &clock.offset_ns);
+    reader_signed(&reader, "drift_ppb", &clock.drift_ppb);
+    if (reader.code == 0)
+        *out = clock;
+    return reader.code;
+}
+
+/* A number, or for what is above 2^63 - 1 its digits as text. */
+static void read_seed(struct reader *reader, uint64_t *seed)
+{
+    json_t *json = json_object_get(reader->object, "seed");
+    if (reader->code < 0 || !json_is_string(json)) {
+        reader_unsigned(reader, "seed", false, seed);
+        return;
+    }
+    uint64_t value = 0;
+    const char *text = json_string_value(json);
+    bool fits = text[0] != '\0';
+    for (; fits && *text; text++) {
+        fits = *text >= '0' && *text <= '9' &&
+               !__builtin_mul_overflow(value, UINT64_C(10), &value) &&
+               !__builtin_add_overflow(value, (uint64_t)(*text - '0'), &value);
+    }
+    if (fits)
+        *seed = value;
+    else
+        reader_fail(reader, "seed", "a seed is a whole number from 0 to 2^64 - 1");
+}
+
+/* Decodes one element of an array and appends it to the ruleset. */
+typedef int (*element_fn)(json_t *json, struct ruleset *ruleset, struct error *error);
+
+static int need_name(const char *name, struct error *error)
+{
+    return name[0] ? 0 : error_set_at(error, -EINVAL, "name", "'name' is missing");
+}
+
+static int append_node(json_t *json, struct ruleset *ruleset, struct error *error)
+{
+    struct ruleset_node node;
+    int code = wire_decode_node(json, &node, error);
+    if (code == 0)
+        ruleset_add_node(ruleset, &node);
+    return code;
+}
+
+static int append_route(json_t *json, struct ruleset *ruleset, struct error *error)
+{
+    struct ruleset_route route;
+    int code = wire_decode_route(json, &route, error);
+    if (code == 0)
+        ruleset_add_route(ruleset, &route);
+    return code;
+}
+
+static int append_partition(json_t *json, struct ruleset *ruleset, struct error *error)
+{
+    struct ruleset_partition partition;
+    int code = wire_decode_partition(json, NULL, &partition, error);
+    if (code < 0)
+        return code;
+    code = need_name(partition.name, error);
+    if (code == 0)
+        ruleset_add_partition(ruleset, &partition);
+    free(partition.links);
+    return code;
+}
+
+static int append_fault(json_t *json, struct ruleset *ruleset, struct error *error)
+{
+    struct ruleset_fault fault;
+    int code = wire_decode_fault(json, NULL, &fault, error);
+    if (code == 0)
+        code = need_name(fault.name, error);
+    if (code == 0)
+        ruleset_add_fault(ruleset, &fault);
+    return code;
+}
+
+/* A clock of true time says nothing and is left out, as ruleset_set_clock does. */
+static int append_clock(json_t *json, struct ruleset *ruleset, struct error *error)
+{
+    struct ruleset_clock clock;
+    int code = wire_decode_clock(json, NULL, &clock, error);
+    if (code < 0)
+        return code;
+    if (ruleset_find_clock(ruleset, clock.node))
+        return error_set_at(error, -EINVAL, "node", "node '%s' has a clock already", clock.node);
+    ruleset_set_clock(ruleset, &clock);
+    return 0;
+}
+
+static void read_elements(struct reader *reader, const char *key, size_t limit, element_fn append,
+                          struct ruleset *ruleset)
+{
+    json_t *array = reader_array(reader, key);
+    if (json_array_size(array) > limit)
+        reader_fail(reader, key, "at most %zu are possible, not %zu", limit,
+                    json_array_size(array));
+    for (size_t i = 0; reader->code == 0 && i < json_array_size(array); i++) {
+        reader->code = append(json_array_get(array, i), ruleset, reader->error);
+        if (reader->code < 0) {
+            char place[ERROR_PLACE_MAX];
+            snprintf(place, sizeof(place), "%s[%zu]", key, i);
+            error_prefix_place(reader->error, place);
+        }
+    }
+}
+
+int wire_decode_ruleset(json_t *json, struct ruleset *out, struct error *error)
+{
+    static const char *const keys[] = {"version",    "seed",   "nodes",  "routes",
+                                       "partitions", "faults", "clocks", NULL};
+    struct ruleset ruleset = {0};
+    struct reader reader;
+    struct error ignored;
+    reader_open(&reader, json, keys, none, error ? error : &ignored);
+    reader_unsigned(&reader, "version", false, &ruleset.version);
+    read_seed(&reader, &ruleset.seed);
+    read_elements(&reader, "nodes", RULESET_NODES_MAX, append_node, &ruleset);
+    read_elements(&reader, "routes", RULESET_ROUTES_MAX, append_route, &ruleset);
+    read_elements(&reader, "partitions", RULESET_PARTITIONS_MAX, append_partition, &ruleset);
+    read_elements(&reader, "faults", RULESET_FAULTS_MAX, append_fault, &ruleset);
+    read_elements(&reader, "clocks", RULESET_NODES_MAX, append_clock, &ruleset);
+    if (reader.code < 0) {
+        ruleset_free(&ruleset);
+        return reader.code;
+    }
+    *out = ruleset;
+    return 0;
+}

@@ -1,0 +1,145 @@
+/* Structs to JSON. Keys come in the order of proxy/doc/API.md, and jansson keeps it. */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "proxy/base/random.h"
+#include "proxy/wire/codec.h"
+
+/* NULL here means text that is not UTF-8, or no memory: the caller's ruleset was not checked, or
+ * nothing can go on. */
+static json_t *must(json_t *json)
+{
+    assert(json);
+    return json;
+}
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+    int code = json_object_set_new(object, key, must(value));
+    assert(code == 0);
+    (void)code;
+}
+
+static json_t *encode_count(uint64_t value)
+{
+    assert(value <= INT64_MAX);
+    return json_integer((json_int_t)value);
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text[0] ? json_string(text) : json_null();
+}
+
+json_t *wire_encode_node(const struct ruleset_node *node)
+{
+    json_t *addresses = must(json_array());
+    for (size_t i = 0; i < node->address_count; i++)
+        json_array_append_new(addresses, must(json_string(node->addresses[i])));
+    return must(json_pack("{s:s, s:s, s:o}", "name", node->name, "kind",
+                          ruleset_node_kind_name(node->kind), "addresses", addresses));
+}
+
+json_t *wire_encode_route(const struct ruleset_route *route)
+{
+    return must(json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b}", "name", route->name, "protocol",
+                          ruleset_protocol_name(route->protocol), "listen", route->listen,
+                          "upstream", route->upstream, "from", text_or_null(route->from), "to",
+                          text_or_null(route->to), "enabled", route->enabled));
+}
+
+static void set_origin(json_t *object, const char *set_by, int64_t set_at_ns)
+{
+    set(object, "set_by", json_string(set_by));
+    set(object, "set_at_ns", json_integer(set_at_ns));
+}
+
+json_t *wire_encode_partition(const struct ruleset_partition *partition)
+{
+    char text[RULESET_LINK_TEXT_MAX];
+    json_t *links = must(json_array());
+    for (size_t i = 0; i < partition->link_count; i++)
+        json_array_append_new(
+            links, must(json_string(ruleset_format_link(&partition->links[i], false, text))));
+    json_t *json = must(json_pack("{s:s, s:o}", "name", partition->name, "links", links));
+    set_origin(json, partition->set_by, partition->set_at_ns);
+    return json;
+}
+
+static void set_parameters(json_t *json, const struct ruleset_fault *fault)
+{
+    switch (fault->type) {
+    case RULESET_LATENCY:
+        set(json, "delay_ns", encode_count(fault->latency.delay_ns));
+        set(json, "jitter_ns", encode_count(fault->latency.jitter_ns));
+        set(json, "distribution",
+            json_string(ruleset_distribution_name(fault->latency.distribution)));
+        break;
+    case RULESET_LOSS:
+        set(json, "probability",
+            json_real((double)fault->loss.probability_ppb / (double)RANDOM_PPB_ONE));
+        break;
+    case RULESET_RATE:
+        set(json, "bytes_per_s", encode_count(fault->rate.bytes_per_s));
+        set(json, "burst_bytes", encode_count(fault->rate.burst_bytes));
+        set(json, "queue_bytes", encode_count(fault->rate.queue_bytes));
+        break;
+    case RULESET_FAULT_TYPES:
+        assert(fault->type < RULESET_FAULT_TYPES);
+    }
+}
+
+json_t *wire_encode_fault(const struct ruleset_fault *fault)
+{
+    char text[RULESET_LINK_TEXT_MAX];
+    json_t *json = must(
+        json_pack("{s:s, s:s}", "name", fault->name, "type", ruleset_fault_type_name(fault->type)));
+    if (fault->route[0]) {
+        set(json, "route", json_string(fault->route));
+        set(json, "direction", json_string(ruleset_direction_name(fault->direction)));
+    } else {
+        set(json, "link", json_string(ruleset_format_link(&fault->link, fault->both_ways, text)));
+    }
+    set_parameters(json, fault);
+    set_origin(json, fault->set_by, fault->set_at_ns);
+    return json;
+}
+
+json_t *wire_encode_clock(const struct ruleset_clock *clock)
+{
+    return must(json_pack("{s:s, s:I, s:I}", "node", clock->node, "offset_ns",
+                          (json_int_t)clock->offset_ns, "drift_ppb", (json_int_t)clock->drift_ppb));
+}
+
+/* JSON integers end at 2^63 - 1: a larger seed is written as text. */
+static json_t *encode_seed(uint64_t seed)
+{
+    char text[24];
+    if (seed <= INT64_MAX)
+        return json_integer((json_int_t)seed);
+    snprintf(text, sizeof(text), "%" PRIu64, seed);
+    return json_string(text);
+}
+
+#define ENCODE_ARRAY(json, key, encode, elements, count)                                           \
+    do {                                                                                           \
+        json_t *array = must(json_array());                                                        \
+        for (size_t i = 0; i < (count); i++)                                                       \
+            json_array_append_new(array, encode(&(elements)[i]));                                  \
+        set(json, key, array);                                                                     \
+    } while (0)
+
+json_t *wire_encode_ruleset(const struct ruleset *ruleset)
+{
+    json_t *json = must(json_object());
+    set(json, "version", encode_count(ruleset->version));
+    set(json, "seed", encode_seed(ruleset->seed));
+    ENCODE_ARRAY(json, "nodes", wire_encode_node, ruleset->nodes, ruleset->node_count);
+    ENCODE_ARRAY(json, "routes", wire_encode_route, ruleset->routes, ruleset->route_count);
+    ENCODE_ARRAY(json, "partitions", wire_encode_partition, ruleset->partitions,
+                 ruleset->partition_count);
+    ENCODE_ARRAY(json, "faults", wire_encode_fault, ruleset->faults, ruleset->fault_count);
+    ENCODE_ARRAY(json, "clocks", wire_encode_clock, ruleset->clocks, ruleset->clock_count);
+    return json;
+}
