@@ -6,7 +6,10 @@
  *   {"time_ns":12,"process":3,"type":"invoke","f":"cas","key":"k1","value":[4,7],"node":"n2"}
  *   {"time_ns":99,"process":3,"type":"ok","f":"cas","key":"k1","value":[4,7],"node":"n2"}
  * A read carries its value on the ok line; null is a register never written. An ok cas swapped; a
- * failed cas line says that the value was not the expected one and has "value" as called. */
+ * failed cas line says that the value was not the expected one and has "value" as called, unless
+ * it has an "error": then it was refused and did not happen. "client" stands on the invoke line
+ * where it differs from "process"; "error" where the server gave a reason. Members of other names
+ * are ignored, blank lines skipped. */
 #ifndef SEVER_CHAOS_HISTORY_H
 #define SEVER_CHAOS_HISTORY_H
 
@@ -52,14 +55,18 @@ void history_free(struct history *history);
 /* Appends a copy (any order; history_sort puts them right). */
 void history_add(struct history *history, const struct history_operation *operation);
 void history_sort(struct history *history);
-/* Appends the lines of the whole history, in time order. */
+/* Appends the lines of the whole history, in time order. What history_parse then reads is the same
+ * history, but for bytes of `reason` that are not UTF-8 ('?' stands for them). Operations must be
+ * in invocation order. An unknown one with settled_ns HISTORY_NEVER has no second line. */
 void history_write(const struct history *history, struct text *out);
-/* Reads our own format. -EINVAL with place "file:line". Checks one operation in flight per process
- * and that time does not run backwards. */
+/* Reads our own format. -EINVAL with place "file:line"; *history is then empty. Checks that a
+ * process has one operation in flight and none after an "info", and that time does not run
+ * backwards. The result is in invocation order. */
 int history_parse(const char *text, size_t length, const char *file, struct history *history,
                   struct error *error);
 /* Reads a Jepsen etcd log ("INFO  jepsen.util - 4\t:invoke\t:read\tnil"), one register, key "".
- * Line numbers stand for time. */
+ * Line numbers stand for time. Lines that do not begin with "INFO jepsen.util -" are skipped; one
+ * that does and isn't understood is refused, as is a log without any operation. */
 int history_parse_jepsen(const char *text, size_t length, const char *file, struct history *history,
                          struct error *error);
 

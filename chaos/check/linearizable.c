@@ -1,0 +1,117 @@
+/* Theory of operation. A register's operations say nothing about another's, so a history is
+ * linearizable when each key's part is (Herlihy and Wing's locality; Horn and Kroening). Keys are
+ * checked one after the other under one bound on steps; the first that fails ends the check, one
+ * that runs out of its bound doesn't: a failure of a later key is worth more than "unknown". */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chaos/check/register.h"
+#include "proxy/base/text.h"
+
+#define DEFAULT_MEMORY (UINT64_C(512) << 20)
+#define DEFAULT_STEPS UINT64_C(200000000)
+
+static int compare_indexes(const void *left, const void *right, void *context)
+{
+    const struct history *history = context;
+    size_t a = *(const size_t *)left, b = *(const size_t *)right;
+    const struct history_operation *one = &history->operations[a], *two = &history->operations[b];
+    int order = strcmp(one->key, two->key);
+    if (order)
+        return order;
+    if (one->invoke_ns != two->invoke_ns)
+        return one->invoke_ns < two->invoke_ns ? -1 : 1;
+    return (a > b) - (a < b);
+}
+
+static void set_unknown(struct check_linearizable *result, const char *key,
+                        const struct register_result *search,
+                        const struct check_linearizable_limits *limits, size_t count)
+{
+    if (result->verdict == CHECK_UNKNOWN)
+        return; /* the first is told */
+    result->verdict = CHECK_UNKNOWN;
+    snprintf(result->key, sizeof(result->key), "%s", key);
+    if (search->out_of_memory)
+        snprintf(result->reason, sizeof(result->reason),
+                 "ran out of %" PRIu64 " MiB after %zu of %zu operations of key '%s'",
+                 limits->memory_bytes >> 20, search->reached, count, key);
+    else
+        snprintf(result->reason, sizeof(result->reason),
+                 "ran out of steps (%" PRIu64 ") after %zu of %zu operations of key '%s'",
+                 search->steps, search->reached, count, key);
+}
+
+static void set_fail(struct check_linearizable *result, const char *key,
+                     struct register_operation *operations, size_t count,
+                     const struct check_linearizable_limits *limits)
+{
+    uint64_t steps = limits->steps;
+    size_t core = register_shrink(operations, count, limits, &steps);
+    result->verdict = CHECK_FAIL;
+    snprintf(result->key, sizeof(result->key), "%s", key);
+    snprintf(result->reason, sizeof(result->reason),
+             "no order of the operations of key '%s' fits what they saw; %zu of them show it", key,
+             core);
+    result->core = memory_allocate_zeroed(core, sizeof(result->core[0]));
+    result->core_count = core;
+    for (size_t i = 0; i < core; i++)
+        result->core[i] = operations[i].index;
+}
+
+static void check_key(const struct history *history, const size_t *indexes, size_t count,
+                      const struct check_linearizable_limits *limits, uint64_t *steps,
+                      struct check_linearizable *result)
+{
+    struct register_operation *operations = memory_allocate_zeroed(count, sizeof(*operations));
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++)
+        used +=
+            register_operation_of(&history->operations[indexes[i]], indexes[i], &operations[used]);
+    struct check_linearizable_limits left = {limits->memory_bytes, *steps};
+    struct register_result search;
+    register_solve(operations, used, &left, &search);
+    *steps -= search.steps < *steps ? search.steps : *steps;
+    result->steps += search.steps;
+    result->checked += used;
+    const char *key = history->operations[indexes[0]].key;
+    if (search.verdict == CHECK_UNKNOWN)
+        set_unknown(result, key, &search, limits, used);
+    else if (search.verdict == CHECK_FAIL)
+        set_fail(result, key, operations, used, limits);
+    free(operations);
+}
+
+void check_linearizable(const struct history *history,
+                        const struct check_linearizable_limits *limits,
+                        struct check_linearizable *result)
+{
+    struct check_linearizable_limits bound = {
+        limits && limits->memory_bytes ? limits->memory_bytes : DEFAULT_MEMORY,
+        limits && limits->steps ? limits->steps : DEFAULT_STEPS};
+    *result = (struct check_linearizable){.verdict = CHECK_PASS};
+    size_t count = history->count;
+    size_t *indexes = memory_allocate_zeroed(count, sizeof(*indexes));
+    for (size_t i = 0; i < count; i++)
+        indexes[i] = i;
+    if (count)
+        qsort_r(indexes, count, sizeof(*indexes), compare_indexes, (void *)(uintptr_t)history);
+    uint64_t steps = bound.steps;
+    for (size_t begin = 0; begin < count && result->verdict != CHECK_FAIL;) {
+        size_t end = begin + 1;
+        while (end < count && strcmp(history->operations[indexes[begin]].key,
+                                     history->operations[indexes[end]].key) == 0)
+            end++;
+        check_key(history, indexes + begin, end - begin, &bound, &steps, result);
+        begin = end;
+    }
+    free(indexes);
+}
+
+void check_linearizable_free(struct check_linearizable *result)
+{
+    free(result->core);
+    *result = (struct check_linearizable){0};
+}

@@ -1,0 +1,184 @@
+/* Theory of operation. A core must be *evidence*: what can't be ordered in it must be a fault of
+ * the history, not of what was left out. Taking the only write of 7 away makes every read of 7
+ * wrong, which proves nothing. So operations are taken away together with what may depend on them:
+ *
+ *   c may depend on p, if p may be the last change before c: p makes a value that c can have seen
+ *   (read and cas: the same value; mismatch: any other than the expected), p was called before c
+ *   returned, and no change q lies surely between them (called after p returned, returned before c
+ *   was called).
+ *
+ * If a set can be ordered, so can the rest after such a removal: in that order every operation that
+ * is left saw a change that is left too, and nothing stands between them that wasn't there. Turned
+ * round: if the rest can't be ordered, neither can the whole. That holds for every step, so the
+ * core shows the fault of the whole history. A value that nobody wrote remains alone, as it should.
+ *
+ * Removal goes in halves, quarters, and so on to single operations, until no single one can go. */
+#include "chaos/check/register.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/text.h"
+
+struct shrink {
+    struct register_operation *operations;
+    size_t count;
+    uint64_t *between_ns; /* of each change: the earliest return of a change surely after it */
+    bool *removed;
+    size_t *queue; /* removed changes whose dependents are still to be found */
+    struct register_operation *kept;
+    const struct check_linearizable_limits *limits;
+    uint64_t *steps;
+    uint64_t blocked_ns;
+};
+
+static bool is_change(const struct register_operation *operation)
+{
+    return operation->kind == REGISTER_WRITE || operation->kind == REGISTER_CAS;
+}
+
+static bool may_have_seen(const struct register_operation *operation, int64_t value)
+{
+    switch (operation->kind) {
+    case REGISTER_READ:
+        return operation->value == value;
+    case REGISTER_CAS:
+        return operation->expected == value;
+    case REGISTER_MISMATCH:
+        return operation->expected != value;
+    default:
+        return false;
+    }
+}
+
+/* First operation called after time_ns. */
+static size_t first_called_after(const struct shrink *shrink, uint64_t time_ns)
+{
+    size_t low = 0, high = shrink->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (shrink->operations[middle].invoke_ns > time_ns)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static void find_between(struct shrink *shrink)
+{
+    uint64_t *earliest = memory_allocate_zeroed(shrink->count + 1, sizeof(*earliest));
+    earliest[shrink->count] = HISTORY_NEVER; /* earliest return of a change from here on */
+    for (size_t i = shrink->count; i-- > 0;) {
+        const struct register_operation *here = &shrink->operations[i];
+        bool sure = is_change(here) && !here->optional;
+        earliest[i] = sure && here->return_ns < earliest[i + 1] ? here->return_ns : earliest[i + 1];
+    }
+    for (size_t i = 0; i < shrink->count; i++)
+        shrink->between_ns[i] =
+            earliest[first_called_after(shrink, shrink->operations[i].return_ns)];
+    free(earliest);
+}
+
+/* Removes what may depend on what is removed. */
+static void close_removal(struct shrink *shrink)
+{
+    size_t waiting = 0;
+    for (size_t i = 0; i < shrink->count; i++)
+        if (shrink->removed[i] && is_change(&shrink->operations[i]))
+            shrink->queue[waiting++] = i;
+    while (waiting > 0) {
+        size_t at = shrink->queue[--waiting];
+        const struct register_operation *gone = &shrink->operations[at];
+        for (size_t i = 0; i < shrink->count; i++) {
+            const struct register_operation *here = &shrink->operations[i];
+            if (here->invoke_ns > shrink->between_ns[at])
+                break;
+            if (shrink->removed[i] || here->return_ns < gone->invoke_ns ||
+                !may_have_seen(here, gone->value))
+                continue;
+            shrink->removed[i] = true;
+            if (is_change(here))
+                shrink->queue[waiting++] = i;
+        }
+    }
+}
+
+/* Removes what is marked with its dependents, if what is left still fails. */
+static bool try_removal(struct shrink *shrink)
+{
+    close_removal(shrink);
+    size_t kept = 0;
+    for (size_t i = 0; i < shrink->count; i++)
+        if (!shrink->removed[i])
+            shrink->kept[kept++] = shrink->operations[i];
+    struct register_result result = {.verdict = CHECK_UNKNOWN};
+    if (kept > 0 && kept<shrink->count && * shrink->steps> 0) {
+        struct check_linearizable_limits limits = {shrink->limits->memory_bytes, *shrink->steps};
+        register_solve(shrink->kept, kept, &limits, &result);
+        *shrink->steps -= result.steps < *shrink->steps ? result.steps : *shrink->steps;
+    }
+    memset(shrink->removed, 0, shrink->count * sizeof(shrink->removed[0]));
+    if (result.verdict != CHECK_FAIL)
+        return false;
+    memcpy(shrink->operations, shrink->kept, kept * sizeof(shrink->kept[0]));
+    shrink->count = kept;
+    shrink->blocked_ns = result.blocked_ns;
+    find_between(shrink);
+    return true;
+}
+
+/* What comes after the moment at which no order goes on. */
+static void try_tail(struct shrink *shrink)
+{
+    for (size_t i = 0; i < shrink->count; i++) {
+        const struct register_operation *here = &shrink->operations[i];
+        shrink->removed[i] = here->invoke_ns > shrink->blocked_ns ||
+                             (!is_change(here) && here->return_ns > shrink->blocked_ns);
+    }
+    try_removal(shrink);
+}
+
+/* One pass over all pieces of `size` operations, from the front. */
+static bool try_pieces(struct shrink *shrink, size_t size)
+{
+    bool any = false;
+    for (size_t begin = 0; begin<shrink->count && * shrink->steps> 0;) {
+        size_t end = begin + size < shrink->count ? begin + size : shrink->count;
+        for (size_t i = begin; i < end; i++)
+            shrink->removed[i] = true;
+        if (try_removal(shrink))
+            any = true;
+        else
+            begin = end;
+    }
+    return any;
+}
+
+size_t register_shrink(struct register_operation *operations, size_t count,
+                       const struct check_linearizable_limits *limits, uint64_t *steps)
+{
+    struct shrink shrink = {.operations = operations,
+                            .count = count,
+                            .limits = limits,
+                            .steps = steps,
+                            .blocked_ns = HISTORY_NEVER};
+    shrink.between_ns = memory_allocate_zeroed(count, sizeof(shrink.between_ns[0]));
+    shrink.removed = memory_allocate_zeroed(count, sizeof(shrink.removed[0]));
+    shrink.queue = memory_allocate_zeroed(count, sizeof(shrink.queue[0]));
+    shrink.kept = memory_allocate_zeroed(count, sizeof(shrink.kept[0]));
+    find_between(&shrink);
+    struct register_result result;
+    register_solve(operations, count, limits, &result);
+    shrink.blocked_ns = result.blocked_ns;
+    try_tail(&shrink);
+    for (size_t size = shrink.count / 2; size > 1; size /= 2)
+        try_pieces(&shrink, size);
+    while (try_pieces(&shrink, 1))
+        ;
+    free(shrink.between_ns);
+    free(shrink.removed);
+    free(shrink.queue);
+    free(shrink.kept);
+    return shrink.count;
+}
