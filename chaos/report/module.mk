@@ -1,2 +1,2 @@
-$(eval $(call module,chaos/report,proxy/base proxy/wire chaos/experiment chaos/history chaos/check,jansson))
+$(eval $(call module,chaos/report,proxy/base proxy/wire chaos/experiment chaos/history chaos/check chaos/lab chaos/workload chaos/nemesis,jansson))
 $(eval $(call tests,unit,chaos/report,chaos/report,))
