@@ -1,0 +1,492 @@
+/* Theory of operation
+ *
+ * The order of a run: read and check the file; make the output folder; lab (severd, routes, nodes)
+ * and wait until it is ready; check that it is empty; start the clients and, at the same moment,
+ * the timeline; at the end of the duration stop the clients, judge the proofs, heal; take the lab
+ * down; check; report. Whatever goes wrong on the way becomes the report's obstacle, and the rest
+ * of the way is the same: the lab comes down and the report is written with what is known.
+ *
+ * A signal only raises a descriptor that every wait of the run looks at. Once the lab is down a
+ * signal ends the program as usual: there is nothing left to clean up, and a check may take long.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "chaos/lab/observer.h"
+#include "chaos/report/report.h"
+#include "chaos/report/story.h"
+#include "chaos/run/commands.h"
+#include "chaos/run/options.h"
+#include "proxy/base/monotonic.h"
+#include "proxy/base/units.h"
+
+#define SIDES_INTERVAL_NS NS_PER_S
+enum { FRESH_ATTEMPTS = 10000 };
+
+struct run {
+    struct run_options options;
+    struct experiment experiment;
+    struct story story;
+    struct report report;
+    struct history history;
+    char *directory; /* as told to people */
+    char *absolute;
+    struct lab *lab;
+    struct observer *observer;
+    struct workload *workload;
+    struct workload_setup workload_setup;
+    struct nemesis *nemesis;
+    pthread_mutex_t roles_lock;
+    /* The running account of the sides of a partition. */
+    uint8_t side[EXPERIMENT_NODES_MAX];
+    struct workload_counts counts[EXPERIMENT_NODES_MAX];
+    uint64_t counts_ns;
+};
+
+void run_print_usage(FILE *out)
+{
+    fprintf(out,
+            "usage: sever run FILE [--seed N] [--out DIR] [--json] [--quiet] [-- ARGUMENT...]\n\n"
+            "Starts the cluster that FILE describes, loads it, plays the timeline of faults, and\n"
+            "checks what must hold.\n\n"
+            "  --seed N   of every random choice, instead of the file's\n"
+            "  --out DIR  where the report, history and logs go; a new or empty folder\n"
+            "             (default: a fresh folder ./sever-results/NAME-SEED)\n"
+            "  --json     print the verdict as one JSON object and nothing else\n"
+            "  --quiet    print the verdict only, not the story\n"
+            "  -- ...     these arguments are appended to every node's command\n\n"
+            "exit: 0 pass, 1 fail, 2 cannot run, 3 unknown\n");
+}
+
+/* ---- signals --------------------------------------------------------------------------------- */
+
+static int abort_fd = -1;
+
+static void on_signal(int number)
+{
+    (void)number;
+    int saved = errno;
+    eventfd_write(abort_fd, 1);
+    errno = saved;
+}
+
+static void catch_signals(bool catch)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = catch ? on_signal : SIG_DFL};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        sigaction(numbers[i], &action, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/* ---- the story ------------------------------------------------------------------------------- */
+
+static const char *node_name(const struct run *run, size_t node)
+{
+    return run->experiment.cluster.nodes[node];
+}
+
+static bool is_leader_role(const struct run *run, const char *role)
+{
+    const char *line = run->experiment.cluster.leader_line;
+    return line && strncmp(line, "role:", 5) == 0 && strcmp(line + 5, role) == 0;
+}
+
+/* On the observer's thread. */
+static void on_role(void *context, const struct observer_change *change)
+{
+    struct run *run = context;
+    struct report_role_change entry = {.at_ns = change->at_ns, .node = change->node};
+    snprintf(entry.role, sizeof(entry.role), "%s", change->now.role);
+    snprintf(entry.term, sizeof(entry.term), "%s", change->now.term);
+    snprintf(entry.leader, sizeof(entry.leader), "%s", change->now.leader);
+    pthread_mutex_lock(&run->roles_lock);
+    run->report.roles = memory_resize(run->report.roles, run->report.role_count + 1, sizeof(entry));
+    run->report.roles[run->report.role_count++] = entry;
+    pthread_mutex_unlock(&run->roles_lock);
+
+    bool led = is_leader_role(run, change->before.role);
+    bool leads = is_leader_role(run, change->now.role);
+    const char *name = node_name(run, change->node);
+    if (leads)
+        story_say(&run->story, change->at_ns, STORY_ROLE, "%s leads in term %s", name,
+                  change->now.term);
+    else if (led)
+        story_say(&run->story, change->at_ns, STORY_ROLE, "%s stepped down, it is %s in term %s",
+                  name, change->now.role, change->now.term);
+}
+
+static void on_step(void *context, const struct nemesis_record *record)
+{
+    struct run *run = context;
+    bool ends =
+        record->step->action == EXPERIMENT_HEAL || record->step->action == EXPERIMENT_CLEAR ||
+        record->step->action == EXPERIMENT_RESUME || record->step->action == EXPERIMENT_RESTART;
+    bool named = record->step->name[0] && !ends;
+    story_say(&run->story, record->done_ns, ends ? STORY_HEAL : STORY_FAULT, "%s%s%s%s%s%s",
+              record->became, named ? " (" : "", named ? record->step->name : "", named ? ")" : "",
+              record->evidence ? ": " : "", record->evidence ? record->evidence : "");
+}
+
+static void on_proof(void *context, const struct nemesis_record *record)
+{
+    struct run *run = context;
+    bool proved = record->proof == NEMESIS_PROVED;
+    story_say(&run->story, monotonic_now_ns(), proved ? STORY_PLAIN : STORY_BAD, "%s: %s: %s",
+              record->became, proved ? "took effect" : "NO EFFECT", record->evidence);
+}
+
+static void on_exit_by_itself(void *context, const struct nemesis_exit *exit)
+{
+    struct run *run = context;
+    story_say(&run->story, exit->at_ns, STORY_BAD, "%s %s", node_name(run, exit->node), exit->what);
+}
+
+/* Tells what each side answered since the last time, and begins anew. */
+static void tell_sides(struct run *run, uint64_t now_ns)
+{
+    struct workload_counts now[EXPERIMENT_NODES_MAX];
+    struct text line = {0};
+    size_t count = run->experiment.cluster.node_count;
+    workload_read_counts(run->workload, now);
+    report_append_sides((const char(*)[RULESET_NAME_MAX])run->experiment.cluster.nodes, count,
+                        run->side, run->counts, now, &line);
+    if (line.length)
+        story_say(&run->story, now_ns, STORY_PLAIN, "%s", text_get(&line));
+    text_free(&line);
+    memcpy(run->counts, now, sizeof(run->counts[0]) * count);
+    run->counts_ns = now_ns;
+}
+
+static void on_tick(void *context, uint64_t now_ns, const uint8_t *side)
+{
+    struct run *run = context;
+    bool changed = memcmp(side, run->side, sizeof(run->side)) != 0;
+    if (changed || now_ns - run->counts_ns >= SIDES_INTERVAL_NS)
+        tell_sides(run, now_ns);
+    memcpy(run->side, side, sizeof(run->side));
+}
+
+/* ---- before ---------------------------------------------------------------------------------- */
+
+static int read_experiment(struct run *run, struct error *error)
+{
+    char *content;
+    size_t length;
+    int code = command_read_file(run->options.file, EXPERIMENT_TEXT_MAX, &content, &length, error);
+    if (code < 0)
+        return code;
+    code = experiment_parse(content, length, run->options.file, &run->experiment, error);
+    free(content);
+    if (run->options.has_seed)
+        run->experiment.seed = run->options.seed;
+    return code;
+}
+
+static bool is_empty_directory(const char *path)
+{
+    DIR *directory = opendir(path);
+    bool empty = directory != NULL;
+    for (struct dirent *entry; directory && (entry = readdir(directory));)
+        empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    if (directory)
+        closedir(directory);
+    return empty;
+}
+
+static int make_given_directory(struct run *run, struct error *error)
+{
+    run->directory = memory_copy_text(run->options.out);
+    if (mkdir(run->directory, 0755) == 0 || (errno == EEXIST && is_empty_directory(run->directory)))
+        return 0;
+    int code = -errno;
+    return error_set_at(error, code, run->directory, "%s",
+                        code == -EEXIST ? "is there already: write a new or empty folder"
+                                        : strerror(-code));
+}
+
+static int make_fresh_directory(struct run *run, struct error *error)
+{
+    if (mkdir("sever-results", 0755) < 0 && errno != EEXIST)
+        return error_set_at(error, -errno, "./sever-results", "%s", strerror(errno));
+    for (int attempt = 1; attempt < FRESH_ATTEMPTS; attempt++) {
+        struct text path = {0};
+        text_append(&path, "./sever-results/");
+        run_append_slug(run->experiment.name, &path);
+        text_append(&path, "-%llu", (unsigned long long)run->experiment.seed);
+        if (attempt > 1)
+            text_append(&path, ".%d", attempt);
+        int code = mkdir(text_get(&path), 0755) < 0 ? -errno : 0;
+        if (code == 0)
+            run->directory = memory_copy_text(text_get(&path));
+        else if (code != -EEXIST)
+            error_set_at(error, code, text_get(&path), "%s", strerror(-code));
+        text_free(&path);
+        if (code != -EEXIST)
+            return code;
+    }
+    return error_set_at(error, -EEXIST, "./sever-results", "has no free name left");
+}
+
+static int make_directory(struct run *run, struct error *error)
+{
+    int code =
+        run->options.out ? make_given_directory(run, error) : make_fresh_directory(run, error);
+    if (code < 0)
+        return code;
+    run->absolute = realpath(run->directory, NULL);
+    if (!run->absolute)
+        return error_set_at(error, -errno, run->directory, "%s", strerror(errno));
+    return 0;
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static int bring_up(struct run *run, struct error *error)
+{
+    const struct experiment *experiment = &run->experiment;
+    uint64_t began_ns = monotonic_now_ns();
+    uint64_t deadline_ns = began_ns + experiment->cluster.ready_within_ns;
+    struct lab_setup setup = {
+        .experiment = experiment,
+        .directory = run->absolute,
+        .seed = experiment->seed,
+        .extra_arguments = run->options.extra,
+        .extra_count = run->options.extra_count,
+        .abort_fd = abort_fd,
+    };
+    int code = lab_create(&setup, &run->lab, error);
+    if (code < 0)
+        return code;
+    char prefix[SUBNET_ADDRESS_MAX];
+    subnet_private(lab_subnet(run->lab), 0, prefix);
+    *strrchr(prefix, '.') = '\0';
+    run->report.severd_status = json_incref(lab_severd_status(run->lab));
+    story_say(&run->story, began_ns, STORY_PLAIN,
+              "%s: seed %llu, %zu nodes on %s.0/24, files in %s", experiment->name,
+              (unsigned long long)experiment->seed, experiment->cluster.node_count, prefix,
+              run->directory);
+
+    code = lab_start_nodes(run->lab, error);
+    if (code == 0)
+        code = observer_start(run->lab, on_role, run, &run->observer, error);
+    if (code == 0)
+        code = lab_wait_ready(run->lab, deadline_ns, error);
+    run->workload_setup = (struct workload_setup){
+        .workload = &experiment->workload,
+        .seed = experiment->seed,
+        .nodes = (const char(*)[RULESET_NAME_MAX])experiment->cluster.nodes,
+        .node_count = experiment->cluster.node_count,
+        .targets = lab_public_addresses(run->lab),
+        .sources = lab_client_addresses(run->lab),
+    };
+    if (code == 0)
+        code = workload_check_empty(&run->workload_setup,
+                                    monotonic_now_ns() + experiment->cluster.ready_within_ns,
+                                    abort_fd, error);
+    if (code == 0)
+        story_say(&run->story, monotonic_now_ns(), STORY_PLAIN,
+                  "ready after %.2f s: every node answers, and the cluster is empty",
+                  (double)(monotonic_now_ns() - began_ns) / (double)NS_PER_S);
+    return code;
+}
+
+static int play(struct run *run, struct error *error)
+{
+    const struct experiment *experiment = &run->experiment;
+    char duration[UNITS_TEXT_MAX];
+    int code = workload_start(&run->workload_setup, &run->workload, &run->report.start_ns, error);
+    if (code < 0)
+        return code;
+    run->counts_ns = run->report.start_ns;
+    story_set_origin(&run->story, run->report.start_ns);
+    story_say(&run->story, run->report.start_ns, STORY_PLAIN,
+              "%u clients, %u operations a second for %s", experiment->workload.clients,
+              experiment->workload.rate_per_s,
+              units_format_duration(experiment->duration_ns, duration));
+    struct nemesis_setup setup = {
+        .experiment = experiment,
+        .lab = run->lab,
+        .seed = experiment->seed,
+        .start_ns = run->report.start_ns,
+        .abort_fd = abort_fd,
+        .events = {.context = run,
+                   .on_step = on_step,
+                   .on_proof = on_proof,
+                   .on_exit = on_exit_by_itself,
+                   .on_tick = on_tick},
+    };
+    run->nemesis = nemesis_create(&setup);
+    code = nemesis_play(run->nemesis, error);
+    workload_stop(run->workload, code < 0, &run->history);
+    run->workload = NULL;
+    run->report.end_ns = monotonic_now_ns();
+    if (code == 0)
+        code = nemesis_finish(run->nemesis, error);
+    run->report.history = &run->history;
+    run->report.records = nemesis_records(run->nemesis, &run->report.record_count);
+    run->report.exits = nemesis_exits(run->nemesis, &run->report.exit_count);
+    if (code == 0)
+        run->report.periods = nemesis_periods(run->nemesis);
+    return code;
+}
+
+static void bring_down(struct run *run)
+{
+    if (run->observer)
+        observer_stop(run->observer);
+    if (run->lab)
+        lab_destroy(run->lab);
+    run->observer = NULL;
+    run->lab = NULL;
+}
+
+/* ---- after ----------------------------------------------------------------------------------- */
+
+static void tell_checking(void *context, double seconds)
+{
+    struct run *run = context;
+    story_say(&run->story, monotonic_now_ns(), STORY_PLAIN, "checking for %.0f s", seconds);
+}
+
+static void judge_linearizable(struct run *run, struct report_result *result)
+{
+    struct check_linearizable found = {0};
+    command_check_linearizable(&run->history, &found, tell_checking, run);
+    result->verdict = found.verdict;
+    if (found.verdict == CHECK_PASS)
+        snprintf(result->summary, sizeof(result->summary), "%zu operations on %u key%s",
+                 found.checked, run->experiment.workload.keys,
+                 run->experiment.workload.keys == 1 ? "" : "s");
+    else if (found.verdict == CHECK_FAIL)
+        snprintf(result->summary, sizeof(result->summary),
+                 "no order explains %zu operations on key %s", found.core_count, found.key);
+    else
+        snprintf(result->summary, sizeof(result->summary), "key %s: %s", found.key, found.reason);
+    if (found.verdict == CHECK_FAIL && run->report.explanation.length == 0)
+        check_linearizable_explain(&run->history, &found, run->report.start_ns, command_width(),
+                                   &run->report.explanation);
+    check_linearizable_free(&found);
+}
+
+static void judge(struct run *run)
+{
+    const struct experiment *experiment = &run->experiment;
+    struct check_timeline timeline = {
+        .periods = run->report.periods->items,
+        .count = run->report.periods->count,
+        .nodes = (const char(*)[RULESET_NAME_MAX])experiment->cluster.nodes,
+        .node_count = experiment->cluster.node_count,
+    };
+    struct report_result *results =
+        memory_allocate_zeroed(experiment->expectation_count, sizeof(*results));
+    for (size_t i = 0; i < experiment->expectation_count; i++) {
+        const struct experiment_expectation *expectation = &experiment->expectations[i];
+        if (expectation->kind == EXPECT_LINEARIZABLE) {
+            judge_linearizable(run, &results[i]);
+            continue;
+        }
+        struct check_result found = {0};
+        check_expectation(expectation, &run->history, &timeline, &found);
+        results[i].verdict = found.verdict;
+        snprintf(results[i].summary, sizeof(results[i].summary), "%s", found.summary);
+    }
+    run->report.results = results;
+}
+
+static void print_verdict(struct run *run)
+{
+    if (run->options.json) {
+        json_t *verdict = report_verdict_json(&run->report);
+        json_dumpf(verdict, stdout, JSON_INDENT(2));
+        printf("\n");
+        json_decref(verdict);
+    } else {
+        struct text text = {0};
+        report_append_verdict(&run->report, &text);
+        printf("%s%s", run->options.quiet ? "" : "\n", text_get(&text));
+        text_free(&text);
+    }
+    fflush(stdout);
+}
+
+static enum report_outcome perform(struct run *run)
+{
+    struct error error = {0};
+    int code = bring_up(run, &error);
+    if (code == 0)
+        code = play(run, &error);
+    bring_down(run);
+    catch_signals(false);
+    if (code < 0)
+        error_text(&error, run->report.obstacle, sizeof(run->report.obstacle));
+    else
+        judge(run);
+    if (report_write_files(&run->report, text_get(&run->story.told), &error) < 0) {
+        command_print_error(&error);
+        if (!run->report.obstacle[0])
+            error_text(&error, run->report.obstacle, sizeof(run->report.obstacle));
+    }
+    print_verdict(run);
+    return report_decide(&run->report);
+}
+
+static void release(struct run *run)
+{
+    if (run->nemesis)
+        nemesis_destroy(run->nemesis);
+    report_free(&run->report);
+    history_free(&run->history);
+    story_free(&run->story);
+    pthread_mutex_destroy(&run->roles_lock);
+    experiment_free(&run->experiment);
+    free(run->directory);
+    free(run->absolute);
+    close(abort_fd);
+    abort_fd = -1;
+}
+
+int run_command(int argc, char **argv)
+{
+    struct run run = {0};
+    struct error error = {0};
+    if (run_parse_options(argc, argv, &run.options, &error) < 0) {
+        command_print_error(&error);
+        return REPORT_CANNOT_RUN;
+    }
+    if (run.options.help) {
+        run_print_usage(stdout);
+        return 0;
+    }
+    story_init(&run.story, run.options.json || run.options.quiet ? NULL : stdout);
+    pthread_mutex_init(&run.roles_lock, NULL);
+    abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int code = abort_fd < 0 ? error_set(&error, -errno, "can't make an eventfd") : 0;
+    if (code == 0)
+        code = read_experiment(&run, &error);
+    if (code == 0)
+        code = make_directory(&run, &error);
+    enum report_outcome outcome = REPORT_CANNOT_RUN;
+    if (code < 0) {
+        command_print_error(&error);
+    } else {
+        catch_signals(true);
+        run.report.experiment = &run.experiment;
+        run.report.file = run.options.file;
+        run.report.directory = run.directory;
+        run.report.extra_arguments = run.options.extra;
+        run.report.extra_count = run.options.extra_count;
+        run.report.seed = run.experiment.seed;
+        run.report.started_wall_ns = wall_now_ns();
+        outcome = perform(&run);
+    }
+    release(&run);
+    return (int)outcome;
+}
