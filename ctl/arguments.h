@@ -1,0 +1,62 @@
+/* The command line in parts: options, which may stand anywhere, and the other words in order.
+ * Nothing is copied: the texts are argv's. */
+#ifndef SEVER_CTL_ARGUMENTS_H
+#define SEVER_CTL_ARGUMENTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proxy/base/error.h"
+
+enum option_bit {
+    OPTION_JSON = 1 << 0,
+    OPTION_URL = 1 << 1,
+    OPTION_HELP = 1 << 2,
+    OPTION_VERSION = 1 << 3,
+    OPTION_NAME = 1 << 4,
+    OPTION_ADDRESS = 1 << 5,
+    OPTION_CLIENT = 1 << 6,
+    OPTION_FROM = 1 << 7,
+    OPTION_TO = 1 << 8,
+    OPTION_UDP = 1 << 9,
+    OPTION_DISTRIBUTION = 1 << 10,
+    OPTION_BURST = 1 << 11,
+    OPTION_QUEUE = 1 << 12,
+    OPTION_ROUTE = 1 << 13,
+    OPTION_DIRECTION = 1 << 14,
+    OPTION_FORCE = 1 << 15,
+    OPTION_COMMON = OPTION_JSON | OPTION_URL | OPTION_HELP | OPTION_VERSION,
+};
+
+struct option_shape {
+    enum option_bit bit;
+    const char *name;  /* "--json" */
+    const char *value; /* "URL"; NULL when the option takes none */
+    const char *help;
+};
+
+extern const struct option_shape option_shapes[];
+extern const size_t option_count;
+
+enum { ARGUMENTS_WORDS_MAX = 1024, ARGUMENTS_ADDRESSES_MAX = 16 };
+
+struct arguments {
+    unsigned given; /* enum option_bit */
+    const char *url, *name, *from, *to, *distribution, *burst, *queue, *route, *direction;
+    const char *addresses[ARGUMENTS_ADDRESSES_MAX];
+    size_t address_count;
+    const char *words[ARGUMENTS_WORDS_MAX]; /* the command comes first */
+    size_t word_count;
+    char **rest; /* what follows "--", NULL when there is none; NULL-terminated as argv is */
+};
+
+/* argv: without the program's name, count words. -EINVAL for an unknown option, a value that is
+ * missing or one too many, an option given twice. "-1s" is a word: an option starts with "--",
+ * but for -h. */
+int arguments_parse(char **argv, size_t count, struct arguments *arguments, struct error *error);
+
+/* Checks that only these options (enum option_bit) were given: -EINVAL naming the first other. */
+int arguments_check_options(const struct arguments *arguments, unsigned allowed,
+                            const char *command, struct error *error);
+
+#endif

@@ -1,0 +1,181 @@
+#include "ctl/command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+enum { NAME_MAX_LENGTH = 32 };
+
+static size_t least(size_t a, size_t b, size_t c)
+{
+    size_t smaller = a < b ? a : b;
+    return smaller < c ? smaller : c;
+}
+
+/* Levenshtein's distance, row by row. Both at most NAME_MAX_LENGTH long. */
+static size_t edits(const char *a, const char *b)
+{
+    size_t row[NAME_MAX_LENGTH + 1], length = strlen(b);
+    for (size_t j = 0; j <= length; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= length; j++) {
+            size_t above = row[j];
+            row[j] = least(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[length];
+}
+
+const char *command_nearest(const char *name)
+{
+    size_t length = strlen(name);
+    if (length == 0 || length > NAME_MAX_LENGTH)
+        return NULL;
+    size_t best_edits = 1 + length / 2; /* further away is another word */
+    const char *best = NULL;
+    for (size_t i = 0; i < command_count; i++) {
+        size_t distance = edits(name, commands[i].name);
+        if (distance < best_edits) {
+            best_edits = distance;
+            best = commands[i].name;
+        }
+    }
+    return best;
+}
+
+static void append_options(struct text *text, unsigned options)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option_shape *shape = &option_shapes[i];
+        if (!(shape->bit & options))
+            continue;
+        char left[64];
+        snprintf(left, sizeof(left), "%s%s%s", shape->name, shape->value ? " " : "",
+                 shape->value ? shape->value : "");
+        text_append(text, "  %-20s %s\n", left, shape->help);
+    }
+}
+
+void command_format_overview(struct text *text)
+{
+    text_append(text, "usage: severctl COMMAND [ARGUMENTS] [OPTIONS]\n\nCommands:\n");
+    for (size_t i = 0; i < command_count; i++)
+        text_append(text, "  %-11s %s\n", commands[i].name, commands[i].summary);
+    text_append(text, "\nOptions of every command:\n");
+    append_options(text, OPTION_COMMON);
+    text_append(text,
+                "\nExit codes: 0 done, 1 refused by severd, 2 usage, 3 severd not reachable.\n"
+                "severctl COMMAND --help says more, with an example.\n");
+}
+
+void command_format_help(struct text *text, const struct command *command)
+{
+    text_append(text, "usage: severctl %s%s%s\n\n%s.\n%s\n\nOptions:\n", command->name,
+                command->arguments[0] ? " " : "", command->arguments, command->summary,
+                command->details);
+    append_options(text, command->options | OPTION_COMMON);
+    text_append(text, "\nExample:\n  %s\n", command->example);
+}
+
+/* Names travel as JSON. exec's command line is not looked at. */
+static bool all_text(const struct arguments *arguments)
+{
+    for (size_t i = 0; i < arguments->word_count; i++) {
+        json_t *text = json_string(arguments->words[i]);
+        json_decref(text);
+        if (!text)
+            return false;
+    }
+    return true;
+}
+
+static int run_command(struct session *session, const struct command *command,
+                       const struct arguments *arguments)
+{
+    size_t given = arguments->word_count - 1;
+    if (arguments_check_options(arguments, command->options | OPTION_COMMON, command->name,
+                                &session->error))
+        return SESSION_USAGE;
+    if (given < command->minimum || given > command->maximum ||
+        (arguments->rest && command->run != run_exec))
+        return session_usage(session, "write: severctl %s%s%s, such as %s", command->name,
+                             command->arguments[0] ? " " : "", command->arguments,
+                             command->example);
+    if (!all_text(arguments))
+        return session_usage(session, "the command line is not UTF-8 text");
+    const char *url = arguments->url ? arguments->url : getenv("SEVER_URL");
+    if (wire_client_create(url && url[0] ? url : WIRE_DEFAULT_URL, "severctl", &session->client,
+                           &session->error))
+        return SESSION_USAGE;
+    int code = command->run(session, arguments);
+    wire_client_destroy(session->client);
+    return code;
+}
+
+/* What is answered without severd. */
+static int run_without_server(struct session *session, const struct arguments *arguments,
+                              const struct command *command)
+{
+    if (arguments->given & OPTION_VERSION) {
+        text_append(&session->out, "severctl " CTL_VERSION "\n");
+        return SESSION_DONE;
+    }
+    if (command) {
+        command_format_help(&session->out, command);
+        return SESSION_DONE;
+    }
+    if (arguments->given & OPTION_HELP) {
+        command_format_overview(&session->out);
+        return SESSION_DONE;
+    }
+    return session_usage(session, "which command? severctl --help lists them");
+}
+
+static int choose(struct session *session, const struct arguments *arguments)
+{
+    const char *name = arguments->word_count ? arguments->words[0] : NULL;
+    const struct command *command = name ? command_find(name) : NULL;
+    if (name && !command) {
+        const char *nearest = command_nearest(name);
+        return session_usage(session, "there is no command '%s'%s%s%s (severctl --help lists them)",
+                             name, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+                             nearest ? "'?" : "");
+    }
+    if (!command || (arguments->given & (OPTION_HELP | OPTION_VERSION)))
+        return run_without_server(session, arguments, command);
+    return run_command(session, command, arguments);
+}
+
+int command_main(int argc, char **argv)
+{
+    static struct arguments arguments;
+    const char *no_colour = getenv("NO_COLOR");
+    struct session session = {.colour = isatty(STDOUT_FILENO) && !(no_colour && no_colour[0])};
+    int code = SESSION_USAGE;
+    if (arguments_parse(argv + 1, argc > 0 ? (size_t)argc - 1 : 0, &arguments, &session.error) ==
+        0) {
+        session.json = arguments.given & OPTION_JSON;
+        code = choose(&session, &arguments);
+    }
+    if (fputs(text_get(&session.out), stdout) < 0 || fflush(stdout) != 0)
+        code = code ? code : SESSION_REFUSED;
+    text_free(&session.out);
+    if (code && session.error.message[0]) {
+        char message[ERROR_MESSAGE_MAX + ERROR_PLACE_MAX];
+        fprintf(stderr, "severctl: %s\n", error_text(&session.error, message, sizeof(message)));
+    }
+    return code;
+}

@@ -1,0 +1,134 @@
+/* Cutting and healing. Each of the three ways to cut makes a named partition; heal removes it. */
+#include "ctl/command.h"
+#include "ctl/format.h"
+#include "ctl/target.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* POST /v1/partitions. body: taken. */
+static int set_partition(struct session *session, const struct arguments *arguments, json_t *body,
+                         json_t **partition)
+{
+    if (arguments->name)
+        json_object_set_new(body, "name", json_string(arguments->name));
+    int code = session_request(session, "POST", "/v1/partitions", body, partition);
+    json_decref(body);
+    return code;
+}
+
+/* Ends the line, and says so when a TCP route's cut is less than a cut cable. Takes partition. */
+static int report(struct session *session, json_t *partition)
+{
+    json_t *status = NULL;
+    session_end_line(session, &status);
+    json_t *cut = json_object_get(json_object_get(status, "mechanisms"), "cut");
+    const char *tcp = format_string(cut, "tcp");
+    if (strncmp(tcp, "stall", 5) == 0)
+        text_append(&session->out, "TCP routes: %s\n", tcp);
+    json_decref(status);
+    json_decref(partition);
+    return SESSION_DONE;
+}
+
+int run_cut(struct session *session, const struct arguments *arguments)
+{
+    struct target_link link;
+    if (target_parse_link(arguments->words + 1, arguments->word_count - 1, &link, &session->error))
+        return SESSION_USAGE;
+    char text[RULESET_LINK_TEXT_MAX];
+    json_t *links = json_array();
+    json_array_append_new(links, json_string(ruleset_format_link(&link.link, false, text)));
+    if (link.both_ways) {
+        struct ruleset_link back;
+        snprintf(back.from, sizeof(back.from), "%s", link.link.to);
+        snprintf(back.to, sizeof(back.to), "%s", link.link.from);
+        json_array_append_new(links, json_string(ruleset_format_link(&back, false, text)));
+    }
+    json_t *partition = NULL;
+    int code = set_partition(session, arguments, json_pack("{s:o}", "links", links), &partition);
+    if (code)
+        return code;
+    if (session->json) {
+        session_print_json(session, partition);
+        json_decref(partition);
+        return SESSION_DONE;
+    }
+    text_append(&session->out, "cut %s as %s", link.text, format_string(partition, "name"));
+    return report(session, partition);
+}
+
+static void append_cut_count(struct text *text, json_t *partition)
+{
+    size_t count = json_array_size(json_object_get(partition, "links"));
+    text_append(text, " as %s: %zu link%s cut", format_string(partition, "name"), count,
+                count == 1 ? "" : "s");
+}
+
+int run_split(struct session *session, const struct arguments *arguments)
+{
+    json_t *groups;
+    if (target_parse_groups(arguments->words + 1, arguments->word_count - 1, &groups,
+                            &session->error))
+        return SESSION_USAGE;
+    struct text described = {0};
+    target_format_groups(groups, &described);
+    json_t *partition = NULL;
+    int code = set_partition(session, arguments, json_pack("{s:o}", "groups", groups), &partition);
+    if (!code && session->json) {
+        session_print_json(session, partition);
+        json_decref(partition);
+    } else if (!code) {
+        text_append(&session->out, "split %s", text_get(&described));
+        append_cut_count(&session->out, partition);
+        report(session, partition);
+    }
+    text_free(&described);
+    return code;
+}
+
+int run_isolate(struct session *session, const struct arguments *arguments)
+{
+    json_t *partition = NULL;
+    json_t *body = json_pack("{s:s}", "isolate", arguments->words[1]);
+    int code = set_partition(session, arguments, body, &partition);
+    if (code)
+        return code;
+    if (session->json) {
+        session_print_json(session, partition);
+        json_decref(partition);
+        return SESSION_DONE;
+    }
+    text_append(&session->out, "isolated %s", arguments->words[1]);
+    append_cut_count(&session->out, partition);
+    return report(session, partition);
+}
+
+int run_heal(struct session *session, const struct arguments *arguments)
+{
+    char path[SESSION_PATH_MAX], done[SESSION_PATH_MAX];
+    if (arguments->word_count > 1) {
+        const char *name = arguments->words[1];
+        snprintf(done, sizeof(done), "healed %s", name);
+        return session_remove(session, session_path(path, "partitions", name), name, done);
+    }
+    json_t *answer = NULL, *partition;
+    int code = session_request(session, "GET", "/v1/partitions", NULL, &answer);
+    if (code)
+        return code;
+    struct text names = {0};
+    size_t index;
+    json_array_foreach(json_object_get(answer, "partitions"), index, partition)
+        text_append(&names, "%s%s", index ? ", " : "healed ", format_string(partition, "name"));
+    json_decref(answer);
+    code = session_remove(session, "/v1/partitions", "partitions",
+                          names.length ? text_get(&names) : "nothing to heal");
+    text_free(&names);
+    return code;
+}
+
+int run_partitions(struct session *session, const struct arguments *arguments)
+{
+    (void)arguments;
+    return session_list(session, "/v1/partitions", format_partitions);
+}
