@@ -82,31 +82,31 @@ void ruleset_copy(struct ruleset *to, const struct ruleset *from)
 
 struct ruleset_node *ruleset_add_node(struct ruleset *ruleset, const struct ruleset_node *node)
 {
-    struct ruleset_node *added;
-    APPEND(ruleset->nodes, ruleset->node_count, node, added);
+    struct ruleset_node copy = *node, *added; /* it may be in the array that moves */
+    APPEND(ruleset->nodes, ruleset->node_count, &copy, added);
     return added;
 }
 
 struct ruleset_route *ruleset_add_route(struct ruleset *ruleset, const struct ruleset_route *route)
 {
-    struct ruleset_route *added;
-    APPEND(ruleset->routes, ruleset->route_count, route, added);
+    struct ruleset_route copy = *route, *added; /* it may be in the array that moves */
+    APPEND(ruleset->routes, ruleset->route_count, &copy, added);
     return added;
 }
 
 struct ruleset_fault *ruleset_add_fault(struct ruleset *ruleset, const struct ruleset_fault *fault)
 {
-    struct ruleset_fault *added;
-    APPEND(ruleset->faults, ruleset->fault_count, fault, added);
+    struct ruleset_fault copy = *fault, *added; /* it may be in the array that moves */
+    APPEND(ruleset->faults, ruleset->fault_count, &copy, added);
     return added;
 }
 
 struct ruleset_partition *ruleset_add_partition(struct ruleset *ruleset,
                                                 const struct ruleset_partition *partition)
 {
-    struct ruleset_partition *added;
-    APPEND(ruleset->partitions, ruleset->partition_count, partition, added);
-    copy_links(added, partition);
+    struct ruleset_partition copy = *partition, *added; /* it may be in the array that moves */
+    APPEND(ruleset->partitions, ruleset->partition_count, &copy, added);
+    copy_links(added, &copy);
     return added;
 }
 
@@ -124,8 +124,8 @@ void ruleset_set_clock(struct ruleset *ruleset, const struct ruleset_clock *cloc
         memmove(&ruleset->clocks[i], &ruleset->clocks[i + 1],
                 (ruleset->clock_count - i) * sizeof(*ruleset->clocks));
     } else if (!true_time) {
-        struct ruleset_clock *added;
-        APPEND(ruleset->clocks, ruleset->clock_count, clock, added);
+        struct ruleset_clock copy = *clock, *added;
+        APPEND(ruleset->clocks, ruleset->clock_count, &copy, added);
         (void)added;
     }
 }

@@ -137,8 +137,9 @@ struct ruleset {
 void ruleset_free(struct ruleset *ruleset);                        /* leaves it empty */
 void ruleset_copy(struct ruleset *to, const struct ruleset *from); /* deep; to is overwritten */
 
-/* Append a copy; return the element inside the ruleset (partition links are copied too). They do
- * not check anything: ruleset_check does, for the whole. */
+/* Append a copy; return the element inside the ruleset (partition links are copied too), valid
+ * until the next append or removal. They do not check anything: ruleset_check does, for the whole.
+ */
 struct ruleset_node *ruleset_add_node(struct ruleset *ruleset, const struct ruleset_node *node);
 struct ruleset_route *ruleset_add_route(struct ruleset *ruleset, const struct ruleset_route *route);
 struct ruleset_fault *ruleset_add_fault(struct ruleset *ruleset, const struct ruleset_fault *fault);
