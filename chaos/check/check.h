@@ -17,10 +17,10 @@ const char *check_verdict_name(enum check_verdict verdict);
 enum check_verdict check_worse(enum check_verdict a, enum check_verdict b);
 
 /* ---- linearizability ------------------------------------------------------------------------
- * Wing & Gong's search with Lowe's memoisation and just-in-time linearization, one register at a
- * time (P-compositionality: a history is linearizable when each key's is). References: Lowe,
- * "Testing for linearizability" (2017); Horn & Kroening, "Faster linearizability checking via
- * P-compositionality" (2015). */
+ * Wing & Gong's search with Lowe's memoisation, one register at a time (P-compositionality: a
+ * history is linearizable when each key's is). Operations that share an instant overlap.
+ * References: Lowe, "Testing for linearizability" (2017); Horn & Kroening, "Faster linearizability
+ * checking via P-compositionality" (2015). */
 struct check_linearizable_limits {
     uint64_t memory_bytes; /* of the memo; 0: 512 MiB. Above: unknown */
     uint64_t steps;        /* of the search, a stand-in for time; 0: 200 million. Above: unknown */
@@ -33,17 +33,20 @@ struct check_linearizable {
     size_t checked;            /* operations that took part */
     uint64_t steps;
     /* On fail: indexes into history->operations of the smallest piece found that can't be ordered,
-     * in invocation order. Taking any one away (with what depends on it) makes it orderable. */
+     * in invocation order. Taking any one away (with what may have seen it) makes it orderable,
+     * unless the steps ran out on the way: then it is a failing piece, not the smallest. */
     size_t *core;
     size_t core_count;
 };
 
+/* limits: NULL for the defaults. *result is overwritten; free it with check_linearizable_free. */
 void check_linearizable(const struct history *history,
                         const struct check_linearizable_limits *limits,
                         struct check_linearizable *result);
 void check_linearizable_free(struct check_linearizable *result);
 /* Tells the core to people: one line per operation with a bar for its time span, then one sentence
- * why no order fits. width: columns of the terminal. origin_ns: shown as 0. */
+ * why no order fits. width: columns of the terminal. origin_ns: shown as 0. Anything but a failure
+ * is told in one line. Appends to *out. */
 void check_linearizable_explain(const struct history *history,
                                 const struct check_linearizable *result, uint64_t origin_ns,
                                 unsigned width, struct text *out);
@@ -68,8 +71,9 @@ struct check_timeline {
 };
 
 /* Sides of a link matrix: node i's side when cut[i * count + j] says that i->j is cut. A component
- * is a set of live nodes that reach one another both ways over open links; the one with more than
- * half of *all* nodes is the majority. Nodes that are not alive get CHECK_SIDE_NONE. */
+ * is a set of live nodes that reach one another both ways over open links, directly or by way of
+ * others; the one with more than half of *all* nodes is the majority. Nodes that are not alive get
+ * CHECK_SIDE_NONE. count: at most EXPERIMENT_NODES_MAX. */
 void check_sides(const bool *cut, const bool *alive, size_t count, uint8_t *side);
 
 struct check_result {
@@ -78,9 +82,15 @@ struct check_result {
     size_t evidence[16]; /* operations that show it */
     size_t evidence_count;
 };
-/* Judges one expectation other than linearizable. An expectation that nothing in the run puts to
- * the test (no partition happened; no operation fell in the phase) is CHECK_UNKNOWN, never a pass.
- */
+/* Judges one expectation other than linearizable. An operation belongs to the node that it asked
+ * and to the period in which it was begun; ok and a cas that found another value count as answered.
+ *   minority stops  counts from when a node came to be on a side without majority, whatever else
+ *                   changed meanwhile; an answer that came only after the heal is no violation
+ *   recovers        counts from the end of the last faulty period
+ *   availability    before faults: begun before the first fault; during: in a faulty period; after:
+ *                   begun after the last; of majority, minority: while on such a side
+ * An expectation that nothing in the run puts to the test (no partition happened; no operation fell
+ * in the phase) is CHECK_UNKNOWN, never a pass. */
 void check_expectation(const struct experiment_expectation *expectation,
                        const struct history *history, const struct check_timeline *timeline,
                        struct check_result *result);
