@@ -139,7 +139,7 @@ void format_links_short(struct text *text, json_t *links, size_t limit)
     {
         const char *link = json_string_value(value);
         size_t reverse = link ? find_reverse(links, link) : SIZE_MAX;
-        if (!link || (reverse < index))
+        if (!link || reverse < index)
             continue; /* shown with its pair */
         if (shown == limit) {
             more++;
@@ -147,7 +147,7 @@ void format_links_short(struct text *text, json_t *links, size_t limit)
         }
         const char *arrow = strstr(link, "->");
         text_append(text, "%s", shown++ ? " " : "");
-        if (reverse == SIZE_MAX || !arrow)
+        if (reverse == SIZE_MAX || reverse == index)
             text_append(text, "%s", link);
         else
             text_append(text, "%.*s<->%s", (int)(arrow - link), link, arrow + 2);
