@@ -147,7 +147,7 @@ static void session_init(struct datagram_session *session, struct datagram_liste
     session->node =
         listener->spec->from_peer ? route_find_source(plane->table, peer) : listener->spec->from;
     uint16_t row = session->node < ROUTE_NODE_SLOTS ? session->node : ROUTE_NODE_SLOTS - 1;
-    session->flow_key = (uint64_t)listener->spec->slot << 32 | listener->ordinals[row]++;
+    session->flow_key = listener->ordinals[row]++;
     for (int i = 0; i < DATAGRAM_FLOWS; i++)
         datagram_flow_init(&session->flows[i], session, i == DATAGRAM_UP,
                            &plane->pipelines[2 * index + (size_t)i]);

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -51,6 +52,21 @@ int socket_listen(const struct address *address, bool share_port, struct address
     if (fd >= 0 && listen(fd, LISTEN_BACKLOG))
         return fail(fd, "listen on", address, error);
     return fd;
+}
+
+void socket_remove_stale(const struct address *address)
+{
+    if (address->storage.ss_family != AF_UNIX)
+        return;
+    const char *path = ((const struct sockaddr_un *)(const void *)&address->storage)->sun_path;
+    struct stat status;
+    if (lstat(path, &status) || !S_ISSOCK(status.st_mode))
+        return; /* connect would be refused by any other file, too */
+    int fd = socket_connect(address, NULL, NULL);
+    if (fd >= 0)
+        close(fd);
+    else if (fd == -ECONNREFUSED)
+        unlink(path);
 }
 
 int socket_bind_datagram(const struct address *address, bool share_port, struct address *bound,

@@ -11,6 +11,9 @@
  * On success *bound (may be NULL) has the address with the port really taken. */
 int socket_listen(const struct address *address, bool share_port, struct address *bound,
                   struct error *error);
+/* Removes the file of a unix socket on which nobody listens any more (left by a process that was
+ * killed), so that it can be bound. No effect on other addresses, or on a socket that is in use. */
+void socket_remove_stale(const struct address *address);
 /* Datagram socket bound to address. */
 int socket_bind_datagram(const struct address *address, bool share_port, struct address *bound,
                          struct error *error);

@@ -203,7 +203,7 @@ static void connection_init(struct stream_connection *connection, struct stream_
     connection->node =
         listener->spec->from_peer ? route_find_source(plane->table, peer) : listener->spec->from;
     uint16_t row = connection->node < ROUTE_NODE_SLOTS ? connection->node : ROUTE_NODE_SLOTS - 1;
-    connection->flow_key = (uint64_t)listener->spec->slot << 32 | listener->ordinals[row]++;
+    connection->flow_key = listener->ordinals[row]++;
     for (int i = 0; i < STREAM_ENDS; i++)
         ends[i] = (struct stream_end){.fd = -1, .connection = connection};
     ends[STREAM_CLIENT].in = ends[STREAM_SERVER].out = &flows[STREAM_UP];

@@ -1,0 +1,319 @@
+/* Theory of operation
+ *
+ * A change is a new ruleset value. Everything that can fail is done first, on the side: the check,
+ * the compiled plan, sockets, clock pages. Then it is published to the workers (worker.h), which
+ * cannot fail, and only then is the old one let go. So a refused change has changed nothing.
+ *
+ * Counters are the workers' and only go up. What is shown for a node or a fault is the sum over
+ * workers less a baseline, which is taken when the slot is given to a new name. */
+#include "proxy/daemon/backend.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/monotonic.h"
+#include "proxy/base/text.h"
+#include "proxy/daemon/clocks.h"
+#include "proxy/daemon/provenance.h"
+#include "proxy/daemon/routes.h"
+#include "proxy/daemon/worker.h"
+
+enum { NODE_SLOTS = RULESET_NODES_MAX + 1, SLOT_NONE = UINT16_MAX };
+
+struct backend {
+    struct backend_options options;
+    uint64_t started_ns, publish_ns;
+    struct ruleset ruleset;
+    struct fault_plan *plan;
+    struct routes *routes;
+    struct workers *workers;
+    struct clocks *clocks;
+    struct api_link_state link_baseline[NODE_SLOTS][NODE_SLOTS];
+    uint32_t node_generation[NODE_SLOTS];
+    uint64_t touched_baseline[RULESET_FAULTS_MAX];
+    uint32_t fault_generation[RULESET_FAULTS_MAX];
+};
+
+/* Everything that a new ruleset needs, before it is in force. */
+struct prepared {
+    struct ruleset ruleset;
+    struct fault_plan *plan;
+    struct routes *routes;
+};
+
+static void link_sum(const struct backend *backend, uint16_t from, uint16_t to,
+                     struct api_link_state *sum)
+{
+    *sum = (struct api_link_state){0};
+    for (unsigned i = 0; i < workers_count(backend->workers); i++) {
+        const struct fault_counters *counters = workers_counters(backend->workers, i);
+        const struct fault_link_counters *link =
+            &counters->links[from < RULESET_NODES_MAX ? from : RULESET_NODES_MAX]
+                            [to < RULESET_NODES_MAX ? to : RULESET_NODES_MAX];
+        sum->units += fault_counter_get(&link->units);
+        sum->bytes += fault_counter_get(&link->bytes);
+        sum->dropped_cut += fault_counter_get(&link->dropped[FAULT_CAUSE_CUT]);
+        sum->dropped_loss += fault_counter_get(&link->dropped[FAULT_CAUSE_LOSS]);
+        sum->dropped_queue += fault_counter_get(&link->dropped[FAULT_CAUSE_QUEUE]);
+        sum->held_bytes += fault_counter_get(&link->held_bytes);
+        sum->held_connections += fault_counter_get(&link->held_connections);
+        sum->connections += fault_counter_get(&link->connections);
+        sum->refused += fault_counter_get(&link->refused);
+    }
+}
+
+static uint64_t touched_sum(const struct backend *backend, uint16_t slot)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < workers_count(backend->workers); i++)
+        sum += fault_counter_get(&workers_counters(backend->workers, i)->touched[slot]);
+    return sum;
+}
+
+/* Slots that the new plan gives to new names start from what they have now. A slot's first name
+ * starts from nothing and needs no baseline. */
+static void take_baselines(struct backend *backend, const struct ruleset *ruleset,
+                           const struct fault_plan *plan)
+{
+    for (size_t i = 0; i < ruleset->node_count; i++) {
+        uint16_t slot = fault_plan_node_slot(plan, ruleset->nodes[i].name);
+        uint32_t generation = fault_plan_node_generation(plan, slot);
+        if (backend->node_generation[slot] == generation)
+            continue;
+        for (uint16_t other = 0; backend->node_generation[slot] && other < NODE_SLOTS; other++) {
+            link_sum(backend, slot, other, &backend->link_baseline[slot][other]);
+            link_sum(backend, other, slot, &backend->link_baseline[other][slot]);
+        }
+        backend->node_generation[slot] = generation;
+    }
+    for (size_t i = 0; i < ruleset->fault_count; i++) {
+        uint32_t generation;
+        uint16_t slot = fault_plan_fault_slot(plan, ruleset->faults[i].name, &generation);
+        if (backend->fault_generation[slot] == generation)
+            continue;
+        if (backend->fault_generation[slot])
+            backend->touched_baseline[slot] = touched_sum(backend, slot);
+        backend->fault_generation[slot] = generation;
+    }
+}
+
+static int prepare(struct backend *backend, const struct ruleset *next, const char *by,
+                   struct prepared *prepared, struct error *error)
+{
+    ruleset_copy(&prepared->ruleset, next);
+    prepared->ruleset.version = backend->ruleset.version + 1;
+    provenance_fill(&prepared->ruleset, &backend->ruleset, by, wall_now_ns());
+    int result = ruleset_check(&prepared->ruleset, error);
+    if (result)
+        goto fail_ruleset;
+    result = fault_plan_create(&prepared->ruleset, backend->plan, &prepared->plan, error);
+    if (result)
+        goto fail_ruleset;
+    result = routes_prepare(&prepared->ruleset, prepared->plan, backend->options.workers,
+                            backend->routes, &prepared->routes, error);
+    if (result)
+        goto fail_plan;
+    result = clocks_prepare(backend->clocks, &prepared->ruleset, error);
+    if (result)
+        goto fail_routes;
+    return 0;
+
+fail_routes:
+    routes_abandon(prepared->routes, backend->routes);
+fail_plan:
+    fault_plan_destroy(prepared->plan);
+fail_ruleset:
+    ruleset_free(&prepared->ruleset);
+    return result;
+}
+
+static void commit(struct backend *backend, struct prepared *prepared)
+{
+    clocks_commit(backend->clocks, &prepared->ruleset);
+    routes_commit(backend->routes, prepared->routes);
+    fault_plan_destroy(backend->plan);
+    ruleset_free(&backend->ruleset);
+    backend->ruleset = prepared->ruleset;
+    backend->plan = prepared->plan;
+    backend->routes = prepared->routes;
+}
+
+static int backend_change(void *context, const struct ruleset *next, const char *by,
+                          struct error *error)
+{
+    struct backend *backend = context;
+    struct prepared prepared = {0};
+    int result = prepare(backend, next, by, &prepared, error);
+    if (result)
+        return result;
+    take_baselines(backend, &prepared.ruleset, prepared.plan);
+    uint64_t begin_ns = monotonic_now_ns();
+    workers_publish(backend->workers, routes_publication(prepared.routes));
+    backend->publish_ns = monotonic_now_ns() - begin_ns;
+    commit(backend, &prepared);
+    return 0;
+}
+
+int backend_create(const struct backend_options *options, const struct ruleset *initial,
+                   struct backend **out, struct error *error)
+{
+    struct prepared prepared = {0};
+    struct backend *backend = memory_allocate_zeroed(1, sizeof(*backend));
+    backend->options = *options;
+    backend->started_ns = monotonic_now_ns();
+    backend->clocks = clocks_create(options->directory);
+    backend->ruleset.version = initial->version > 0 ? initial->version - 1 : 0;
+    int result = prepare(backend, initial, "ruleset file", &prepared, error);
+    if (result)
+        goto fail;
+    result = workers_create(options->workers, options->pool_bytes,
+                            routes_publication(prepared.routes), &backend->workers, error);
+    if (result) {
+        routes_abandon(prepared.routes, NULL);
+        fault_plan_destroy(prepared.plan);
+        ruleset_free(&prepared.ruleset);
+        goto fail;
+    }
+    take_baselines(backend, &prepared.ruleset, prepared.plan);
+    commit(backend, &prepared);
+    *out = backend;
+    return 0;
+
+fail:
+    clocks_destroy(backend->clocks);
+    free(backend);
+    return result;
+}
+
+void backend_destroy(struct backend *backend)
+{
+    if (!backend)
+        return;
+    workers_destroy(backend->workers);
+    routes_abandon(backend->routes, NULL);
+    fault_plan_destroy(backend->plan);
+    clocks_destroy(backend->clocks);
+    ruleset_free(&backend->ruleset);
+    free(backend);
+}
+
+uint64_t backend_publish_ns(const struct backend *backend)
+{
+    return backend->publish_ns;
+}
+
+static const struct ruleset *backend_current(void *context)
+{
+    return &((struct backend *)context)->ruleset;
+}
+
+static void backend_link_state(void *context, const char *from, const char *to,
+                               struct api_link_state *out)
+{
+    const struct backend *backend = context;
+    uint16_t row = fault_plan_node_slot(backend->plan, from);
+    uint16_t column = fault_plan_node_slot(backend->plan, to);
+    *out = (struct api_link_state){0};
+    if (row == FAULT_NO_NODE || column == FAULT_NO_NODE)
+        return;
+    const struct api_link_state *base = &backend->link_baseline[row][column];
+    link_sum(backend, row, column, out);
+    out->units -= base->units;
+    out->bytes -= base->bytes;
+    out->dropped_cut -= base->dropped_cut;
+    out->dropped_loss -= base->dropped_loss;
+    out->dropped_queue -= base->dropped_queue;
+    out->held_bytes -= base->held_bytes;
+    out->held_connections -= base->held_connections;
+    out->connections -= base->connections;
+    out->refused -= base->refused;
+}
+
+static uint64_t backend_fault_touched(void *context, const char *fault)
+{
+    const struct backend *backend = context;
+    uint16_t slot = fault_plan_fault_slot(backend->plan, fault, NULL);
+    return slot == SLOT_NONE ? 0 : touched_sum(backend, slot) - backend->touched_baseline[slot];
+}
+
+static const char *backend_fault_applied(void *context, const struct ruleset_fault *fault)
+{
+    const struct backend *backend = context;
+    const struct ruleset_route *route = ruleset_find_route(&backend->ruleset, fault->route);
+    if (fault->type != RULESET_LOSS)
+        return fault->route[0] ? "the route" : "all routes";
+    if (!fault->route[0])
+        return "udp routes only: on a tcp route loss would be corruption";
+    if (route && route->protocol == RULESET_UDP)
+        return "the route";
+    return "nothing: on a tcp route loss would be corruption";
+}
+
+static const char *backend_route_listening(void *context, const char *route, char *buffer)
+{
+    const struct backend *backend = context;
+    const struct address *address = routes_listening(backend->routes, route);
+    buffer[0] = '\0';
+    return address ? address_format(address, buffer) : buffer;
+}
+
+static const char *backend_clock_page(void *context, const char *node)
+{
+    return clocks_path(((const struct backend *)context)->clocks, node);
+}
+
+/* The lateness that `permille` of the timers did not exceed; linear inside a bucket. */
+static uint64_t lateness_quantile(const struct loop_lateness *lateness, uint64_t permille)
+{
+    uint64_t rank = (lateness->count * permille + 999) / 1000, below = 0;
+    for (unsigned i = 0; i < sizeof(lateness->buckets) / sizeof(lateness->buckets[0]); i++) {
+        uint64_t inside = lateness->buckets[i];
+        if (inside && below + inside >= rank) {
+            uint64_t low = i ? UINT64_C(1) << i : 0, width = UINT64_C(1) << i;
+            return low + width * (rank - below) / inside;
+        }
+        below += inside;
+    }
+    return 0;
+}
+
+static void backend_status(void *context, struct api_status *out)
+{
+    const struct backend *backend = context;
+    struct workers_totals totals;
+    workers_get_totals(backend->workers, &totals);
+    *out = (struct api_status){
+        .uptime_ns = monotonic_now_ns() - backend->started_ns,
+        .workers = backend->options.workers,
+        .connections_open = totals.connections_open,
+        .connections_total = totals.connections_total,
+        .sessions_open = totals.sessions_open,
+        .sessions_total = totals.sessions_total,
+        .cut_tcp = "stall: severd stops reading and writing; nothing is lost",
+        .cut_udp = "drop",
+        .clock_library = backend->options.clock_library,
+        .clock_directory = backend->options.directory,
+        .lateness_count = totals.lateness.count,
+        .lateness_p50_ns = lateness_quantile(&totals.lateness, 500),
+        .lateness_p99_ns = lateness_quantile(&totals.lateness, 990),
+        .lateness_p999_ns = lateness_quantile(&totals.lateness, 999),
+    };
+}
+
+struct api_backend backend_api(struct backend *backend)
+{
+    return (struct api_backend){
+        .context = backend,
+        .current = backend_current,
+        .change = backend_change,
+        .link_state = backend_link_state,
+        .fault_touched = backend_fault_touched,
+        .fault_applied = backend_fault_applied,
+        .route_listening = backend_route_listening,
+        .clock_page = backend_clock_page,
+        .status = backend_status,
+    };
+}

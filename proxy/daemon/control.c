@@ -1,0 +1,176 @@
+/* Theory of operation
+ *
+ * libmicrohttpd is nested in the control thread's loop: its descriptors are watched, and api_run is
+ * called after each turn, which returns when one of them is ready or its deadline has come. Signals
+ * arrive through a signalfd, so that nothing ever runs in a signal handler. */
+#include "proxy/daemon/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proxy/base/log.h"
+#include "proxy/base/text.h"
+#include "proxy/io/loop.h"
+#include "proxy/io/socket.h"
+#include "proxy/wire/codec.h"
+
+enum { API_FDS_MAX = 16 };
+
+static const char *unix_path(const struct address *address)
+{
+    return ((const struct sockaddr_un *)(const void *)&address->storage)->sun_path;
+}
+
+static int listen_one(const char *text, struct address *bound, struct error *error)
+{
+    struct address address;
+    int result = address_parse(text, &address, error);
+    if (result)
+        return result;
+    if (!address_is_loopback(&address))
+        return error_set(error, -EACCES,
+                         "'%s' is not loopback: the control API has no tokens yet, so it listens "
+                         "on 127.0.0.1:PORT, [::1]:PORT or unix:/path only",
+                         text);
+    if (address.storage.ss_family == AF_UNIX)
+        socket_remove_stale(&address);
+    return socket_listen(&address, false, bound, error);
+}
+
+int control_listen(const char *const *texts, size_t count, int *fds, struct address *bound,
+                   struct error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        fds[i] = listen_one(texts[i], &bound[i], error);
+        if (fds[i] >= 0)
+            continue;
+        int result = fds[i];
+        error_prefix_place(error, "--listen");
+        while (i-- > 0) {
+            close(fds[i]);
+            control_unlink(&bound[i], 1);
+        }
+        return result;
+    }
+    return 0;
+}
+
+void control_unlink(const struct address *bound, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (bound[i].storage.ss_family == AF_UNIX)
+            unlink(unix_path(&bound[i]));
+}
+
+static int read_file(const char *path, struct text *content, struct error *error)
+{
+    char buffer[65536];
+    ssize_t got;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set_at(error, -errno, path, "%s", strerror(errno));
+    while ((got = read(fd, buffer, sizeof(buffer))) > 0 && content->length <= WIRE_BODY_MAX)
+        text_append_bytes(content, buffer, (size_t)got);
+    int result = got < 0 ? error_set_at(error, -errno, path, "%s", strerror(errno)) : 0;
+    close(fd);
+    return result;
+}
+
+int control_read_ruleset(const char *path, struct ruleset *ruleset, struct error *error)
+{
+    struct text content = {0};
+    int result = read_file(path, &content, error);
+    if (!result) {
+        json_t *json = wire_parse_object(text_get(&content), content.length, error);
+        result = json ? wire_decode_ruleset(json, ruleset, error) : -EINVAL;
+        json_decref(json);
+        if (result) {
+            char place[ERROR_PLACE_MAX];
+            snprintf(place, sizeof(place), "%s: %s", path, error->place);
+            snprintf(error->place, sizeof(error->place), "%s", error->place[0] ? place : path);
+        }
+    }
+    text_free(&content);
+    return result;
+}
+
+struct control {
+    struct loop *loop;
+    struct api *api;
+    int signal_fd;
+    struct loop_watch signal_watch;
+    struct loop_watch api_watches[API_FDS_MAX];
+    bool stopping;
+};
+
+static void on_signal(struct loop_watch *watch, uint32_t events)
+{
+    struct control *control = loop_container(watch, struct control, signal_watch);
+    struct signalfd_siginfo info;
+    (void)events;
+    if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    log_info("%s: ending", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    control->stopping = true;
+}
+
+/* api_run after the turn does the work. */
+static void on_api(struct loop_watch *watch, uint32_t events)
+{
+    (void)watch;
+    (void)events;
+}
+
+static int control_open(struct control *control, const struct api_backend *backend, const int *fds,
+                        size_t count, struct error *error)
+{
+    sigset_t signals;
+    int api_fds[API_FDS_MAX];
+    int result = loop_create(&control->loop, error);
+    if (result || (result = api_create(backend, fds, count, &control->api, error))) {
+        for (size_t i = 0; i < count; i++)
+            close(fds[i]);
+        return result;
+    }
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    control->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (control->signal_fd < 0)
+        return error_set(error, -errno, "signalfd: %s", strerror(errno));
+    result = loop_watch_add(control->loop, &control->signal_watch, control->signal_fd, EPOLLIN,
+                            on_signal);
+    size_t api_count = api_poll_fds(control->api, api_fds, API_FDS_MAX);
+    for (size_t i = 0; !result && i < api_count; i++)
+        result =
+            loop_watch_add(control->loop, &control->api_watches[i], api_fds[i], EPOLLIN, on_api);
+    return result ? error_set(error, result, "control loop: %s", strerror(-result)) : 0;
+}
+
+int control_serve(const struct api_backend *backend, const int *fds, size_t count,
+                  struct error *error)
+{
+    struct control control = {.signal_fd = -1};
+    int result = control_open(&control, backend, fds, count, error);
+    while (!result && !control.stopping) {
+        uint64_t now_ns = loop_now_ns(control.loop);
+        result = loop_turn(control.loop, api_deadline_ns(control.api, now_ns));
+        if (result)
+            error_set(error, result, "control loop: %s", strerror(-result));
+        else
+            api_run(control.api, loop_now_ns(control.loop));
+    }
+    api_destroy(control.api);
+    if (control.signal_fd >= 0)
+        close(control.signal_fd);
+    loop_destroy(control.loop);
+    return result;
+}

@@ -1,0 +1,27 @@
+/* The control thread's outside: listening sockets of the API, the run directory, signals. */
+#ifndef SEVER_DAEMON_CONTROL_H
+#define SEVER_DAEMON_CONTROL_H
+
+#include <stddef.h>
+
+#include "proxy/base/address.h"
+#include "proxy/base/error.h"
+#include "proxy/daemon/backend.h"
+
+/* Opens the control API's listeners: loopback or unix sockets only. count descriptors and the
+ * addresses they are really bound to; on failure none is left open. -EACCES with what to write
+ * instead for any other address. */
+int control_listen(const char *const *texts, size_t count, int *fds, struct address *bound,
+                   struct error *error);
+/* Removes the files of unix sockets. */
+void control_unlink(const struct address *bound, size_t count);
+
+/* Reads a ruleset file. *ruleset is the caller's to free. Errors have the file as place. */
+int control_read_ruleset(const char *path, struct ruleset *ruleset, struct error *error);
+
+/* Serves the API on the listeners, which it takes over, until SIGINT or SIGTERM, which the caller
+ * has blocked. 0 or -errno. */
+int control_serve(const struct api_backend *backend, const int *fds, size_t count,
+                  struct error *error);
+
+#endif

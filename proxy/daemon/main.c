@@ -1,0 +1,202 @@
+/* severd: start-up in one direction, end in the other. The order: options, limits, run directory,
+ * ruleset, control sockets, workers, API. SIGINT and SIGTERM are blocked before any thread starts
+ * and read by the control thread. */
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "proxy/base/log.h"
+#include "proxy/base/text.h"
+#include "proxy/daemon/backend.h"
+#include "proxy/daemon/control.h"
+#include "proxy/daemon/options.h"
+
+#define SEVERD_VERSION "0.1.0"
+
+enum { EXIT_BAD_USAGE = 2 };
+
+struct daemon {
+    struct options options;
+    char made_directory[32]; /* "" when it was given */
+    const char *directory;
+    char clock_library[PATH_MAX];
+    struct ruleset ruleset;
+    int fds[OPTIONS_LISTENS_MAX];
+    struct address bound[OPTIONS_LISTENS_MAX];
+    struct backend *backend;
+};
+
+static unsigned count_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set))
+        return 1;
+    int count = CPU_COUNT(&set);
+    return count > 0 ? (unsigned)count : 1;
+}
+
+/* Every connection takes two descriptors. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void set_signals(const struct options *options)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t signals;
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    if (options->die_with_parent)
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+}
+
+/* Beside this program as built (../lib) or installed (../lib/sever). */
+static void find_clock_library(char *path, size_t size)
+{
+    static const char *const places[] = {"../lib/libsever-clock.so",
+                                         "../lib/sever/libsever-clock.so"};
+    char program[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    path[0] = '\0';
+    if (length <= 0)
+        return;
+    program[length] = '\0';
+    char *slash = strrchr(program, '/');
+    if (!slash)
+        return;
+    slash[1] = '\0';
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        struct text candidate = {0};
+        char resolved[PATH_MAX];
+        text_append(&candidate, "%s%s", program, places[i]);
+        bool found = realpath(text_get(&candidate), resolved) != NULL;
+        text_free(&candidate);
+        if (found && strlen(resolved) < size) {
+            snprintf(path, size, "%s", resolved);
+            return;
+        }
+    }
+}
+
+static int make_directory(struct daemon *daemon, struct error *error)
+{
+    daemon->directory = daemon->options.run_directory;
+    if (daemon->directory) {
+        if (access(daemon->directory, W_OK | X_OK))
+            return error_set_at(error, -errno, "--run-dir", "%s: %s", daemon->directory,
+                                strerror(errno));
+        return 0;
+    }
+    snprintf(daemon->made_directory, sizeof(daemon->made_directory), "/tmp/severd-XXXXXX");
+    if (!mkdtemp(daemon->made_directory)) {
+        daemon->made_directory[0] = '\0';
+        return error_set(error, -errno, "run directory in /tmp: %s", strerror(errno));
+    }
+    daemon->directory = daemon->made_directory;
+    return 0;
+}
+
+static int load_ruleset(struct daemon *daemon, struct error *error)
+{
+    if (daemon->options.ruleset) {
+        int result = control_read_ruleset(daemon->options.ruleset, &daemon->ruleset, error);
+        if (result)
+            return result;
+    }
+    if (daemon->options.seed_given)
+        daemon->ruleset.seed = daemon->options.seed;
+    else if (daemon->ruleset.seed == 0 &&
+             getrandom(&daemon->ruleset.seed, sizeof(daemon->ruleset.seed), 0) > 0)
+        daemon->ruleset.seed &= 0x7fffffff; /* people type it */
+    return 0;
+}
+
+static void say_ready(const struct daemon *daemon)
+{
+    struct text line = {0};
+    char address[ADDRESS_TEXT_MAX];
+    for (size_t i = 0; i < daemon->options.listen_count; i++) {
+        bool is_unix = daemon->bound[i].storage.ss_family == AF_UNIX;
+        text_append(&line, "%s%s%s", i ? " and " : "", is_unix ? "" : "http://",
+                    address_format(&daemon->bound[i], address));
+    }
+    unsigned workers = daemon->options.workers;
+    log_info("severd %s ready: control %s, %u worker%s, seed %llu, cut on TCP routes: stall",
+             SEVERD_VERSION, text_get(&line), workers, workers == 1 ? "" : "s",
+             (unsigned long long)daemon->ruleset.seed);
+    text_free(&line);
+}
+
+static int run(struct daemon *daemon, struct error *error)
+{
+    const struct options *options = &daemon->options;
+    set_signals(options);
+    int result = make_directory(daemon, error);
+    if (result || (result = load_ruleset(daemon, error)))
+        return result;
+    result =
+        control_listen(options->listens, options->listen_count, daemon->fds, daemon->bound, error);
+    if (result)
+        return result;
+    struct backend_options backend = {.workers = options->workers,
+                                      .directory = daemon->directory,
+                                      .clock_library = daemon->clock_library};
+    result = backend_create(&backend, &daemon->ruleset, &daemon->backend, error);
+    if (result) {
+        for (size_t i = 0; i < options->listen_count; i++)
+            close(daemon->fds[i]);
+    } else {
+        struct api_backend api = backend_api(daemon->backend);
+        say_ready(daemon);
+        result = control_serve(&api, daemon->fds, options->listen_count, error);
+    }
+    backend_destroy(daemon->backend);
+    control_unlink(daemon->bound, options->listen_count);
+    return result;
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon daemon = {0};
+    struct error error = {0};
+    char text[ERROR_MESSAGE_MAX + ERROR_PLACE_MAX];
+    int result = options_parse(argc, argv, count_cores(), &daemon.options, &error);
+    if (result) {
+        fprintf(stderr, "severd: %s\n", error_text(&error, text, sizeof(text)));
+        return EXIT_BAD_USAGE;
+    }
+    if (daemon.options.action == OPTIONS_HELP) {
+        options_print_help();
+        return EXIT_SUCCESS;
+    }
+    if (daemon.options.action == OPTIONS_VERSION) {
+        puts("severd " SEVERD_VERSION);
+        return EXIT_SUCCESS;
+    }
+    log_set_level(daemon.options.log_level);
+    raise_file_limit();
+    find_clock_library(daemon.clock_library, sizeof(daemon.clock_library));
+    result = run(&daemon, &error);
+    if (result)
+        log_error("%s", error_text(&error, text, sizeof(text)));
+    if (daemon.made_directory[0])
+        rmdir(daemon.made_directory);
+    ruleset_free(&daemon.ruleset);
+    return result ? EXIT_FAILURE : EXIT_SUCCESS;
+}

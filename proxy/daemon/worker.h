@@ -1,0 +1,57 @@
+/* Workers: threads that own a loop and both data planes, and how a new plan reaches all of them.
+ *
+ * Theory of operation. A publication is everything that a worker reads: the plan and its routes.
+ * It is immutable. workers_publish offers it to every worker, wakes each, and waits. A worker takes
+ * it over between two callbacks of its loop, and then waits until all others have done the same:
+ * while one is still on the old plan, those on the new one stand still. So there is one moment
+ * before which everything that crossed did so under the old plan and after which under the new:
+ * nobody can see half of a change, across workers either. A worker is away from its loop for one
+ * callback and one visit of its flows, which is well below a millisecond; nothing is read or
+ * written in a visit. */
+#ifndef SEVER_DAEMON_WORKER_H
+#define SEVER_DAEMON_WORKER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proxy/base/error.h"
+#include "proxy/fault/counters.h"
+#include "proxy/fault/plan.h"
+#include "proxy/io/loop.h"
+#include "proxy/io/route.h"
+
+enum { WORKERS_MAX = 64 };
+
+/* What one worker serves. */
+struct publication_share {
+    struct route_table stream, datagram;
+};
+
+struct publication {
+    const struct fault_plan *plan;
+    struct publication_share shares[WORKERS_MAX]; /* as many as there are workers */
+};
+
+struct workers;
+
+/* Starts count (1..WORKERS_MAX) threads without routes. pool_bytes: memory for bytes in flight,
+ * each; 0: 256 MiB. -ENOMEM, -EAGAIN. */
+int workers_create(unsigned count, uint64_t pool_bytes, const struct publication *first,
+                   struct workers **workers, struct error *error);
+/* Ends the threads, with RST on every connection. NULL is fine. */
+void workers_destroy(struct workers *workers);
+
+/* Returns when every worker is on it. The control thread's alone. The publication before it may be
+ * freed afterwards; this one must stay until the next call has returned, or workers_destroy. */
+void workers_publish(struct workers *workers, const struct publication *publication);
+
+unsigned workers_count(const struct workers *workers);
+const struct fault_counters *workers_counters(const struct workers *workers, unsigned index);
+
+struct workers_totals {
+    uint64_t connections_open, connections_total, sessions_open, sessions_total;
+    struct loop_lateness lateness;
+};
+void workers_get_totals(const struct workers *workers, struct workers_totals *totals);
+
+#endif

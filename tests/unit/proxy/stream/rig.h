@@ -1,0 +1,277 @@
+/* A stream plane in this process with one route in front of one upstream listener:
+ *
+ *   client (node a) -> route "r" -> upstream (node b)
+ *
+ * One thread: the test's sockets are non-blocking, and every wait turns the plane's loop. */
+#ifndef SEVER_TESTS_STREAM_RIG_H
+#define SEVER_TESTS_STREAM_RIG_H
+
+#include "tests/lib/test.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/base/monotonic.h"
+#include "proxy/base/random.h"
+#include "proxy/io/socket.h"
+#include "proxy/stream/stream.h"
+
+#define RIG_PATIENCE_NS (20 * NS_PER_S)
+
+struct rig {
+    struct loop *loop;
+    struct pool *pool;
+    struct fault_counters *counters;
+    struct stream_plane *plane;
+    struct ruleset ruleset;
+    struct fault_plan *plan;
+    int listener; /* the route's */
+    int upstream; /* the listener behind it */
+    struct address route_address, upstream_address;
+    struct route_spec spec;
+    struct route_table table;
+    uint64_t bytes_max; /* 0: default */
+};
+
+static inline void rig_turn(struct rig *rig)
+{
+    assert_int_equal(loop_turn(rig->loop, monotonic_now_ns() + NS_PER_MS), 0);
+}
+
+#define rig_await(rig, condition)                                                                  \
+    do {                                                                                           \
+        uint64_t rig_deadline = monotonic_now_ns() + RIG_PATIENCE_NS;                              \
+        while (!(condition)) {                                                                     \
+            if (monotonic_now_ns() > rig_deadline)                                                 \
+                fail_msg("waited in vain for: %s", #condition);                                    \
+            rig_turn(rig);                                                                         \
+        }                                                                                          \
+    } while (0)
+
+static inline void rig_turn_for(struct rig *rig, uint64_t duration_ns)
+{
+    uint64_t end_ns = monotonic_now_ns() + duration_ns;
+    while (monotonic_now_ns() < end_ns)
+        rig_turn(rig);
+}
+
+/* Puts rig->ruleset in force. */
+static inline void rig_apply(struct rig *rig)
+{
+    struct fault_plan *plan;
+    struct error error = {0};
+    rig->ruleset.version++;
+    if (ruleset_check(&rig->ruleset, &error) ||
+        fault_plan_create(&rig->ruleset, rig->plan, &plan, &error))
+        fail_msg("%s %s", error.place, error.message);
+    rig->spec.slot = fault_plan_route_slot(plan, "r");
+    if (!rig->spec.from_peer)
+        rig->spec.from = fault_plan_node_slot(plan, "a");
+    rig->spec.to = fault_plan_node_slot(plan, "b");
+    stream_plane_apply(rig->plane, plan, &rig->table);
+    fault_plan_destroy(rig->plan);
+    rig->plan = plan;
+}
+
+static inline void rig_add_node(struct rig *rig, const char *name, const char *address)
+{
+    struct ruleset_node node = {0};
+    snprintf(node.name, sizeof(node.name), "%s", name);
+    if (address) {
+        snprintf(node.addresses[0], sizeof(node.addresses[0]), "%s", address);
+        node.address_count = 1;
+    }
+    ruleset_add_node(&rig->ruleset, &node);
+}
+
+static inline void rig_open(struct rig *rig, uint32_t connections_max, uint64_t pool_bytes)
+{
+    struct address any;
+    char text[ADDRESS_TEXT_MAX];
+    *rig = (struct rig){0};
+    assert_int_equal(address_parse("127.0.0.1:0", &any, NULL), 0);
+    rig->listener = socket_listen(&any, false, &rig->route_address, NULL);
+    rig->upstream = socket_listen(&any, false, &rig->upstream_address, NULL);
+    assert_true(rig->listener >= 0 && rig->upstream >= 0);
+    assert_int_equal(loop_create(&rig->loop, NULL), 0);
+    assert_int_equal(pool_create(pool_bytes, &rig->pool, NULL), 0);
+    rig->counters = calloc(1, sizeof(*rig->counters));
+    struct stream_options options = {.connections_max = connections_max,
+                                     .loop = rig->loop,
+                                     .pool = rig->pool,
+                                     .counters = rig->counters};
+    assert_int_equal(stream_plane_create(&options, &rig->plane, NULL), 0);
+    rig_add_node(rig, "a", NULL);
+    rig_add_node(rig, "b", NULL);
+    struct ruleset_route route = {.name = "r", .from = "a", .to = "b", .enabled = true};
+    snprintf(route.listen, sizeof(route.listen), "%s", address_format(&rig->route_address, text));
+    snprintf(route.upstream, sizeof(route.upstream), "%s",
+             address_format(&rig->upstream_address, text));
+    ruleset_add_route(&rig->ruleset, &route);
+    rig->spec =
+        (struct route_spec){.serial = 1, .fd = rig->listener, .upstream = rig->upstream_address};
+    rig->table = (struct route_table){.routes = &rig->spec, .route_count = 1, .sources_serial = 1};
+    rig_apply(rig);
+}
+
+static inline void rig_close(struct rig *rig)
+{
+    stream_plane_destroy(rig->plane);
+    assert_int_equal(pool_used_bytes(rig->pool), 0); /* every block came back */
+    pool_destroy(rig->pool);
+    loop_destroy(rig->loop);
+    fault_plan_destroy(rig->plan);
+    ruleset_free(&rig->ruleset);
+    free(rig->counters);
+    close(rig->listener);
+    if (rig->upstream >= 0)
+        close(rig->upstream);
+}
+
+static inline int rig_connect(struct rig *rig)
+{
+    int fd = socket_connect(&rig->route_address, NULL, NULL);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static inline bool rig_try_accept(struct rig *rig, int *fd)
+{
+    *fd = socket_accept(rig->upstream, NULL);
+    return *fd >= 0;
+}
+
+/* A connection through the route: both its far ends. */
+static inline void rig_pair(struct rig *rig, int *client, int *server)
+{
+    *client = rig_connect(rig);
+    rig_await(rig, rig_try_accept(rig, server));
+}
+
+static inline void rig_cut(struct rig *rig, const char *name, bool up, bool down)
+{
+    struct ruleset_partition partition = {0};
+    snprintf(partition.name, sizeof(partition.name), "%s", name);
+    if (up)
+        ruleset_partition_add_link(&partition, "a", "b");
+    if (down)
+        ruleset_partition_add_link(&partition, "b", "a");
+    ruleset_add_partition(&rig->ruleset, &partition);
+    free(partition.links);
+    rig_apply(rig);
+}
+
+static inline void rig_heal(struct rig *rig, const char *name)
+{
+    assert_true(ruleset_remove_partition(&rig->ruleset, name));
+    rig_apply(rig);
+}
+
+static inline void rig_latency(struct rig *rig, const char *name, uint64_t delay_ns)
+{
+    struct ruleset_fault fault = {.type = RULESET_LATENCY, .latency = {.delay_ns = delay_ns}};
+    snprintf(fault.name, sizeof(fault.name), "%s", name);
+    snprintf(fault.link.from, sizeof(fault.link.from), "a");
+    snprintf(fault.link.to, sizeof(fault.link.to), "b");
+    fault.both_ways = true;
+    ruleset_add_fault(&rig->ruleset, &fault);
+    rig_apply(rig);
+}
+
+static inline void rig_rate(struct rig *rig, const char *name, uint64_t bytes_per_s)
+{
+    struct ruleset_fault fault = {.type = RULESET_RATE, .rate = {.bytes_per_s = bytes_per_s}};
+    snprintf(fault.name, sizeof(fault.name), "%s", name);
+    snprintf(fault.link.from, sizeof(fault.link.from), "*");
+    snprintf(fault.link.to, sizeof(fault.link.to), "*");
+    ruleset_add_fault(&rig->ruleset, &fault);
+    rig_apply(rig);
+}
+
+static inline void rig_remove_fault(struct rig *rig, const char *name)
+{
+    assert_true(ruleset_remove_fault(&rig->ruleset, name));
+    rig_apply(rig);
+}
+
+static inline struct fault_link_counters *rig_link(struct rig *rig, const char *from,
+                                                   const char *to)
+{
+    return fault_counters_link(rig->counters, fault_plan_node_slot(rig->plan, from),
+                               fault_plan_node_slot(rig->plan, to));
+}
+
+/* Byte k of the test pattern of a stream. */
+static inline unsigned char rig_byte(uint64_t stream, uint64_t k)
+{
+    return (unsigned char)((k * UINT64_C(2654435761) + stream * 40503) >> 13);
+}
+
+/* One direction of a test stream. */
+struct rig_stream {
+    uint64_t id, total; /* bytes to send */
+    int from, to;
+    uint64_t sent, received;
+    bool shut;     /* FIN sent */
+    bool finished; /* FIN received, after exactly `total` good bytes */
+    size_t write_max, read_max;
+};
+
+/* Writes and reads what goes, in random pieces; shuts down when all is written. */
+static inline void rig_stream_step(struct rig_stream *stream, uint64_t *seed, bool reading)
+{
+    static unsigned char buffer[256 * 1024];
+    size_t size = 1 + (size_t)random_below(random_mix(++*seed), stream->write_max);
+    if (size > stream->total - stream->sent)
+        size = stream->total - stream->sent;
+    for (size_t i = 0; i < size; i++)
+        buffer[i] = rig_byte(stream->id, stream->sent + i);
+    ssize_t done = size ? send(stream->from, buffer, size, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    if (done < 0 && errno != EAGAIN)
+        fail_msg("send of stream %llu: %s", (unsigned long long)stream->id, strerror(errno));
+    stream->sent += done > 0 ? (uint64_t)done : 0;
+    if (stream->sent == stream->total && !stream->shut) {
+        shutdown(stream->from, SHUT_WR);
+        stream->shut = true;
+    }
+    if (!reading || stream->finished)
+        return;
+    size = 1 + (size_t)random_below(random_mix(++*seed), stream->read_max);
+    done = recv(stream->to, buffer, size, MSG_DONTWAIT);
+    if (done < 0 && errno != EAGAIN)
+        fail_msg("recv of stream %llu: %s", (unsigned long long)stream->id, strerror(errno));
+    for (ssize_t i = 0; i < done; i++)
+        if (buffer[i] != rig_byte(stream->id, stream->received + (uint64_t)i))
+            fail_msg("stream %llu differs at byte %llu", (unsigned long long)stream->id,
+                     (unsigned long long)(stream->received + (uint64_t)i));
+    stream->received += done > 0 ? (uint64_t)done : 0;
+    if (done == 0) {
+        assert_int_equal(stream->received, stream->total);
+        stream->finished = true;
+    }
+}
+
+/* Whether nothing can be read now; a byte or an end fails the test. */
+static inline bool rig_is_silent(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
+static inline bool rig_has_reset(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
+}
+
+static inline bool rig_has_bytes(int fd, size_t count)
+{
+    return socket_pending_bytes(fd) >= count;
+}
+
+#endif
