@@ -99,10 +99,13 @@ const char *raft_role_name(enum raft_role role)
     return "unknown";
 }
 
+/* A candidate asks everybody every heartbeat, so silence tells; a follower that misses its leader
+ * has heard nobody else and can't tell before it has asked. */
 static uint8_t count_reachable(const struct raft *raft, uint64_t now_ns)
 {
     uint8_t count = 1;
     uint64_t timeout = raft->config.election_timeout_ns;
+    uint64_t memory = raft->leader != RAFT_NONE ? 2 * timeout : timeout;
     for (uint8_t i = 0; i < raft->config.node_count; i++) {
         const struct raft_peer *peer = &raft->peers[i];
         if (i == raft->config.self)
@@ -110,7 +113,7 @@ static uint8_t count_reachable(const struct raft *raft, uint64_t now_ns)
         if (raft->role == RAFT_LEADER)
             count = (uint8_t)(count + (now_ns < peer->acked_ns + timeout));
         else
-            count = (uint8_t)(count + (peer->heard && now_ns < peer->heard_ns + 2 * timeout));
+            count = (uint8_t)(count + (peer->heard && now_ns < peer->heard_ns + memory));
     }
     return count;
 }

@@ -248,7 +248,7 @@ void raft_receive_append_reply(struct raft *raft, const struct raft_message *mes
     if (message->round > peer->acked_round && message->round <= raft->round)
         peer->acked_round = message->round;
     if (!message->success) {
-        bool stale = message->index <= peer->match_index ||
+        bool stale = message->index <= peer->match_index || message->index > raft->log.count ||
                      (peer->probing && message->index != peer->next_index - 1);
         if (stale || message->conflict == 0)
             return;
