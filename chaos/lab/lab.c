@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "chaos/lab/lab_internal.h"
@@ -176,10 +177,11 @@ static int wait_for_severd(struct lab *lab, struct error *error)
 
 static int start_severd(struct lab *lab, struct error *error)
 {
-    struct text listen = {0}, log = {0};
+    struct text listen = {0}, log = {0}, pages = {0};
     char seed[24];
     text_append(&listen, "unix:%s/severd.sock", lab->directory);
     text_append(&log, "%s/severd.log", lab->directory);
+    text_append(&pages, "%s/clocks", lab->directory);
     snprintf(seed, sizeof(seed), "%llu", (unsigned long long)lab->seed);
     lab->severd_log = memory_copy_text(text_get(&log));
     text_free(&log);
@@ -189,10 +191,13 @@ static int start_severd(struct lab *lab, struct error *error)
     if (code == 0 && listen.length - strlen("unix:") > SOCKET_PATH_MAX)
         code = error_set_at(error, -ENAMETOOLONG, lab->directory,
                             "the path is too long for a socket in it: write a shorter --out");
+    if (code == 0 && mkdir(text_get(&pages), 0755) < 0)
+        code = error_set_at(error, -errno, text_get(&pages), "can't be made: %s", strerror(errno));
     if (code == 0) {
         char *arguments[] = {
-            program, (char[]){"--listen"},          listen.data, (char[]){"--seed"},
-            seed,    (char[]){"--die-with-parent"}, NULL};
+            program, (char[]){"--listen"},          listen.data,           (char[]){"--seed"},
+            seed,    (char[]){"--die-with-parent"}, (char[]){"--run-dir"}, pages.data,
+            NULL};
         struct process_setup setup = {.arguments = arguments,
                                       .environment = environ,
                                       .directory = lab->directory,
@@ -205,6 +210,7 @@ static int start_severd(struct lab *lab, struct error *error)
         code = wait_for_severd(lab, error);
     free(program);
     text_free(&listen);
+    text_free(&pages);
     return code;
 }
 

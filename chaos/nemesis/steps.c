@@ -235,10 +235,8 @@ static int end_active(struct nemesis *nemesis, size_t index, enum active_kind ki
     const struct experiment_step *step = &nemesis->setup.experiment->steps[index];
     char path[512];
     snprintf(path, sizeof(path), kind == ACTIVE_PARTITION ? "/v1/partitions" : "/v1/faults");
-    if (step->name[0]) {
-        snprintf(path + strlen(path), sizeof(path) - strlen(path), "/");
+    if (step->name[0])
         wire_path_append(path, sizeof(path), step->name);
-    }
     text_append(became, "%s %s", kind == ACTIVE_PARTITION ? "heal" : "clear",
                 step->name[0] ? step->name : "all");
     int code = nemesis_look_for_proof(nemesis, true, kind, step->name, error);

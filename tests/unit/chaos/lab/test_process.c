@@ -1,0 +1,257 @@
+#include "tests/lib/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "chaos/lab/proc.h"
+#include "chaos/lab/process.h"
+#include "proxy/base/monotonic.h"
+
+extern char **environ;
+
+static char directory[] = "/tmp/sever-process-XXXXXX";
+static char log_path[64];
+
+static void stat_lines(void **state)
+{
+    (void)state;
+    struct proc_stat stat;
+    assert_true(proc_parse_stat("12 (sh) S 3 12 9 0", &stat));
+    assert_int_equal(stat.pid, 12);
+    assert_int_equal(stat.state, 'S');
+    assert_int_equal(stat.parent, 3);
+    assert_int_equal(stat.group, 12);
+    assert_true(proc_parse_stat("7 (a) b) (c) T 1 5 5", &stat));
+    assert_int_equal(stat.state, 'T');
+    assert_int_equal(stat.group, 5);
+    assert_false(proc_parse_stat("", &stat));
+    assert_false(proc_parse_stat("12 sh S 3 12", &stat));
+    assert_false(proc_parse_stat("12 (sh) S 3", &stat));
+}
+
+static void tcp_lines(void **state)
+{
+    (void)state;
+    struct proc_connection c;
+    char line[160];
+    /* 127.1.2.3:80 -> 127.0.0.1:8080, as this machine prints them */
+    snprintf(line, sizeof(line), "   0: %08X:0050 %08X:1F90 01 00000000:00000000 00:00000000",
+             htonl(0x7f010203), htonl(0x7f000001));
+    assert_true(proc_parse_tcp_line(line, &c));
+    assert_int_equal(c.local, 0x7f010203);
+    assert_int_equal(c.local_port, 80);
+    assert_int_equal(c.remote, 0x7f000001);
+    assert_int_equal(c.remote_port, 8080);
+    assert_int_equal(c.state, 1);
+    assert_false(proc_parse_tcp_line("  sl  local_address rem_address   st", &c));
+    assert_false(proc_parse_tcp_line("", &c));
+}
+
+static int start(const char *script, struct process *process, struct error *error)
+{
+    char *arguments[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char *)(uintptr_t)script, NULL};
+    struct process_setup setup = {.arguments = arguments,
+                                  .environment = environ,
+                                  .directory = directory,
+                                  .log_path = log_path};
+    return process_start(&setup, process, error);
+}
+
+static void await_exit(struct process *process)
+{
+    uint64_t deadline_ns = monotonic_now_ns() + 5 * NS_PER_S;
+    while (process_poll(process) && monotonic_now_ns() < deadline_ns)
+        monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
+    assert_false(process->running);
+}
+
+static void read_log(char *content, size_t size)
+{
+    FILE *file = fopen(log_path, "r");
+    assert_non_null(file);
+    size_t n = fread(content, 1, size - 1, file);
+    content[n] = '\0';
+    fclose(file);
+}
+
+static void output_goes_to_the_log(void **state)
+{
+    (void)state;
+    struct process process;
+    char content[256], what[64];
+    assert_int_equal(start("pwd; echo oops >&2; exit 3", &process, NULL), 0);
+    await_exit(&process);
+    assert_int_equal(WEXITSTATUS(process.status), 3);
+    assert_string_equal(process_describe_status(process.status, what, sizeof(what)),
+                        "exit status 3");
+    read_log(content, sizeof(content));
+    assert_non_null(strstr(content, directory));
+    assert_non_null(strstr(content, "oops"));
+    process_kill(&process);
+}
+
+static void a_failed_exec_is_reported(void **state)
+{
+    (void)state;
+    struct process process = {0};
+    struct error error = {0};
+    char *arguments[] = {(char[]){"/no/such/program"}, NULL};
+    struct process_setup setup = {.arguments = arguments,
+                                  .environment = environ,
+                                  .directory = directory,
+                                  .log_path = log_path};
+    assert_int_equal(process_start(&setup, &process, &error), -ENOENT);
+    assert_non_null(strstr(error.message, "/no/such/program"));
+    setup.log_path = "/no/such/folder/log";
+    assert_int_equal(process_start(&setup, &process, &error), -ENOENT);
+}
+
+static pid_t grandchild(void)
+{
+    char content[256] = "";
+    uint64_t deadline_ns = monotonic_now_ns() + 5 * NS_PER_S;
+    const char *line = NULL;
+    while (!(line && strchr(line, '\n')) && monotonic_now_ns() < deadline_ns) {
+        read_log(content, sizeof(content));
+        line = strstr(content, "grandchild ");
+    }
+    assert_non_null(line);
+    return (pid_t)strtol(line + strlen("grandchild "), NULL, 10);
+}
+
+static void a_kill_takes_the_grandchildren(void **state)
+{
+    (void)state;
+    struct process process;
+    char what[64];
+    unlink(log_path);
+    assert_int_equal(start("sleep 1000 & echo grandchild $!; wait", &process, NULL), 0);
+    pid_t group = process.pid, pid = grandchild();
+    assert_int_equal(kill(pid, 0), 0);
+    process_kill(&process);
+    assert_false(proc_group_is_alive(group));
+    assert_string_equal(process_describe_status(process.status, what, sizeof(what)),
+                        "killed by signal 9 (Killed)");
+    proc_kill_children(); /* reaps the adopted one, and would kill the guard too: it is ours */
+    assert_int_equal(kill(pid, 0), -1);
+    process_guard_stop();
+    assert_int_equal(process_guard_start(-1, NULL), 0);
+}
+
+static void pause_and_resume_show_in_proc(void **state)
+{
+    (void)state;
+    struct process process;
+    assert_int_equal(start("while :; do sleep 0.01; done", &process, NULL), 0);
+    pid_t group = process.pid;
+    assert_false(proc_group_is_stopped(group));
+    assert_int_equal(process_pause(&process, 5 * NS_PER_S, NULL), 0);
+    assert_true(proc_group_is_stopped(group));
+    assert_int_equal(process_resume(&process, 5 * NS_PER_S, NULL), 0);
+    assert_false(proc_group_is_stopped(group));
+    assert_int_equal(process_pause(&process, 5 * NS_PER_S, NULL), 0);
+    process_kill(&process); /* a stopped process too */
+    assert_false(proc_group_is_alive(group));
+}
+
+static void end_asks_first_and_then_insists(void **state)
+{
+    (void)state;
+    struct process process;
+    assert_int_equal(start("trap 'exit 7' TERM; while :; do sleep 0.01; done", &process, NULL), 0);
+    /* The trap is set once the first sleep runs as a child of the shell. */
+    monotonic_sleep_until(monotonic_now_ns() + 200 * NS_PER_MS);
+    process_end(&process, 5 * NS_PER_S);
+    assert_true(WIFEXITED(process.status));
+    assert_int_equal(WEXITSTATUS(process.status), 7);
+    assert_int_equal(start("trap '' TERM; while :; do sleep 0.01; done", &process, NULL), 0);
+    monotonic_sleep_until(monotonic_now_ns() + 200 * NS_PER_MS);
+    process_end(&process, 50 * NS_PER_MS);
+    assert_true(WIFSIGNALED(process.status));
+}
+
+/* A stand-in for sever that is killed the hard way: the guard must end what it started. */
+static void nothing_outlives_a_killed_parent(void **state)
+{
+    (void)state;
+    unlink(log_path);
+    process_guard_stop();
+    pid_t parent = fork();
+    if (parent == 0) {
+        struct process process;
+        if (process_guard_start(-1, NULL) < 0 ||
+            start("sleep 1000 & echo grandchild $!; wait", &process, NULL) < 0)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    int fd;
+    while ((fd = open(log_path, O_RDONLY)) < 0 && errno == ENOENT)
+        ;
+    close(fd);
+    pid_t pid = grandchild(), group = getpgid(pid);
+    assert_true(group > 0 && group != getpgrp());
+    kill(parent, SIGKILL);
+    waitpid(parent, NULL, 0);
+    uint64_t deadline_ns = monotonic_now_ns() + 5 * NS_PER_S;
+    while (proc_group_is_alive(group) && monotonic_now_ns() < deadline_ns)
+        monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
+    assert_false(proc_group_is_alive(group));
+    proc_kill_children();
+    assert_int_equal(process_guard_start(-1, NULL), 0);
+}
+
+static void programs_are_found(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    char *path = process_find_program("sh", &error);
+    assert_non_null(path);
+    assert_true(path[0] == '/');
+    free(path);
+    path = process_find_program("/bin/sh", &error);
+    assert_string_equal(path + strlen(path) - 3, "/sh");
+    free(path);
+    assert_null(process_find_program("no-such-program-here", &error));
+    assert_non_null(strstr(error.message, "no-such-program-here"));
+    assert_null(process_find_program("./no-such-program-here", &error));
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (!mkdtemp(directory))
+        return -1;
+    snprintf(log_path, sizeof(log_path), "%s/log", directory);
+    return process_guard_start(-1, NULL);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    process_guard_stop();
+    unlink(log_path);
+    return rmdir(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stat_lines),
+        cmocka_unit_test(tcp_lines),
+        cmocka_unit_test(output_goes_to_the_log),
+        cmocka_unit_test(a_failed_exec_is_reported),
+        cmocka_unit_test(a_kill_takes_the_grandchildren),
+        cmocka_unit_test(pause_and_resume_show_in_proc),
+        cmocka_unit_test(end_asks_first_and_then_insists),
+        cmocka_unit_test(nothing_outlives_a_killed_parent),
+        cmocka_unit_test(programs_are_found),
+    };
+    return cmocka_run_group_tests_name("process", tests, set_up, tear_down);
+}

@@ -1,0 +1,67 @@
+#include "tests/lib/test.h"
+
+#include "chaos/lab/subnet.h"
+
+static void candidates_are_all_subnets_once(void **state)
+{
+    (void)state;
+    static bool seen[256][256];
+    for (unsigned i = 0; i < 224 * 256; i++) {
+        uint8_t a, b;
+        subnet_candidate(99, i, &a, &b);
+        assert_in_range(a, 16, 239);
+        assert_false(seen[a][b]);
+        seen[a][b] = true;
+    }
+}
+
+static void two_runs_never_share(void **state)
+{
+    (void)state;
+    struct subnet one, two, three;
+    assert_int_equal(subnet_take(5, &one, NULL), 0);
+    assert_int_equal(subnet_take(5, &two, NULL), 0);
+    assert_false(one.a == two.a && one.b == two.b);
+    uint8_t a = one.a, b = one.b;
+    subnet_release(&one);
+    subnet_release(&one); /* twice is fine */
+    assert_int_equal(subnet_take(5, &three, NULL), 0);
+    assert_int_equal(three.a, a);
+    assert_int_equal(three.b, b);
+    subnet_release(&two);
+    subnet_release(&three);
+}
+
+static void addresses_and_their_owners(void **state)
+{
+    (void)state;
+    struct subnet subnet = {.a = 20, .b = 7, .lock = -1};
+    char text[SUBNET_ADDRESS_MAX];
+    size_t index;
+    uint32_t base = UINT32_C(127) << 24 | 20u << 16 | 7u << 8;
+    assert_string_equal(subnet_private(&subnet, 0, text), "127.20.7.1");
+    assert_string_equal(subnet_public(&subnet, 62, text), "127.20.7.163");
+    assert_string_equal(subnet_client(&subnet, 0, text), "127.20.7.200");
+    assert_string_equal(subnet_client(&subnet, 54, text), "127.20.7.254");
+    assert_string_equal(subnet_client(&subnet, 55, text), "127.20.7.200"); /* shared */
+    assert_int_equal(subnet_role_of(&subnet, base | 1, &index), SUBNET_PRIVATE);
+    assert_int_equal(index, 0);
+    assert_int_equal(subnet_role_of(&subnet, base | 63, &index), SUBNET_PRIVATE);
+    assert_int_equal(subnet_role_of(&subnet, base | 64, &index), SUBNET_OTHER);
+    assert_int_equal(subnet_role_of(&subnet, base | 163, &index), SUBNET_PUBLIC);
+    assert_int_equal(index, 62);
+    assert_int_equal(subnet_role_of(&subnet, base | 254, &index), SUBNET_CLIENT);
+    assert_int_equal(subnet_role_of(&subnet, base | 255, &index), SUBNET_OTHER);
+    assert_int_equal(subnet_role_of(&subnet, base, &index), SUBNET_OTHER);
+    assert_int_equal(subnet_role_of(&subnet, base + 256 + 1, &index), SUBNET_OTHER);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(candidates_are_all_subnets_once),
+        cmocka_unit_test(two_runs_never_share),
+        cmocka_unit_test(addresses_and_their_owners),
+    };
+    return cmocka_run_group_tests_name("subnet", tests, NULL, NULL);
+}
