@@ -130,14 +130,12 @@ void ruleset_set_clock(struct ruleset *ruleset, const struct ruleset_clock *cloc
     }
 }
 
-static void append_link(struct ruleset_partition *partition, const char *from, const char *to)
+static struct ruleset_link make_link(const char *from, const char *to)
 {
     struct ruleset_link link = {0};
     snprintf(link.from, sizeof(link.from), "%s", from);
     snprintf(link.to, sizeof(link.to), "%s", to);
-    struct ruleset_link *added;
-    APPEND(partition->links, partition->link_count, &link, added);
-    (void)added;
+    return link;
 }
 
 void ruleset_partition_add_link(struct ruleset_partition *partition, const char *from,
@@ -148,7 +146,9 @@ void ruleset_partition_add_link(struct ruleset_partition *partition, const char 
         if (strcmp(link->from, from) == 0 && strcmp(link->to, to) == 0)
             return;
     }
-    append_link(partition, from, to);
+    struct ruleset_link link = make_link(from, to), *added;
+    APPEND(partition->links, partition->link_count, &link, added);
+    (void)added;
 }
 
 struct ruleset_node *ruleset_find_node(const struct ruleset *ruleset, const char *name)
@@ -228,6 +228,13 @@ bool ruleset_remove_partition(struct ruleset *ruleset, const char *name)
     REMOVE(ruleset->partitions, ruleset->partition_count, partition);
 }
 
+/* Room for `more` links. */
+static void reserve_links(struct ruleset_partition *partition, size_t more)
+{
+    partition->links = memory_resize(partition->links, capacity_for(partition->link_count + more),
+                                     sizeof(*partition->links));
+}
+
 /* Each grouped node must be known and in one group only; `seen` maps it to its group. */
 static int check_groups(const struct ruleset *ruleset, const struct ruleset_group *groups,
                         size_t group_count, struct name_table *seen, struct error *error)
@@ -269,12 +276,24 @@ int ruleset_partition_split(const struct ruleset *ruleset, const struct ruleset_
     name_table_destroy(&seen);
     if (code < 0)
         return code;
+    size_t nodes = 0, links = 0;
+    for (size_t g = 0; g < group_count; g++) {
+        links += 2 * nodes * groups[g].count;
+        nodes += groups[g].count;
+    }
+    reserve_links(partition, links);
     for (size_t g = 0; g < group_count; g++)
         for (size_t i = 0; i < groups[g].count; i++)
             for (size_t h = 0; h < group_count; h++)
                 for (size_t j = 0; h != g && j < groups[h].count; j++)
-                    append_link(partition, groups[g].names[i], groups[h].names[j]);
+                    partition->links[partition->link_count++] =
+                        make_link(groups[g].names[i], groups[h].names[j]);
     return 0;
+}
+
+static bool is_other_member(const struct ruleset_node *node, const char *name)
+{
+    return node->kind == RULESET_NODE_MEMBER && strcmp(node->name, name) != 0;
 }
 
 int ruleset_partition_isolate(const struct ruleset *ruleset, const char *name,
@@ -283,16 +302,19 @@ int ruleset_partition_isolate(const struct ruleset *ruleset, const char *name,
     if (!ruleset_find_node(ruleset, name))
         return error_set_at(error, -EINVAL, "isolate", "there is no node '%.*s'", RULESET_NAME_MAX,
                             name);
-    size_t before = partition->link_count;
-    for (size_t i = 0; i < ruleset->node_count; i++) {
-        const struct ruleset_node *other = &ruleset->nodes[i];
-        if (other->kind != RULESET_NODE_MEMBER || strcmp(other->name, name) == 0)
-            continue;
-        append_link(partition, name, other->name);
-        append_link(partition, other->name, name);
-    }
-    if (partition->link_count == before)
+    size_t others = 0;
+    for (size_t i = 0; i < ruleset->node_count; i++)
+        others += is_other_member(&ruleset->nodes[i], name);
+    if (others == 0)
         return error_set_at(error, -EINVAL, "isolate",
                             "there is no other member to isolate node '%s' from", name);
+    reserve_links(partition, 2 * others);
+    for (size_t i = 0; i < ruleset->node_count; i++) {
+        const struct ruleset_node *node = &ruleset->nodes[i];
+        if (!is_other_member(node, name))
+            continue;
+        partition->links[partition->link_count++] = make_link(name, node->name);
+        partition->links[partition->link_count++] = make_link(node->name, name);
+    }
     return 0;
 }
