@@ -12,6 +12,10 @@
  *   it is taken at once, and going back never tries anything else in its place.
  * - Unknown operations ("optional") have no return and are tried last, and only where they change
  * the value. Leaving one out is always allowed, so one without effect is never worth taking.
+ * - An optional operation is taken only for one that sees its value at once: a call before the
+ * first return that reads it, swaps from it, or is a mismatch that fails on the present value only,
+ * or another optional cas from it. In an order, whatever stands after it next must be such a one,
+ * and be available; else (a write, or nothing) nobody saw the value, and it can be left out.
  * - Optional operations that do the same are taken in the order of their calls. If an order takes a
  *   later-called one first, exchange the two: the earlier-called may stand where the later did, and
  *   the later may stand further back, as neither returns.
@@ -404,6 +408,29 @@ static bool enter(struct search *search, uint32_t operation, uint32_t after, uin
     return true;
 }
 
+/* Is there an operation that may come next once the value is `value`, and may not now?
+ * first_return: the first return in the list. */
+static bool has_use(struct search *search, uint32_t value, const struct entry *first_return)
+{
+    uint32_t after;
+    for (uint32_t at = first_entry(search); !search->entries[at].is_return;
+         at = search->entries[at].next) {
+        const struct candidate *candidate = &search->candidates[search->entries[at].operation];
+        search->steps++;
+        if (candidate->kind != REGISTER_WRITE && applies(candidate, value, &after))
+            return true;
+    }
+    for (uint32_t i = search->must; i < search->count; i++) {
+        const struct candidate *candidate = &search->candidates[i];
+        search->steps++;
+        if (candidate->invoke_ns > first_return->time_ns)
+            break;
+        if (!candidate->taken && candidate->kind == REGISTER_CAS && candidate->expected == value)
+            return true;
+    }
+    return false;
+}
+
 /* Tries the calls from entry `at` to the first return, then the optional operations from `cursor`
  * on. True when one was taken. */
 static bool advance(struct search *search, uint32_t at, uint32_t cursor)
@@ -428,6 +455,8 @@ static bool advance(struct search *search, uint32_t at, uint32_t cursor)
             after == search->state)
             continue;
         if (candidate->before != NO_ENTRY && !search->candidates[candidate->before].taken)
+            continue;
+        if (!has_use(search, after, &search->entries[at]))
             continue;
         if (enter(search, i, after, i - search->must))
             return true;
