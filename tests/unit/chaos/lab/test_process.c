@@ -112,17 +112,23 @@ static void a_failed_exec_is_reported(void **state)
     assert_int_equal(process_start(&setup, &process, &error), -ENOENT);
 }
 
-static pid_t grandchild(void)
+/* Waits until the log has a whole line that begins with `head`; returns the number after it. */
+static long await_line(const char *head)
 {
     char content[256] = "";
     uint64_t deadline_ns = monotonic_now_ns() + 5 * NS_PER_S;
     const char *line = NULL;
     while (!(line && strchr(line, '\n')) && monotonic_now_ns() < deadline_ns) {
         read_log(content, sizeof(content));
-        line = strstr(content, "grandchild ");
+        line = strstr(content, head);
     }
     assert_non_null(line);
-    return (pid_t)strtol(line + strlen("grandchild "), NULL, 10);
+    return strtol(line + strlen(head), NULL, 10);
+}
+
+static pid_t grandchild(void)
+{
+    return (pid_t)await_line("grandchild ");
 }
 
 static void a_kill_takes_the_grandchildren(void **state)
@@ -164,14 +170,17 @@ static void end_asks_first_and_then_insists(void **state)
 {
     (void)state;
     struct process process;
-    assert_int_equal(start("trap 'exit 7' TERM; while :; do sleep 0.01; done", &process, NULL), 0);
-    /* The trap is set once the first sleep runs as a child of the shell. */
-    monotonic_sleep_until(monotonic_now_ns() + 200 * NS_PER_MS);
+    unlink(log_path);
+    assert_int_equal(
+        start("trap 'exit 7' TERM; echo set; while :; do sleep 0.01; done", &process, NULL), 0);
+    await_line("set");
     process_end(&process, 5 * NS_PER_S);
     assert_true(WIFEXITED(process.status));
     assert_int_equal(WEXITSTATUS(process.status), 7);
-    assert_int_equal(start("trap '' TERM; while :; do sleep 0.01; done", &process, NULL), 0);
-    monotonic_sleep_until(monotonic_now_ns() + 200 * NS_PER_MS);
+    unlink(log_path);
+    assert_int_equal(start("trap '' TERM; echo set; while :; do sleep 0.01; done", &process, NULL),
+                     0);
+    await_line("set");
     process_end(&process, 50 * NS_PER_MS);
     assert_true(WIFSIGNALED(process.status));
 }
