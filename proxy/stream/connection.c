@@ -229,8 +229,11 @@ void stream_connection_begin(struct stream_listener *listener, int fd, const str
     count_up(&plane->total_count, 1);
     connection_apply_flows(connection, connection->node);
     fault_counter_add(&connection->flows[STREAM_UP].counters->connections, 1);
-    if (end_open(&connection->ends[STREAM_CLIENT], fd, EPOLLET))
+    if (end_open(&connection->ends[STREAM_CLIENT], fd, EPOLLET)) {
         stream_connection_end(connection, true);
-    else
-        stream_connection_dial(connection);
+        return;
+    }
+    stream_connection_dial(connection);
+    if (connection->state == STREAM_HELD)
+        stream_connection_update(connection);
 }

@@ -1,0 +1,227 @@
+#include "tests/unit/proxy/stream/rig.h"
+
+static void a_full_table_pushes_back(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int clients[3], servers[3];
+    rig_open(&rig, 2, 8 << 20);
+    rig_pair(&rig, &clients[0], &servers[0]);
+    rig_pair(&rig, &clients[1], &servers[1]);
+    clients[2] = rig_connect(&rig);
+    assert_int_equal(send(clients[2], "x", 1, 0), 1); /* the kernel's backlog has it */
+    rig_turn_for(&rig, 20 * NS_PER_MS);
+    assert_false(rig_try_accept(&rig, &servers[2]));
+    assert_int_equal(stream_plane_open(rig.plane), 2);
+    /* the others go on, and the loop sleeps */
+    assert_int_equal(send(clients[0], "y", 1, 0), 1);
+    rig_await(&rig, rig_has_bytes(servers[0], 1));
+    unsigned turns = 0;
+    uint64_t end_ns = monotonic_now_ns() + 30 * NS_PER_MS;
+    for (; monotonic_now_ns() < end_ns; turns++)
+        assert_int_equal(loop_turn(rig.loop, end_ns), 0);
+    assert_true(turns < 5);
+    socket_close_reset(clients[1]);
+    rig_await(&rig, rig_try_accept(&rig, &servers[2]));
+    rig_await(&rig, rig_has_bytes(servers[2], 1));
+    assert_int_equal(stream_plane_total(rig.plane), 3);
+    close(clients[0]);
+    close(clients[2]);
+    for (int i = 0; i < 3; i++)
+        close(servers[i]);
+    rig_close(&rig);
+}
+
+/* Far more is sent into delays than the pool can hold: senders wait, nothing is lost, and a flow
+ * that has no fault on it is not hindered. */
+static void an_exhausted_pool_pushes_back(void **state)
+{
+    (void)state;
+    enum { PAIRS = 12, POOL = 6 << 20 };
+    struct rig rig;
+    int clients[PAIRS], servers[PAIRS];
+    struct rig_stream up[PAIRS];
+    uint64_t seed = 5, used_max = 0;
+    rig_open(&rig, PAIRS, POOL);
+    rig_latency(&rig, "slow", 30 * NS_PER_MS);
+    for (int i = 0; i < PAIRS; i++) {
+        rig_pair(&rig, &clients[i], &servers[i]);
+        up[i] = (struct rig_stream){.id = (uint64_t)i,
+                                    .total = 2 << 20,
+                                    .from = clients[i],
+                                    .to = servers[i],
+                                    .write_max = 200000,
+                                    .read_max = 200000};
+    }
+    uint64_t deadline_ns = monotonic_now_ns() + 3 * RIG_PATIENCE_NS;
+    for (int finished = 0; finished < PAIRS;) {
+        finished = 0;
+        for (int i = 0; i < PAIRS; i++) {
+            rig_stream_step(&up[i], &seed, true);
+            finished += up[i].finished;
+        }
+        assert_int_equal(loop_turn(rig.loop, monotonic_now_ns() + NS_PER_MS / 5), 0);
+        if (pool_used_bytes(rig.pool) > used_max)
+            used_max = pool_used_bytes(rig.pool);
+        assert_true(monotonic_now_ns() < deadline_ns);
+    }
+    assert_true(used_max <= POOL);
+    assert_true(used_max > POOL / 3); /* the bound was really met */
+    for (int i = 0; i < PAIRS; i++) {
+        close(clients[i]);
+        close(servers[i]);
+    }
+    rig_close(&rig);
+}
+
+/* Peers that read nothing: their flows fill up and stop; one that reads is served as ever. */
+static void stuck_peers_delay_nobody(void **state)
+{
+    (void)state;
+    enum { STUCK = 60 };
+    struct rig rig;
+    int clients[STUCK], servers[STUCK], client, server;
+    static char bytes[1 << 20];
+    rig_open(&rig, STUCK + 1, 5 << 20);
+    for (int i = 0; i < STUCK; i++)
+        rig_pair(&rig, &clients[i], &servers[i]);
+    uint64_t sent = 1, quiet = 0;
+    while (quiet < 20) { /* until nobody can send any more */
+        uint64_t before = sent;
+        for (int i = 0; i < STUCK; i++) {
+            ssize_t done = send(clients[i], bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+            sent += done > 0 ? (uint64_t)done : 0;
+        }
+        quiet = sent == before ? quiet + 1 : 0;
+        rig_turn(&rig);
+    }
+    rig_pair(&rig, &client, &server);
+    struct rig_stream up = {.id = 77, .total = 8 << 20, .from = client, .to = server};
+    up.write_max = up.read_max = 250000;
+    uint64_t seed = 6, begin_ns = monotonic_now_ns();
+    while (!up.finished) {
+        rig_stream_step(&up, &seed, true);
+        assert_int_equal(loop_turn(rig.loop, monotonic_now_ns() + NS_PER_MS / 5), 0);
+        assert_true(monotonic_now_ns() - begin_ns < 10 * NS_PER_S);
+    }
+    for (int i = 0; i < STUCK; i++) {
+        close(clients[i]);
+        close(servers[i]);
+    }
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
+/* With no memory at all, flows without faults still relay, and lose nothing. */
+static void without_memory_bytes_still_cross(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    void *blocks[1024];
+    size_t count = 0;
+    uint64_t seed = 7;
+    rig_open(&rig, 2, 5 << 20);
+    rig_pair(&rig, &client, &server);
+    while (count < 1024 && (blocks[count] = pool_take(rig.pool, POOL_BLOCK_MAX)))
+        count++;
+    struct rig_stream up = {.id = 8, .total = 6 << 20, .from = client, .to = server};
+    up.write_max = 250000;
+    up.read_max = 40000;
+    uint64_t begin_ns = monotonic_now_ns();
+    while (!up.finished) {
+        rig_stream_step(&up, &seed, true);
+        assert_int_equal(loop_turn(rig.loop, monotonic_now_ns() + NS_PER_MS / 5), 0);
+        assert_true(monotonic_now_ns() - begin_ns < RIG_PATIENCE_NS);
+    }
+    while (count > 0)
+        pool_give(rig.pool, blocks[--count]);
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
+static void a_slow_rate_does_not_eat_the_pool(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    static char bytes[1 << 20];
+    rig_open(&rig, 2, 64 << 20);
+    rig_rate(&rig, "narrow", 100); /* chunks of one byte */
+    rig_pair(&rig, &client, &server);
+    for (int i = 0; i < 300; i++) {
+        ssize_t done = send(client, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)done; /* as much as goes */
+        rig_turn(&rig);
+    }
+    assert_true(pool_used_bytes(rig.pool) <= 8 << 20);
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
+static void a_removed_route_resets_its_connections(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server, again, server_again;
+    rig_open(&rig, 8, 8 << 20);
+    rig_pair(&rig, &client, &server);
+    rig_turn_for(&rig, 2 * NS_PER_MS);
+    rig.table.route_count = 0;
+    rig_apply(&rig);
+    rig_await(&rig, rig_has_reset(client));
+    rig_await(&rig, rig_has_reset(server));
+    assert_int_equal(stream_plane_open(rig.plane), 0);
+    /* the same slot with another serial serves again, on the same socket */
+    rig.table.route_count = 1;
+    rig.spec.serial = 9;
+    rig_apply(&rig);
+    rig_pair(&rig, &again, &server_again);
+    rig.spec.serial = 10;
+    rig_apply(&rig);
+    rig_await(&rig, rig_has_reset(again));
+    close(client);
+    close(server);
+    close(again);
+    close(server_again);
+    rig_close(&rig);
+}
+
+static void many_short_connections_leave_nothing(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    char byte;
+    rig_open(&rig, 4, 8 << 20);
+    for (int i = 0; i < 500; i++) {
+        rig_pair(&rig, &client, &server);
+        assert_int_equal(send(client, "x", 1, 0), 1);
+        rig_await(&rig, recv(server, &byte, 1, MSG_DONTWAIT) == 1);
+        if (i % 3 == 0)
+            socket_close_reset(client);
+        else
+            close(client);
+        close(server);
+    }
+    rig_await(&rig, stream_plane_open(rig.plane) == 0);
+    assert_int_equal(stream_plane_total(rig.plane), 500);
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_table_pushes_back),
+        cmocka_unit_test(an_exhausted_pool_pushes_back),
+        cmocka_unit_test(stuck_peers_delay_nobody),
+        cmocka_unit_test(without_memory_bytes_still_cross),
+        cmocka_unit_test(a_slow_rate_does_not_eat_the_pool),
+        cmocka_unit_test(a_removed_route_resets_its_connections),
+        cmocka_unit_test(many_short_connections_leave_nothing),
+    };
+    return cmocka_run_group_tests_name("proxy/stream bounds", tests, NULL, NULL);
+}
