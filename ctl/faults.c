@@ -11,19 +11,12 @@
 
 enum { PLACE_TEXT_MAX = 256 };
 
-/* The answer to POST lacks `applied`; the fault itself has it. */
-static void append_applied(struct session *session, const char *name)
+/* Says what the fault really does, when that is less than its place promises. */
+static void append_applied(struct text *text, const char *applied)
 {
-    char path[SESSION_PATH_MAX];
-    struct error ignored;
-    json_t *fault = NULL;
-    if (wire_client_request(session->client, "GET", session_path(path, "faults", name), NULL,
-                            &fault, &ignored))
-        return;
-    const char *applied = format_string(fault, "applied");
-    if (applied[0] && strcmp(applied, "all routes") != 0)
-        text_append(&session->out, "applies to %s\n", applied);
-    json_decref(fault);
+    bool everywhere = strcmp(applied, "all routes") == 0 || strcmp(applied, "the route") == 0;
+    if (applied[0] && !everywhere)
+        text_append(text, "applies to %s\n", applied);
 }
 
 /* The last word is the value, those before it the link. POST, then "latency-1: n1->n2 80ms". */
@@ -49,7 +42,7 @@ static int set_fault(struct session *session, const struct arguments *arguments,
         format_fault_parameters(&session->out, fault);
         text_append(&session->out, " as %s", format_string(fault, "name"));
         session_end_line(session, NULL);
-        append_applied(session, format_string(fault, "name"));
+        append_applied(&session->out, format_string(fault, "applied"));
     }
     json_decref(fault);
     return SESSION_DONE;

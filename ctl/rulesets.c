@@ -32,6 +32,14 @@ static int read_all(const char *path, struct text *content, struct error *error)
     return result;
 }
 
+/* "FILE: place". */
+static void name_file(struct error *error, const char *path)
+{
+    char place[ERROR_PLACE_MAX];
+    snprintf(place, sizeof(place), "%s", error->place);
+    snprintf(error->place, sizeof(error->place), "%s%s%s", path, place[0] ? ": " : "", place);
+}
+
 static int put_ruleset(struct session *session, const char *path, json_t *ruleset)
 {
     json_t *answer = NULL;
@@ -43,7 +51,7 @@ static int put_ruleset(struct session *session, const char *path, json_t *rulese
                      " (--force takes the file whatever is in force)");
         }
         if (code == SESSION_REFUSED && session->error.place[0])
-            error_prefix_place(&session->error, path);
+            name_file(&session->error, path);
         return code;
     }
     if (session->json)
@@ -69,7 +77,7 @@ int run_apply(struct session *session, const struct arguments *arguments)
     if (read_all(path, &content, &session->error) == 0) {
         json_t *ruleset = wire_parse_object(text_get(&content), content.length, &session->error);
         if (!ruleset)
-            error_prefix_place(&session->error, path);
+            name_file(&session->error, path);
         if (ruleset && (arguments->given & OPTION_FORCE))
             json_object_del(ruleset, "version");
         if (ruleset)
