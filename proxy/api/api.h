@@ -35,9 +35,9 @@ struct api_backend {
     /* The ruleset in force; valid until the next change. */
     const struct ruleset *(*current)(void *context);
     /* Checks `next` (version as copied from current), puts it in force on every worker, and returns
-     * 0 only then, with its version raised by one. set_at_ns and set_by of new things are filled in
-     * from `by`. On failure nothing has changed: -EINVAL, -EEXIST, -EADDRINUSE, ... `next` is
-     * copied. */
+     * 0 only then, with its version raised by one. set_at_ns and set_by of new and changed faults
+     * and partitions, which come with set_at_ns 0, are filled in from `by`. On failure nothing has
+     * changed: -EINVAL, -EEXIST, -EADDRINUSE, ... `next` is copied. */
     int (*change)(void *context, const struct ruleset *next, const char *by, struct error *error);
     void (*link_state)(void *context, const char *from, const char *to, struct api_link_state *out);
     uint64_t (*fault_touched)(void *context, const char *fault);
@@ -50,13 +50,23 @@ struct api_backend {
     void (*status)(void *context, struct api_status *out);
 };
 
+#define API_PROGRAM_VERSION "0.1.0"
+
+enum {
+    API_SERVERS_MAX = 8,           /* listening sockets */
+    API_CONNECTIONS_MAX = 256,     /* a listening socket; one more ends the one idle for longest */
+    API_LISTENERS_MAX = 64,        /* of GET /v1/events */
+    API_LISTENER_EVENTS_MAX = 256, /* unsent; one more and the listener is dropped */
+};
+
 struct api;
 
 /* Starts serving on the listening sockets (made by the caller with socket_listen; ownership passes
- * on success). -errno when libmicrohttpd refuses. */
+ * on success). backend: copied, its context stays the caller's. -EINVAL for no
+ * socket or more than API_SERVERS_MAX, other -errno when libmicrohttpd refuses. */
 int api_create(const struct api_backend *backend, const int *listeners, size_t listener_count,
                struct api **api, struct error *error);
-void api_destroy(struct api *api);
+void api_destroy(struct api *api); /* closes the listening sockets too; NULL is fine */
 
 /* Nesting in the caller's loop: when any of these descriptors is readable, or the deadline has
  * passed, call api_run. Returns how many were written (at most size). */

@@ -1,0 +1,230 @@
+/* The HTTP server's life: listening sockets, nesting in the caller's loop, connections and their
+ * deadlines.
+ *
+ * Theory of operation. One libmicrohttpd daemon for each listening socket, without a thread of its
+ * own: it has an epoll descriptor, which the caller's loop watches, and MHD_run does what can be
+ * done without blocking. Sockets are non-blocking throughout, so a slow client costs memory (its
+ * headers and at most one body), never time. That memory is bounded: a connection has to hand in
+ * its request, and to take its answer, before its deadline, which every request sets anew; the
+ * number of connections is limited, and one more ends the connection whose deadline is next, so
+ * that silent clients never lock others out. Ending is a shutdown of the socket, which
+ * libmicrohttpd then finds closed. */
+#include "proxy/api/api.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/api/changes.h"
+#include "proxy/api/internal.h"
+#include "proxy/base/log.h"
+#include "proxy/base/monotonic.h"
+#include "proxy/base/text.h"
+
+/* To hand in a request, and between two requests. */
+#define IDLE_NS (30 * NS_PER_S)
+
+/* Ended connections stay until libmicrohttpd has seen it: room for them. */
+enum { CONNECTIONS_SPARE = 64, CONNECTION_MEMORY_BYTES = 32768 };
+
+static struct api_connection *connection_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info->socket_context;
+}
+
+void api_set_deadline(struct MHD_Connection *connection, uint64_t deadline_ns)
+{
+    struct api_connection *c = connection_of(connection);
+    if (c)
+        c->deadline_ns = deadline_ns;
+}
+
+static void end_connection(struct api_connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    c->deadline_ns = UINT64_MAX;
+    if (info)
+        shutdown(info->connect_fd, SHUT_RDWR);
+}
+
+/* The one of this server that is next to be ended anyway, event listeners apart. */
+static void end_nearest(const struct api_server *server)
+{
+    struct api_connection *nearest = NULL;
+    for (struct api_connection *c = server->api->connections; c; c = c->next)
+        if (c->server == server && c->deadline_ns != UINT64_MAX &&
+            (!nearest || c->deadline_ns <= nearest->deadline_ns))
+            nearest = c;
+    if (nearest)
+        end_connection(nearest);
+}
+
+static void open_connection(struct api_server *server, struct MHD_Connection *connection,
+                            void **context)
+{
+    struct api *api = server->api;
+    if (server->connection_count >= API_CONNECTIONS_MAX)
+        end_nearest(server);
+    struct api_connection *c = memory_allocate_zeroed(1, sizeof(*c));
+    c->server = server;
+    c->connection = connection;
+    c->deadline_ns = api->now_ns + IDLE_NS;
+    c->next = api->connections;
+    c->link = &api->connections;
+    if (c->next)
+        c->next->link = &c->next;
+    api->connections = c;
+    server->connection_count++;
+    *context = c;
+}
+
+static void close_connection(struct api_server *server, void **context)
+{
+    struct api_connection *c = *context;
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    server->connection_count--;
+    *context = NULL;
+    free(c);
+}
+
+static void note_connection(void *server, struct MHD_Connection *connection, void **context,
+                            enum MHD_ConnectionNotificationCode what)
+{
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        open_connection(server, connection, context);
+    else if (*context)
+        close_connection(server, context);
+}
+
+static void __attribute__((format(printf, 2, 0)))
+log_library(void *context, const char *format, va_list args)
+{
+    char line[256];
+    (void)context;
+    vsnprintf(line, sizeof(line), format, args);
+    line[strcspn(line, "\n")] = '\0';
+    log_debug("api: %s", line);
+}
+
+/* Paths and queries are decoded segment by segment (url.c): a name may have a slash. */
+static size_t keep_escapes(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
+static bool is_unix_socket(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof(address);
+    return getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
+           address.ss_family == AF_UNIX;
+}
+
+static int start_server(struct api *api, int listener, struct error *error)
+{
+    struct api_server *server = &api->servers[api->server_count];
+    /* A duplicate: libmicrohttpd closes what it was given, on failure too. */
+    int fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return error_set(error, -errno, "duplicating the API's socket: %s", strerror(errno));
+    *server = (struct api_server){.api = api, .unix_socket = is_unix_socket(fd)};
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+        api_handle_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)(API_CONNECTIONS_MAX + CONNECTIONS_SPARE), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, note_connection, server,
+        MHD_OPTION_NOTIFY_COMPLETED, api_complete_request, server, MHD_OPTION_UNESCAPE_CALLBACK,
+        keep_escapes, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    if (!server->daemon)
+        return error_set(error, -EIO, "libmicrohttpd does not start on the API's socket");
+    api->server_count++;
+    return 0;
+}
+
+int api_create(const struct api_backend *backend, const int *listeners, size_t listener_count,
+               struct api **api, struct error *error)
+{
+    if (listener_count == 0 || listener_count > API_SERVERS_MAX)
+        return error_set(error, -EINVAL, "the API listens on 1 to %d sockets, not %zu",
+                         API_SERVERS_MAX, listener_count);
+    struct api *made = memory_allocate_zeroed(1, sizeof(*made));
+    made->backend = *backend;
+    made->now_ns = monotonic_now_ns();
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < listener_count; i++)
+        code = start_server(made, listeners[i], error);
+    if (code < 0) {
+        api_destroy(made);
+        return code;
+    }
+    for (size_t i = 0; i < listener_count; i++)
+        close(listeners[i]);
+    *api = made;
+    return 0;
+}
+
+void api_destroy(struct api *api)
+{
+    if (!api)
+        return;
+    api_listeners_close(&api->listeners);
+    for (size_t i = 0; i < api->server_count; i++)
+        MHD_stop_daemon(api->servers[i].daemon);
+    free(api);
+}
+
+size_t api_poll_fds(const struct api *api, int *fds, size_t size)
+{
+    size_t count = 0;
+    for (; count < api->server_count && count < size; count++)
+        fds[count] =
+            MHD_get_daemon_info(api->servers[count].daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    return count;
+}
+
+uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
+{
+    uint64_t deadline_ns = api_listeners_deadline_ns(&api->listeners);
+    for (size_t i = 0; i < api->server_count; i++) {
+        MHD_UNSIGNED_LONG_LONG wait_ms;
+        if (MHD_get_timeout(api->servers[i].daemon, &wait_ms) == MHD_YES &&
+            now_ns + wait_ms * NS_PER_MS < deadline_ns)
+            deadline_ns = now_ns + wait_ms * NS_PER_MS;
+    }
+    for (const struct api_connection *c = api->connections; c; c = c->next)
+        if (c->deadline_ns < deadline_ns)
+            deadline_ns = c->deadline_ns;
+    return deadline_ns;
+}
+
+void api_run(struct api *api, uint64_t now_ns)
+{
+    api->now_ns = now_ns;
+    for (struct api_connection *c = api->connections; c; c = c->next)
+        if (c->deadline_ns <= now_ns)
+            end_connection(c);
+    api_listeners_run(&api->listeners, api->backend.current(api->backend.context)->version, now_ns);
+    for (size_t i = 0; i < api->server_count; i++)
+        MHD_run(api->servers[i].daemon);
+}
+
+void api_note_change(struct api *api, const struct ruleset *before, const struct ruleset *after,
+                     const char *by)
+{
+    json_t *changes = api_describe_changes(before, after);
+    api_listeners_tell_change(&api->listeners, after->version, by, changes);
+    json_decref(changes);
+}

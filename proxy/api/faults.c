@@ -1,0 +1,148 @@
+/* /v1/faults */
+#include <errno.h>
+#include <string.h>
+
+#include "proxy/api/internal.h"
+#include "proxy/wire/codec.h"
+
+static json_t *encode(const struct api_call *call, const struct ruleset_fault *fault)
+{
+    const struct api_backend *backend = &call->api->backend;
+    uint64_t touched = backend->fault_touched(backend->context, fault->name);
+    json_t *json = wire_encode_fault(fault);
+    json_object_set_new(json, "touched", json_integer((json_int_t)touched));
+    json_object_set_new(json, "applied",
+                        api_json_text(backend->fault_applied(backend->context, fault)));
+    return json;
+}
+
+/* Of the fault named, as it now is in force. */
+static int answer_with(struct api_call *call, const char *name, int status)
+{
+    call->answer = encode(call, ruleset_find_fault(api_current(call), name));
+    return status;
+}
+
+static bool is_taken(const struct ruleset *ruleset, const char *name)
+{
+    return ruleset_find_fault(ruleset, name) != NULL;
+}
+
+int api_list_faults(struct api_call *call, struct error *error)
+{
+    const struct ruleset *ruleset = api_current(call);
+    json_t *faults = json_array();
+    (void)error;
+    for (size_t i = 0; i < ruleset->fault_count; i++)
+        json_array_append_new(faults, encode(call, &ruleset->faults[i]));
+    call->answer = json_pack("{s:o}", "faults", faults);
+    return API_OK;
+}
+
+int api_get_fault(struct api_call *call, struct error *error)
+{
+    if (!ruleset_find_fault(api_current(call), call->name))
+        return api_no_such(call, "fault", error);
+    return answer_with(call, call->name, API_OK);
+}
+
+int api_add_fault(struct api_call *call, struct error *error)
+{
+    struct ruleset_fault fault;
+    struct ruleset next;
+    int code = wire_decode_fault(call->body, NULL, &fault, error);
+    if (code < 0)
+        return code;
+    if (!fault.name[0])
+        api_choose_name(api_current(call), ruleset_fault_type_name(fault.type), is_taken,
+                        fault.name);
+    fault.set_by[0] = '\0';
+    fault.set_at_ns = 0;
+    ruleset_copy(&next, api_current(call));
+    ruleset_add_fault(&next, &fault);
+    code = api_apply_element(call, &next, "faults", next.fault_count - 1, error);
+    ruleset_free(&next);
+    return code < 0 ? code : answer_with(call, fault.name, API_CREATED);
+}
+
+int api_patch_fault(struct api_call *call, struct error *error)
+{
+    struct ruleset next;
+    const struct ruleset_fault *current = ruleset_find_fault(api_current(call), call->name);
+    if (!current)
+        return api_no_such(call, "fault", error);
+    ruleset_copy(&next, api_current(call));
+    struct ruleset_fault *fault = ruleset_find_fault(&next, call->name);
+    int code = wire_decode_fault(call->body, current, fault, error);
+    fault->set_by[0] = '\0';
+    fault->set_at_ns = 0;
+    if (code == 0)
+        code = api_apply_element(call, &next, "faults", (size_t)(fault - next.faults), error);
+    ruleset_free(&next);
+    return code < 0 ? code : answer_with(call, call->name, API_OK);
+}
+
+int api_remove_fault(struct api_call *call, struct error *error)
+{
+    struct ruleset next;
+    if (!is_taken(api_current(call), call->name))
+        return api_no_such(call, "fault", error);
+    ruleset_copy(&next, api_current(call));
+    ruleset_remove_fault(&next, call->name);
+    int code = api_apply(call, &next, error);
+    ruleset_free(&next);
+    return code < 0 ? code : API_NO_CONTENT;
+}
+
+/* Which directed links a removal is about. */
+struct selection {
+    bool all; /* faults on routes too */
+    bool both_ways;
+    struct ruleset_link link;
+};
+
+static bool end_covers(const char *pattern, const char *name)
+{
+    return strcmp(pattern, "*") == 0 || strcmp(pattern, name) == 0;
+}
+
+static bool covers(const struct selection *selection, const char *from, const char *to)
+{
+    const struct ruleset_link *link = &selection->link;
+    return (end_covers(link->from, from) && end_covers(link->to, to)) ||
+           (selection->both_ways && end_covers(link->to, from) && end_covers(link->from, to));
+}
+
+/* A fault goes when everything that it is on is selected. */
+static bool is_selected(const struct selection *selection, const struct ruleset_fault *fault)
+{
+    if (selection->all)
+        return true;
+    return !fault->route[0] && covers(selection, fault->link.from, fault->link.to) &&
+           (!fault->both_ways || covers(selection, fault->link.to, fault->link.from));
+}
+
+int api_remove_faults(struct api_call *call, struct error *error)
+{
+    struct ruleset next;
+    struct selection selection = {0};
+    char text[API_SEGMENT_MAX];
+    bool limited;
+    int code = api_get_query(call, "link", text, &limited, error);
+    if (code == 0 && limited &&
+        (code = ruleset_parse_link(text, &selection.link, &selection.both_ways, error)) < 0)
+        error_prefix_place(error, "link");
+    if (code < 0)
+        return code;
+    selection.all = !limited;
+    ruleset_copy(&next, api_current(call));
+    size_t kept = 0;
+    for (size_t i = 0; i < next.fault_count; i++)
+        if (!is_selected(&selection, &next.faults[i]))
+            next.faults[kept++] = next.faults[i];
+    bool changed = kept < next.fault_count;
+    next.fault_count = kept;
+    code = changed ? api_apply(call, &next, error) : 0;
+    ruleset_free(&next);
+    return code < 0 ? code : API_NO_CONTENT;
+}

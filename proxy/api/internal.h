@@ -1,0 +1,136 @@
+/* What the files of proxy/api share. */
+#ifndef SEVER_API_INTERNAL_H
+#define SEVER_API_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+#include <microhttpd.h>
+
+#include "proxy/api/api.h"
+#include "proxy/api/listeners.h"
+
+enum {
+    API_SEGMENT_MAX = 256, /* a path segment, decoded, with the NUL */
+    API_OK = 200,
+    API_CREATED = 201,
+    API_NO_CONTENT = 204
+};
+
+/* One listening socket. */
+struct api_server {
+    struct api *api;
+    struct MHD_Daemon *daemon;
+    bool unix_socket;
+    unsigned connection_count;
+};
+
+/* One accepted connection, known from accept to close. */
+struct api_connection {
+    struct api_server *server;
+    struct MHD_Connection *connection;
+    struct api_connection *next, **link;
+    uint64_t deadline_ns; /* when it is ended, UINT64_MAX: never */
+};
+
+struct api {
+    struct api_backend backend;
+    struct api_server servers[API_SERVERS_MAX];
+    size_t server_count;
+    struct api_connection *connections;
+    uint64_t now_ns; /* of this api_run */
+    struct api_listeners listeners;
+};
+
+/* One request that is being answered. */
+struct api_call {
+    struct api *api;
+    struct MHD_Connection *connection;
+    char name[API_SEGMENT_MAX]; /* the {name} of the path, decoded */
+    char by[RULESET_NAME_MAX];
+    json_t *body;                  /* POST, PUT, PATCH: an object; NULL otherwise */
+    json_t *answer;                /* set by the handler; NULL for none */
+    struct MHD_Response *response; /* instead of answer: the handler's own */
+};
+
+/* Answers the call: an HTTP status of success, or a negative errno with *error. */
+typedef int (*api_handler)(struct api_call *call, struct error *error);
+
+struct api_path {
+    const char *method, *pattern;
+    api_handler handler;
+    const char *query; /* the one query key that it takes; NULL for none */
+};
+extern const struct api_path api_paths[];
+extern const size_t api_path_count;
+
+/* Finds the path for a method and an undecoded path, writing what {name} stands for. NULL with
+ * *error: -ENOENT naming the closest path; -EOPNOTSUPP, then allow (size bytes) has the methods. */
+const struct api_path *api_find_path(const char *method, const char *path,
+                                     char name[API_SEGMENT_MAX], char *allow, size_t size,
+                                     struct error *error);
+
+/* libmicrohttpd's callbacks (request.c); their context is the struct api_server. */
+enum MHD_Result api_handle_request(void *server, struct MHD_Connection *connection, const char *url,
+                                   const char *method, const char *version, const char *upload_data,
+                                   size_t *upload_data_size, void **request);
+void api_complete_request(void *server, struct MHD_Connection *connection, void **request,
+                          enum MHD_RequestTerminationCode why);
+/* Sets when a connection is ended. */
+void api_set_deadline(struct MHD_Connection *connection, uint64_t deadline_ns);
+
+/* For handlers. */
+
+const struct ruleset *api_current(const struct api_call *call);
+/* Puts next in force and tells the listeners. 0 or a negative errno. */
+int api_apply(struct api_call *call, const struct ruleset *next, struct error *error);
+/* As api_apply for a change of one element: "faults[7].delay_ns" becomes "delay_ns". */
+int api_apply_element(struct api_call *call, const struct ruleset *next, const char *array,
+                      size_t index, struct error *error);
+/* -ENOENT: "there is no WHAT 'NAME'". */
+int api_no_such(const struct api_call *call, const char *what, struct error *error);
+/* A query value, percent-decoded; NULL when absent. -EINVAL for a malformed one. */
+int api_get_query(const struct api_call *call, const char *key, char buffer[API_SEGMENT_MAX],
+                  bool *there, struct error *error);
+/* A text of the backend's, which may be NULL or not UTF-8. */
+json_t *api_json_text(const char *text);
+/* The lowest free "PREFIX-N", N from 1. taken: is this name in the ruleset? */
+void api_choose_name(const struct ruleset *ruleset, const char *prefix,
+                     bool (*taken)(const struct ruleset *ruleset, const char *name),
+                     char name[RULESET_NAME_MAX]);
+json_t *api_cut_mechanism(const struct api_status *status);
+size_t api_count_cut_links(const struct ruleset *ruleset);
+
+/* The handlers, one file a family. */
+int api_get_status(struct api_call *call, struct error *error);
+int api_get_ruleset(struct api_call *call, struct error *error);
+int api_put_ruleset(struct api_call *call, struct error *error);
+int api_list_nodes(struct api_call *call, struct error *error);
+int api_add_node(struct api_call *call, struct error *error);
+int api_get_node(struct api_call *call, struct error *error);
+int api_remove_node(struct api_call *call, struct error *error);
+int api_list_links(struct api_call *call, struct error *error);
+int api_list_routes(struct api_call *call, struct error *error);
+int api_add_route(struct api_call *call, struct error *error);
+int api_get_route(struct api_call *call, struct error *error);
+int api_patch_route(struct api_call *call, struct error *error);
+int api_remove_route(struct api_call *call, struct error *error);
+int api_list_faults(struct api_call *call, struct error *error);
+int api_add_fault(struct api_call *call, struct error *error);
+int api_get_fault(struct api_call *call, struct error *error);
+int api_patch_fault(struct api_call *call, struct error *error);
+int api_remove_fault(struct api_call *call, struct error *error);
+int api_remove_faults(struct api_call *call, struct error *error);
+int api_list_partitions(struct api_call *call, struct error *error);
+int api_add_partition(struct api_call *call, struct error *error);
+int api_get_partition(struct api_call *call, struct error *error);
+int api_remove_partition(struct api_call *call, struct error *error);
+int api_remove_partitions(struct api_call *call, struct error *error);
+int api_list_clocks(struct api_call *call, struct error *error);
+int api_put_clock(struct api_call *call, struct error *error);
+int api_remove_clock(struct api_call *call, struct error *error);
+int api_get_events(struct api_call *call, struct error *error);
+
+#endif

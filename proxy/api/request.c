@@ -1,0 +1,361 @@
+/* One HTTP request: who may ask, the body, the handler, the answer.
+ *
+ * Theory of operation. libmicrohttpd calls once with the headers, then with pieces of the body,
+ * then once more, and only then is anything decided and answered: an answer in the middle of a body
+ * would close the connection under a client that is still sending. A body that is too large is read
+ * on and thrown away (the connection's deadline bounds that).
+ *
+ * A web page must not drive severd. Its requests carry the page's Origin, or, after DNS rebinding,
+ * the page's Host: the first must be ours, the second a loopback name (on TCP). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "proxy/api/changes.h"
+#include "proxy/api/internal.h"
+#include "proxy/api/url.h"
+#include "proxy/base/monotonic.h"
+#include "proxy/base/text.h"
+#include "proxy/base/units.h"
+#include "proxy/wire/codec.h"
+
+#define REQUEST_NS (30 * NS_PER_S)
+
+enum { ALLOW_MAX = 128 };
+
+struct api_request {
+    struct text body;
+    bool too_large;
+};
+
+static const char *header_of(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+/* Success, or an HTTP status for the error. */
+struct outcome {
+    unsigned status;
+    char allow[ALLOW_MAX]; /* for 405 */
+};
+
+static int check_origin(const struct api_server *server, struct MHD_Connection *connection,
+                        struct error *error)
+{
+    const char *host = header_of(connection, MHD_HTTP_HEADER_HOST);
+    const char *origin = header_of(connection, MHD_HTTP_HEADER_ORIGIN);
+    if (!server->unix_socket && (!host || !api_host_is_loopback(host)))
+        return error_set_at(error, -EPERM, "Host",
+                            "the API answers only requests to localhost, 127.0.0.0/8 or [::1]");
+    if (origin &&
+        (!host || strncasecmp(origin, "http://", 7) != 0 || strcasecmp(origin + 7, host) != 0))
+        return error_set_at(error, -EPERM, "Origin", "a page of another origin can't drive severd");
+    return 0;
+}
+
+/* Who asks: X-Sever-By, or what User-Agent tells. */
+static int read_by(struct api_call *call, struct error *error)
+{
+    const char *by = header_of(call->connection, "X-Sever-By");
+    const char *agent = header_of(call->connection, MHD_HTTP_HEADER_USER_AGENT);
+    if (!by && agent && strncmp(agent, "severctl", 8) == 0)
+        by = "severctl";
+    else if (!by && agent && (strcmp(agent, "sever") == 0 || strncmp(agent, "sever/", 6) == 0))
+        by = "sever";
+    else if (!by || !by[0])
+        by = "api";
+    json_t *is_text = json_string(by);
+    json_decref(is_text);
+    if (strlen(by) >= sizeof(call->by) || !is_text)
+        return error_set_at(error, -EINVAL, "X-Sever-By", "who asks is at most %zu bytes of text",
+                            sizeof(call->by) - 1);
+    snprintf(call->by, sizeof(call->by), "%s", by);
+    return 0;
+}
+
+static int check_if_match(struct api_call *call, struct error *error)
+{
+    const char *text = header_of(call->connection, MHD_HTTP_HEADER_IF_MATCH);
+    if (!text || strcmp(text, "*") == 0)
+        return 0;
+    char digits[24] = "";
+    size_t length = strlen(text);
+    int64_t version = 0;
+    if (length > 2 && length - 2 < sizeof(digits) && text[0] == '"' && text[length - 1] == '"')
+        memcpy(digits, text + 1, length - 2);
+    if (units_parse_integer(digits, 0, INT64_MAX, "version", &version, NULL) < 0)
+        return error_set_at(error, -EINVAL, "If-Match",
+                            "write the version of the ruleset in quotes, such as \"12\"");
+    if ((uint64_t)version != api_current(call)->version)
+        return error_set_at(error, -ESTALE, "If-Match",
+                            "the ruleset has moved on to version %llu: read it again",
+                            (unsigned long long)api_current(call)->version);
+    return 0;
+}
+
+struct query_check {
+    const char *allowed; /* NULL: none */
+    int seen;
+    struct error *error;
+    int code;
+};
+
+static enum MHD_Result check_query_key(void *context, enum MHD_ValueKind kind, const char *key,
+                                       const char *value)
+{
+    struct query_check *check = context;
+    (void)kind;
+    (void)value;
+    if (!check->allowed || strcmp(key, check->allowed) != 0)
+        check->code =
+            error_set_at(check->error, -EINVAL, "", "'%.64s' is not known here; %s%s", key,
+                         check->allowed ? "the query may have " : "there is no query",
+                         check->allowed ? check->allowed : "");
+    else if (++check->seen > 1)
+        check->code = error_set_at(check->error, -EINVAL, "", "'%s' is there twice", key);
+    return check->code < 0 ? MHD_NO : MHD_YES;
+}
+
+static int check_query(struct api_call *call, const struct api_path *path, struct error *error)
+{
+    struct query_check check = {.allowed = path->query, .error = error};
+    MHD_get_connection_values(call->connection, MHD_GET_ARGUMENT_KIND, check_query_key, &check);
+    return check.code;
+}
+
+static int read_body(struct api_call *call, const struct api_request *request, struct error *error)
+{
+    if (request->too_large)
+        return error_set(error, -EFBIG, "a body is at most %d bytes", WIRE_BODY_MAX);
+    call->body = wire_parse_object(text_get(&request->body), request->body.length, error);
+    return call->body ? 0 : error->code;
+}
+
+/* Everything between the last byte of a request and the answer's first. */
+static int decide(struct api_call *call, const struct api_server *server, const char *url,
+                  const char *method, const struct api_request *request, struct outcome *outcome,
+                  struct error *error)
+{
+    int code = check_origin(server, call->connection, error);
+    if (code < 0)
+        return code;
+    const struct api_path *path =
+        api_find_path(method, url, call->name, outcome->allow, sizeof(outcome->allow), error);
+    if (!path)
+        return error->code;
+    bool changes = strcmp(path->method, "GET") != 0;
+    code = check_query(call, path, error);
+    if (code == 0)
+        code = read_by(call, error);
+    if (code == 0 && changes && strcmp(path->method, "DELETE") != 0)
+        code = read_body(call, request, error);
+    if (code == 0 && changes)
+        code = check_if_match(call, error);
+    return code < 0 ? code : path->handler(call, error);
+}
+
+static unsigned status_of(int code)
+{
+    switch (-code) {
+    case EPERM:
+        return MHD_HTTP_FORBIDDEN;
+    case ENOENT:
+        return MHD_HTTP_NOT_FOUND;
+    case EOPNOTSUPP:
+        return MHD_HTTP_METHOD_NOT_ALLOWED;
+    case EEXIST:
+        return MHD_HTTP_CONFLICT;
+    case ESTALE:
+        return MHD_HTTP_PRECONDITION_FAILED;
+    case EFBIG:
+        return MHD_HTTP_CONTENT_TOO_LARGE;
+    case EBUSY:
+        return MHD_HTTP_SERVICE_UNAVAILABLE;
+    case EINVAL: /* and what binding an address ends with */
+    case E2BIG:
+    case EADDRINUSE:
+    case EADDRNOTAVAIL:
+    case EACCES:
+    case EAFNOSUPPORT:
+    case ENAMETOOLONG:
+    case ENOTDIR:
+        return MHD_HTTP_BAD_REQUEST;
+    default:
+        return MHD_HTTP_INTERNAL_SERVER_ERROR;
+    }
+}
+
+static json_t *encode_error(const struct error *error)
+{
+    const char *name = strerrorname_np(-error->code);
+    return json_pack("{s:{s:o, s:o, s:s}}", "error", "message", api_json_text(error->message),
+                     "place", api_json_text(error->place), "code", name ? name : "EIO");
+}
+
+static struct MHD_Response *create_json_response(json_t *json)
+{
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    if (json && !text)
+        abort();
+    struct MHD_Response *response =
+        text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE)
+             : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        abort();
+    if (text)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+    return response;
+}
+
+static enum MHD_Result send_answer(struct api_call *call, const struct outcome *outcome)
+{
+    char etag[32];
+    struct MHD_Response *response = call->response;
+    if (!response)
+        response = create_json_response(call->answer);
+    if (outcome->status < MHD_HTTP_BAD_REQUEST) {
+        snprintf(etag, sizeof(etag), "\"%llu\"", (unsigned long long)api_current(call)->version);
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, etag);
+    }
+    if (outcome->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, outcome->allow);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    enum MHD_Result result = MHD_queue_response(call->connection, outcome->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result answer(struct api_server *server, struct MHD_Connection *connection,
+                              const char *url, const char *method,
+                              const struct api_request *request)
+{
+    struct api_call call = {.api = server->api, .connection = connection};
+    struct outcome outcome = {0};
+    struct error error = {0};
+    int code = decide(&call, server, url, method, request, &outcome, &error);
+    if (code < 0) {
+        json_decref(call.answer);
+        call.answer = encode_error(&error);
+        outcome.status = status_of(code);
+    } else {
+        outcome.status = (unsigned)code;
+    }
+    enum MHD_Result result = send_answer(&call, &outcome);
+    json_decref(call.answer);
+    json_decref(call.body);
+    return result;
+}
+
+enum MHD_Result api_handle_request(void *context, struct MHD_Connection *connection,
+                                   const char *url, const char *method, const char *version,
+                                   const char *upload_data, size_t *upload_data_size,
+                                   void **request_context)
+{
+    struct api_server *server = context;
+    struct api_request *request = *request_context;
+    (void)version;
+    if (!request) {
+        *request_context = memory_allocate_zeroed(1, sizeof(*request));
+        api_set_deadline(connection, server->api->now_ns + REQUEST_NS);
+        return MHD_YES;
+    }
+    if (*upload_data_size == 0) {
+        api_set_deadline(connection, server->api->now_ns + REQUEST_NS);
+        return answer(server, connection, url, method, request);
+    }
+    if (request->body.length + *upload_data_size > WIRE_BODY_MAX) {
+        request->too_large = true;
+        text_free(&request->body);
+    }
+    if (!request->too_large)
+        text_append_bytes(&request->body, upload_data, *upload_data_size);
+    *upload_data_size = 0;
+    return MHD_YES;
+}
+
+void api_complete_request(void *context, struct MHD_Connection *connection, void **request_context,
+                          enum MHD_RequestTerminationCode why)
+{
+    struct api_server *server = context;
+    struct api_request *request = *request_context;
+    (void)why;
+    if (!request)
+        return;
+    api_set_deadline(connection, server->api->now_ns + REQUEST_NS);
+    text_free(&request->body);
+    free(request);
+    *request_context = NULL;
+}
+
+/* --- for handlers --- */
+
+const struct ruleset *api_current(const struct api_call *call)
+{
+    return call->api->backend.current(call->api->backend.context);
+}
+
+int api_apply(struct api_call *call, const struct ruleset *next, struct error *error)
+{
+    struct api *api = call->api;
+    json_t *changes = api_describe_changes(api_current(call), next);
+    int code = api->backend.change(api->backend.context, next, call->by, error);
+    if (code == 0)
+        api_listeners_tell_change(&api->listeners, api_current(call)->version, call->by, changes);
+    json_decref(changes);
+    return code;
+}
+
+int api_apply_element(struct api_call *call, const struct ruleset *next, const char *array,
+                      size_t index, struct error *error)
+{
+    char prefix[64], rest[ERROR_PLACE_MAX];
+    int code = api_apply(call, next, error);
+    size_t length = (size_t)snprintf(prefix, sizeof(prefix), "%s[%zu].", array, index);
+    if (code < 0 && strncmp(error->place, prefix, length) == 0) {
+        snprintf(rest, sizeof(rest), "%s", error->place + length);
+        snprintf(error->place, sizeof(error->place), "%s", rest);
+    }
+    return code;
+}
+
+int api_no_such(const struct api_call *call, const char *what, struct error *error)
+{
+    return error_set(error, -ENOENT, "there is no %s '%.200s'", what, call->name);
+}
+
+int api_get_query(const struct api_call *call, const char *key, char buffer[API_SEGMENT_MAX],
+                  bool *there, struct error *error)
+{
+    const char *value = MHD_lookup_connection_value(call->connection, MHD_GET_ARGUMENT_KIND, key);
+    *there = value != NULL;
+    if (value && !api_decode_segment(value, strlen(value), buffer, API_SEGMENT_MAX))
+        return error_set_at(error, -EINVAL, key, "'%.64s' is not well percent-encoded", value);
+    return 0;
+}
+
+json_t *api_json_text(const char *text)
+{
+    json_t *json = json_string(text ? text : "");
+    if (json)
+        return json;
+    char *plain = memory_copy_text(text);
+    for (char *c = plain; *c; c++)
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    json = json_string(plain);
+    free(plain);
+    return json;
+}
+
+void api_choose_name(const struct ruleset *ruleset, const char *prefix,
+                     bool (*taken)(const struct ruleset *ruleset, const char *name),
+                     char name[RULESET_NAME_MAX])
+{
+    unsigned number = 0;
+    do
+        snprintf(name, RULESET_NAME_MAX, "%s-%u", prefix, ++number);
+    while (taken(ruleset, name));
+}
