@@ -29,10 +29,10 @@ enum { READY_PAUSE_MS = 20 };
 
 /* ---- preparing ------------------------------------------------------------------------------- */
 
-static char *join(const char *format_head, const char *tail)
+static char *join(const char *head, const char *tail)
 {
     struct text text = {0};
-    text_append(&text, "%s%s", format_head, tail);
+    text_append(&text, "%s%s", head, tail);
     char *result = memory_copy_text(text_get(&text));
     text_free(&text);
     return result;
@@ -103,12 +103,13 @@ static int prepare(struct lab *lab, size_t i, json_t *pages, struct error *error
 {
     const struct experiment_cluster *cluster = &lab->experiment->cluster;
     struct lab_node *node = &lab->nodes[i];
-    struct text directory = {0};
-    text_append(&directory, "%s/%s", lab->directory, cluster->nodes[i]);
-    node->directory = memory_copy_text(text_get(&directory));
-    text_free(&directory);
-    node->log_path = join(node->directory, "/log");
-    if (mkdir(node->directory, 0755) < 0)
+    struct text folder = {0};
+    text_append(&folder, "%s/%s", lab->directory, cluster->nodes[i]);
+    node->directory = join(text_get(&folder), "/data");
+    node->log_path = join(text_get(&folder), "/log");
+    bool made = mkdir(text_get(&folder), 0755) == 0 && mkdir(node->directory, 0755) == 0;
+    text_free(&folder);
+    if (!made)
         return error_set_at(error, -errno, node->directory, "can't be made: %s", strerror(errno));
 
     int code =
@@ -240,8 +241,8 @@ static int check_alive(struct lab *lab, struct error *error)
     int node = lab_poll_exit(lab, what, sizeof(what));
     if (node < 0)
         return lab_check_severd(lab, error);
-    return error_set(error, -ECHILD, "%s %s before it was ready (its log: %s)",
-                     lab_node_name(lab, (size_t)node), what, lab->nodes[node].log_path);
+    return error_set(error, -ECHILD, "before it was ready, %s %s", lab_node_name(lab, (size_t)node),
+                     what);
 }
 
 int lab_wait_ready(struct lab *lab, uint64_t deadline_ns, struct error *error)
