@@ -23,6 +23,8 @@
 struct shrink {
     struct register_operation *operations;
     size_t count;
+    size_t *makers; /* the changes, by value, then in invocation order */
+    size_t maker_count;
     uint64_t *between_ns; /* of each change: the earliest return of a change surely after it */
     bool *removed;
     size_t *queue; /* removed changes whose dependents are still to be found */
@@ -49,6 +51,55 @@ static bool may_have_seen(const struct register_operation *operation, int64_t va
     default:
         return false;
     }
+}
+
+static int compare_makers(const void *left, const void *right, void *context)
+{
+    const struct register_operation *operations = context;
+    size_t a = *(const size_t *)left, b = *(const size_t *)right;
+    if (operations[a].value != operations[b].value)
+        return operations[a].value < operations[b].value ? -1 : 1;
+    return (a > b) - (a < b);
+}
+
+static void find_makers(struct shrink *shrink)
+{
+    shrink->maker_count = 0;
+    for (size_t i = 0; i < shrink->count; i++)
+        if (is_change(&shrink->operations[i]))
+            shrink->makers[shrink->maker_count++] = i;
+    if (shrink->maker_count)
+        qsort_r(shrink->makers, shrink->maker_count, sizeof(shrink->makers[0]), compare_makers,
+                shrink->operations);
+}
+
+/* True when the operation saw a value that others made before, and all of these are removed. */
+static bool is_orphan(const struct shrink *shrink, size_t at)
+{
+    const struct register_operation *here = &shrink->operations[at];
+    if (here->kind != REGISTER_READ && here->kind != REGISTER_CAS)
+        return false;
+    int64_t value = here->kind == REGISTER_READ ? here->value : here->expected;
+    size_t low = 0, high = shrink->maker_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (shrink->operations[shrink->makers[middle]].value < value)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool any = false;
+    for (; low < shrink->maker_count; low++) {
+        const struct register_operation *maker = &shrink->operations[shrink->makers[low]];
+        if (maker->value != value || maker->invoke_ns > here->return_ns)
+            break;
+        if (shrink->makers[low] == at)
+            continue;
+        if (!shrink->removed[shrink->makers[low]])
+            return false;
+        any = true;
+    }
+    return any;
 }
 
 /* First operation called after time_ns. */
@@ -80,28 +131,42 @@ static void find_between(struct shrink *shrink)
     free(earliest);
 }
 
-/* Removes what may depend on what is removed. */
+static void remove_dependents(struct shrink *shrink, size_t at, size_t *waiting)
+{
+    const struct register_operation *gone = &shrink->operations[at];
+    for (size_t i = 0; i < shrink->count; i++) {
+        const struct register_operation *here = &shrink->operations[i];
+        if (here->invoke_ns > shrink->between_ns[at])
+            break;
+        if (shrink->removed[i] || here->return_ns < gone->invoke_ns ||
+            !may_have_seen(here, gone->value))
+            continue;
+        shrink->removed[i] = true;
+        if (is_change(here))
+            shrink->queue[(*waiting)++] = i;
+    }
+}
+
+/* Removes what may depend on what is removed, until nothing does. */
 static void close_removal(struct shrink *shrink)
 {
     size_t waiting = 0;
     for (size_t i = 0; i < shrink->count; i++)
         if (shrink->removed[i] && is_change(&shrink->operations[i]))
             shrink->queue[waiting++] = i;
-    while (waiting > 0) {
-        size_t at = shrink->queue[--waiting];
-        const struct register_operation *gone = &shrink->operations[at];
+    do {
+        while (waiting > 0) {
+            size_t at = shrink->queue[--waiting];
+            remove_dependents(shrink, at, &waiting);
+        }
         for (size_t i = 0; i < shrink->count; i++) {
-            const struct register_operation *here = &shrink->operations[i];
-            if (here->invoke_ns > shrink->between_ns[at])
-                break;
-            if (shrink->removed[i] || here->return_ns < gone->invoke_ns ||
-                !may_have_seen(here, gone->value))
+            if (shrink->removed[i] || !is_orphan(shrink, i))
                 continue;
             shrink->removed[i] = true;
-            if (is_change(here))
+            if (is_change(&shrink->operations[i]))
                 shrink->queue[waiting++] = i;
         }
-    }
+    } while (waiting > 0);
 }
 
 /* Removes what is marked with its dependents, if what is left still fails. */
@@ -125,6 +190,7 @@ static bool try_removal(struct shrink *shrink)
     shrink->count = kept;
     shrink->blocked_ns = result.blocked_ns;
     find_between(shrink);
+    find_makers(shrink);
     return true;
 }
 
@@ -164,10 +230,12 @@ size_t register_shrink(struct register_operation *operations, size_t count,
                             .steps = steps,
                             .blocked_ns = HISTORY_NEVER};
     shrink.between_ns = memory_allocate_zeroed(count, sizeof(shrink.between_ns[0]));
+    shrink.makers = memory_allocate_zeroed(count, sizeof(shrink.makers[0]));
     shrink.removed = memory_allocate_zeroed(count, sizeof(shrink.removed[0]));
     shrink.queue = memory_allocate_zeroed(count, sizeof(shrink.queue[0]));
     shrink.kept = memory_allocate_zeroed(count, sizeof(shrink.kept[0]));
     find_between(&shrink);
+    find_makers(&shrink);
     struct register_result result;
     register_solve(operations, count, limits, &result);
     shrink.blocked_ns = result.blocked_ns;
@@ -177,6 +245,7 @@ size_t register_shrink(struct register_operation *operations, size_t count,
     while (try_pieces(&shrink, 1))
         ;
     free(shrink.between_ns);
+    free(shrink.makers);
     free(shrink.removed);
     free(shrink.queue);
     free(shrink.kept);
