@@ -20,9 +20,10 @@
  *              normal        X = N(U), the standard normal quantile, within [-4, 4]
  *              pareto        X = P(U) = min(4, (4/3) * ((1 - U)^(-1/3) - 3/2))
  *              paretonormal  X = (N(U) + 3 P(U)) / 4
- *          These are netem's (iproute2 netem/normal.c, pareto.c, paretonormal.c, from NIST Net):
- *          both heavy tails have mean 0, start near -2/3 * jitter, and end at 4 * jitter, where
- *          netem's 16-bit tables end too (1.1 % of pareto draws are there).
+ *          These are netem's (iproute2 netem/normal.c, pareto.c, paretonormal.c, from NIST
+ *          Net). Both heavy tails end at 4 * jitter, where netem's 16-bit tables end too: 1.1 %
+ *          of pareto draws are just there, and the mean of X is -0.03, not 0. N and P are tables
+ *          of 1024 intervals, linear in between; the draw is integer arithmetic.
  *          Datagrams keep their order as well, so dense traffic queues behind a late unit.
  * loss     A datagram that stands for k segments is lost with probability 1 - (1 - p)^k. Stream
  *          chunks pass untouched: losing one would be corruption.
