@@ -27,7 +27,7 @@ void proof_read_links(json_t *answer, struct proof_link *links, size_t count, bo
 
 /* How many links have stopped something since the baseline. A cut with 0 proves nothing. */
 size_t proof_count_effective(const struct proof_link *links, size_t count);
-/* "held 120 bytes and 2 connections on 4 of 12 links", or that nothing tried to cross. */
+/* "held 120 bytes and 2 new connections on 4 of 12 links", or that nothing tried to cross. */
 void proof_describe_links(const struct proof_link *links, size_t count, struct text *out);
 
 #endif

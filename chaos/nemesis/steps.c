@@ -120,34 +120,51 @@ static void add_active(struct nemesis *nemesis, size_t index, enum active_kind k
     nemesis->actives[nemesis->active_count++] = active;
 }
 
-/* body: stolen. before: the answer of GET /v1/links from just before. */
+/* The links of the partition that was set, with what their counters were: bytes, drops and
+ * refusals just before, connections just after. Those that were open at the cut count as held at
+ * once, whether or not anything tried to cross; they prove nothing. */
+static struct proof_link *baseline(json_t *partition, json_t *before, json_t *after, size_t *count)
+{
+    json_t *list = json_object_get(partition, "links"), *link;
+    size_t k;
+    *count = json_array_size(list);
+    struct proof_link *links = memory_allocate_zeroed(*count, sizeof(*links));
+    json_array_foreach(list, k, link)
+        snprintf(links[k].link, sizeof(links[k].link), "%s", json_string_value(link));
+    proof_read_links(before, links, *count, true);
+    proof_read_links(after, links, *count, false);
+    for (size_t i = 0; i < *count; i++)
+        links[i].before.held_connections = links[i].now.held_connections;
+    return links;
+}
+
+/* body: stolen. */
 static int set_partition(struct nemesis *nemesis, size_t index, json_t *body, struct error *error)
 {
     const struct experiment_step *step = &nemesis->setup.experiment->steps[index];
     struct wire_client *client = lab_client(nemesis->setup.lab);
-    json_t *before = NULL, *answer = NULL, *link;
-    size_t k;
+    json_t *before = NULL, *after = NULL, *partition = NULL;
     if (step->name[0])
         json_object_set_new(body, "name", json_string(step->name));
     int code = lab_check_bypass(nemesis->setup.lab, error);
     if (code == 0)
         code = wire_client_request(client, "GET", "/v1/links", NULL, &before, error);
     if (code == 0)
-        code = wire_client_request(client, "POST", "/v1/partitions", body, &answer, error);
+        code = wire_client_request(client, "POST", "/v1/partitions", body, &partition, error);
+    uint64_t set_ns = monotonic_now_ns();
+    if (code == 0)
+        code = wire_client_request(client, "GET", "/v1/links", NULL, &after, error);
     if (code == 0) {
-        json_t *list = json_object_get(answer, "links");
-        struct proof_link *links = memory_allocate_zeroed(json_array_size(list), sizeof(*links));
-        json_array_foreach(list, k, link)
-            snprintf(links[k].link, sizeof(links[k].link), "%s", json_string_value(link));
-        proof_read_links(before, links, json_array_size(list), true);
+        size_t count;
+        struct proof_link *links = baseline(partition, before, after, &count);
         add_active(nemesis, index, ACTIVE_PARTITION,
-                   json_string_value(json_object_get(answer, "name")), links,
-                   json_array_size(list));
+                   json_string_value(json_object_get(partition, "name")), links, count);
         nemesis->records[index].proof = NEMESIS_PENDING;
-        nemesis_state_changed(nemesis, monotonic_now_ns());
+        nemesis_state_changed(nemesis, set_ns);
     }
     json_decref(before);
-    json_decref(answer);
+    json_decref(after);
+    json_decref(partition);
     json_decref(body);
     return code;
 }

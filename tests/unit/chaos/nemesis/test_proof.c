@@ -47,7 +47,7 @@ static void evidence_is_told(void **state)
     (void)state;
     struct text text = {0};
     effect("n1->n2", 340, 7, 7, 3, 2, &text);
-    assert_string_equal(text_get(&text), "held 240 bytes and 2 connections on 1 of 2 links");
+    assert_string_equal(text_get(&text), "held 240 bytes and 2 new connections on 1 of 2 links");
     text_clear(&text);
     effect("n1->n2", 100, 5, 9, 3, 3, &text);
     assert_non_null(strstr(text_get(&text), "dropped 2 units, refused 1 connections"));
