@@ -1,0 +1,278 @@
+/* A server of the API on a loopback port, in a thread of its own, over a backend that keeps its
+ * ruleset in memory. */
+#ifndef SEVER_TESTS_API_FIXTURE_H
+#define SEVER_TESTS_API_FIXTURE_H
+
+#include "tests/lib/test.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/api/api.h"
+#include "proxy/base/monotonic.h"
+#include "proxy/base/text.h"
+#include "proxy/io/socket.h"
+#include "proxy/wire/client.h"
+
+enum { FIXTURE_SET_AT_NS = 1760000000 };
+
+struct fixture {
+    struct ruleset ruleset;
+    struct api *api;
+    struct address address;
+    char host[ADDRESS_TEXT_MAX]; /* "127.0.0.1:12345" */
+    char url[ADDRESS_TEXT_MAX + 8];
+    struct wire_client *client;
+    pthread_t thread;
+    _Atomic bool stop;
+    _Atomic uint64_t skew_ns; /* added to the server's clock */
+    _Atomic int fail_code;    /* the next change fails with this */
+};
+
+static inline const struct ruleset *fixture_current(void *context)
+{
+    return &((struct fixture *)context)->ruleset;
+}
+
+static inline int fixture_change(void *context, const struct ruleset *next, const char *by,
+                                 struct error *error)
+{
+    struct fixture *fixture = context;
+    int code = atomic_exchange(&fixture->fail_code, 0);
+    if (code < 0)
+        return error_set(error, code, "the backend was told to fail");
+    code = ruleset_check(next, error);
+    if (code < 0)
+        return code;
+    uint64_t version = fixture->ruleset.version + 1;
+    struct ruleset copy;
+    ruleset_copy(&copy, next);
+    ruleset_free(&fixture->ruleset);
+    fixture->ruleset = copy;
+    fixture->ruleset.version = version;
+    for (size_t i = 0; i < copy.fault_count; i++)
+        if (copy.faults[i].set_at_ns == 0) {
+            snprintf(copy.faults[i].set_by, RULESET_NAME_MAX, "%s", by);
+            copy.faults[i].set_at_ns = FIXTURE_SET_AT_NS;
+        }
+    for (size_t i = 0; i < copy.partition_count; i++)
+        if (copy.partitions[i].set_at_ns == 0) {
+            snprintf(copy.partitions[i].set_by, RULESET_NAME_MAX, "%s", by);
+            copy.partitions[i].set_at_ns = FIXTURE_SET_AT_NS;
+        }
+    return 0;
+}
+
+static inline void fixture_link_state(void *context, const char *from, const char *to,
+                                      struct api_link_state *out)
+{
+    (void)context;
+    *out = (struct api_link_state){.units = strlen(from), .bytes = strlen(to), .dropped_cut = 7};
+}
+
+static inline uint64_t fixture_touched(void *context, const char *fault)
+{
+    (void)context;
+    return strlen(fault);
+}
+
+static inline const char *fixture_applied(void *context, const struct ruleset_fault *fault)
+{
+    (void)context;
+    return fault->type == RULESET_LOSS ? "udp routes only" : "all routes";
+}
+
+static inline const char *fixture_listening(void *context, const char *route, char *buffer)
+{
+    const struct ruleset_route *found = ruleset_find_route(fixture_current(context), route);
+    snprintf(buffer, ADDRESS_TEXT_MAX, "%s", found && found->enabled ? "127.0.0.1:4242" : "");
+    return buffer;
+}
+
+static inline const char *fixture_page(void *context, const char *node)
+{
+    (void)context;
+    return strcmp(node, "n1") == 0 ? "/run/n1.clock" : "";
+}
+
+static inline void fixture_status(void *context, struct api_status *out)
+{
+    (void)context;
+    *out = (struct api_status){.uptime_ns = 5,
+                               .workers = 2,
+                               .connections_open = 6,
+                               .connections_total = 10,
+                               .cut_tcp = "stall",
+                               .cut_udp = "drop",
+                               .clock_library = "/usr/lib/x.so",
+                               .lateness_count = 100,
+                               .lateness_p99_ns = 200000};
+}
+
+static inline struct api_backend fixture_backend(struct fixture *fixture)
+{
+    return (struct api_backend){
+        fixture,         fixture_current,   fixture_change, fixture_link_state, fixture_touched,
+        fixture_applied, fixture_listening, fixture_page,   fixture_status};
+}
+
+static inline uint64_t fixture_now_ns(struct fixture *fixture)
+{
+    return monotonic_now_ns() + atomic_load(&fixture->skew_ns);
+}
+
+/* Serves until stop; a skew of the clock is seen within 20 ms. */
+static inline void *fixture_serve(void *context)
+{
+    struct fixture *fixture = context;
+    while (!atomic_load(&fixture->stop)) {
+        int fds[API_SERVERS_MAX];
+        struct pollfd polled[API_SERVERS_MAX];
+        size_t count = api_poll_fds(fixture->api, fds, API_SERVERS_MAX);
+        uint64_t now_ns = fixture_now_ns(fixture);
+        uint64_t deadline_ns = api_deadline_ns(fixture->api, now_ns);
+        for (size_t i = 0; i < count; i++)
+            polled[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+        if (deadline_ns > now_ns)
+            poll(polled, count, 20);
+        api_run(fixture->api, fixture_now_ns(fixture));
+    }
+    return NULL;
+}
+
+static inline void fixture_add_nodes(struct ruleset *ruleset)
+{
+    static const char *const names[] = {"n1", "n2", "n3"};
+    for (size_t i = 0; i < 3; i++) {
+        struct ruleset_node node = {.address_count = 1};
+        snprintf(node.name, sizeof(node.name), "%s", names[i]);
+        snprintf(node.addresses[0], sizeof(node.addresses[0]), "127.0.1.%zu", i + 1);
+        ruleset_add_node(ruleset, &node);
+    }
+    struct ruleset_node client = {.name = "c1", .kind = RULESET_NODE_CLIENT};
+    ruleset_add_node(ruleset, &client);
+}
+
+/* Without a thread: the test runs api_run itself. */
+static inline struct fixture *fixture_create(const char *listen)
+{
+    struct fixture *fixture = memory_allocate_zeroed(1, sizeof(*fixture));
+    struct api_backend backend = fixture_backend(fixture);
+    struct address address;
+    struct error error = {0};
+    fixture->ruleset.version = 1;
+    fixture->ruleset.seed = 42;
+    fixture_add_nodes(&fixture->ruleset);
+    assert_int_equal(address_parse(listen, &address, &error), 0);
+    int fd = socket_listen(&address, false, &fixture->address, &error);
+    assert_true(fd >= 0);
+    assert_int_equal(api_create(&backend, &fd, 1, &fixture->api, &error), 0);
+    address_format(&fixture->address, fixture->host);
+    bool unix_socket = strncmp(listen, "unix:", 5) == 0;
+    snprintf(fixture->url, sizeof(fixture->url), "%s%s", unix_socket ? "" : "http://",
+             unix_socket ? listen : fixture->host);
+    assert_int_equal(wire_client_create(fixture->url, "test", &fixture->client, &error), 0);
+    return fixture;
+}
+
+static inline struct fixture *fixture_start(const char *listen)
+{
+    struct fixture *fixture = fixture_create(listen);
+    assert_int_equal(pthread_create(&fixture->thread, NULL, fixture_serve, fixture), 0);
+    return fixture;
+}
+
+static inline void fixture_free(struct fixture *fixture)
+{
+    wire_client_destroy(fixture->client);
+    api_destroy(fixture->api);
+    ruleset_free(&fixture->ruleset);
+    free(fixture);
+}
+
+static inline void fixture_stop(struct fixture *fixture)
+{
+    atomic_store(&fixture->stop, true);
+    pthread_join(fixture->thread, NULL);
+    fixture_free(fixture);
+}
+
+/* --- requests through the client --- */
+
+/* body: JSON text or NULL. The answer as compact JSON in `text`, or the error's "CODE place:
+ * message". Returns 0 or the client's code. */
+static inline int fixture_ask(struct fixture *fixture, const char *method, const char *path,
+                              const char *body, struct text *text)
+{
+    struct error error = {0};
+    char line[ERROR_MESSAGE_MAX + ERROR_PLACE_MAX];
+    json_t *json = body ? json_loads(body, 0, NULL) : NULL, *answer = NULL;
+    assert_true(!body || json);
+    int code = wire_client_request(fixture->client, method, path, json, &answer, &error);
+    text_clear(text);
+    if (code < 0) {
+        text_append(text, "%s", error_text(&error, line, sizeof(line)));
+    } else if (answer) {
+        char *dumped = json_dumps(answer, JSON_COMPACT);
+        text_append(text, "%s", dumped);
+        free(dumped);
+    }
+    json_decref(json);
+    json_decref(answer);
+    return code;
+}
+
+/* --- raw requests --- */
+
+static inline int fixture_connect(struct fixture *fixture)
+{
+    int fd = socket(fixture->address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct timeval limit = {.tv_sec = 20};
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    assert_int_equal(
+        connect(fd, (const struct sockaddr *)&fixture->address.storage, fixture->address.length),
+        0);
+    return fd;
+}
+
+static inline void fixture_send(int fd, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t sent = send(fd, bytes, length, MSG_NOSIGNAL);
+        assert_true(sent > 0);
+        bytes += sent;
+        length -= (size_t)sent;
+    }
+}
+
+/* Reads until the connection ends. */
+static inline void fixture_receive(int fd, struct text *text)
+{
+    char buffer[4096];
+    ssize_t got;
+    text_clear(text);
+    while ((got = recv(fd, buffer, sizeof(buffer), 0)) > 0)
+        text_append_bytes(text, buffer, (size_t)got);
+}
+
+/* Sends one request (it should ask to close) and reads the whole answer. Returns its status. */
+static inline int fixture_raw(struct fixture *fixture, const char *request, struct text *answer)
+{
+    int fd = fixture_connect(fixture), status = 0;
+    fixture_send(fd, request, strlen(request));
+    fixture_receive(fd, answer);
+    close(fd);
+    if (sscanf(text_get(answer), "HTTP/1.%*d %d", &status) != 1)
+        return 0;
+    return status;
+}
+
+#endif
