@@ -96,7 +96,7 @@ static int set_clock(struct session *session, const struct arguments *arguments)
     } else {
         text_append(&session->out, "clock of %s: ", node);
         format_clock_shift(&session->out, clock);
-        session_end_line(session, NULL);
+        session_end_line(session);
     }
     json_decref(clock);
     return SESSION_DONE;

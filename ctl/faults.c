@@ -41,7 +41,7 @@ static int set_fault(struct session *session, const struct arguments *arguments,
         text_append(&session->out, "%s on %s: ", format_string(fault, "type"), place);
         format_fault_parameters(&session->out, fault);
         text_append(&session->out, " as %s", format_string(fault, "name"));
-        session_end_line(session, NULL);
+        session_end_line(session);
         append_applied(&session->out, format_string(fault, "applied"));
     }
     json_decref(fault);

@@ -42,6 +42,11 @@ void format_size(struct text *text, uint64_t bytes)
         text_append(text, "%" PRIu64 "%s", bytes / one, units[unit]);
 }
 
+void format_count(struct text *text, int64_t count, const char *thing)
+{
+    text_append(text, "%" PRId64 " %s%s", count, thing, count == 1 ? "" : "s");
+}
+
 void format_uptime(struct text *text, uint64_t uptime_ns)
 {
     uint64_t seconds = uptime_ns / NS_PER_S;

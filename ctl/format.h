@@ -43,6 +43,8 @@ void format_clock_shift(struct text *text, json_t *clock);
 void format_event(struct text *text, json_t *data);
 /* "512", "64KiB", "1.5MiB": whole below 1024, else with one decimal at most. */
 void format_size(struct text *text, uint64_t bytes);
+/* "1 fault", "2 faults". thing: one of them. */
+void format_count(struct text *text, int64_t count, const char *thing);
 /* "1d02h", "2h03m", "4m05s", "6s". */
 void format_uptime(struct text *text, uint64_t uptime_ns);
 

@@ -37,7 +37,9 @@ static void append_cut_summary(struct text *text, json_t *status)
     } else {
         text_append(text, "partitions   ");
         append_names(text, partitions);
-        text_append(text, ": %" PRId64 " links cut\n", format_number(status, "cut_links"));
+        text_append(text, ": ");
+        format_count(text, format_number(status, "cut_links"), "link");
+        text_append(text, " cut\n");
     }
     if (cut)
         text_append(text, "a cut is     TCP routes: %s; UDP routes: %s\n",
@@ -64,15 +66,18 @@ void format_status(struct text *text, json_t *status, const char *url)
 {
     json_t *connections = json_object_get(status, "connections");
     json_t *sessions = json_object_get(status, "sessions");
-    text_append(text, "%s %s at %s, pid %" PRId64 ", %" PRId64 " workers, up ",
-                format_string(status, "program"), format_string(status, "program_version"), url,
-                format_number(status, "pid"), format_number(status, "workers"));
+    text_append(text, "%s %s at %s, pid %" PRId64 ", ", format_string(status, "program"),
+                format_string(status, "program_version"), url, format_number(status, "pid"));
+    format_count(text, format_number(status, "workers"), "worker");
+    text_append(text, ", up ");
     format_uptime(text, (uint64_t)format_number(status, "uptime_ns"));
-    text_append(text,
-                "\nruleset      %" PRId64 ": %" PRId64 " nodes, %" PRId64 " routes, %" PRId64
-                " faults\n",
-                format_number(status, "ruleset_version"), format_number(status, "nodes"),
-                format_number(status, "routes"), format_number(status, "faults"));
+    text_append(text, "\nruleset      %" PRId64 ": ", format_number(status, "ruleset_version"));
+    format_count(text, format_number(status, "nodes"), "node");
+    text_append(text, ", ");
+    format_count(text, format_number(status, "routes"), "route");
+    text_append(text, ", ");
+    format_count(text, format_number(status, "faults"), "fault");
+    text_append(text, "\n");
     append_cut_summary(text, status);
     text_append(text,
                 "connections  %" PRId64 " open of %" PRId64 "; UDP sessions %" PRId64

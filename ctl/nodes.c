@@ -24,7 +24,7 @@ static int add_node(struct session *session, const struct arguments *arguments)
     } else {
         text_append(&session->out, "node %s added, a %s", format_string(node, "name"),
                     format_string(node, "kind"));
-        session_end_line(session, NULL);
+        session_end_line(session);
     }
     json_decref(node);
     return SESSION_DONE;

@@ -20,13 +20,10 @@ static int set_partition(struct session *session, const struct arguments *argume
 /* Ends the line, and says so when a TCP route's cut is less than a cut cable. Takes partition. */
 static int report(struct session *session, json_t *partition)
 {
-    json_t *status = NULL;
-    session_end_line(session, &status);
-    json_t *cut = json_object_get(json_object_get(status, "mechanisms"), "cut");
-    const char *tcp = format_string(cut, "tcp");
+    session_end_line(session);
+    const char *tcp = format_string(json_object_get(partition, "mechanism"), "tcp");
     if (strncmp(tcp, "stall", 5) == 0)
         text_append(&session->out, "TCP routes: %s\n", tcp);
-    json_decref(status);
     json_decref(partition);
     return SESSION_DONE;
 }
@@ -60,9 +57,9 @@ int run_cut(struct session *session, const struct arguments *arguments)
 
 static void append_cut_count(struct text *text, json_t *partition)
 {
-    size_t count = json_array_size(json_object_get(partition, "links"));
-    text_append(text, " as %s: %zu link%s cut", format_string(partition, "name"), count,
-                count == 1 ? "" : "s");
+    text_append(text, " as %s: ", format_string(partition, "name"));
+    format_count(text, (int64_t)json_array_size(json_object_get(partition, "links")), "link");
+    text_append(text, " cut");
 }
 
 int run_split(struct session *session, const struct arguments *arguments)

@@ -24,7 +24,7 @@ static int add_route(struct session *session, const struct arguments *arguments)
         text_append(&session->out, "route %s: %s %s -> %s", format_string(route, "name"),
                     format_string(route, "protocol"), format_string(route, "listening"),
                     format_string(route, "upstream"));
-        session_end_line(session, NULL);
+        session_end_line(session);
     }
     json_decref(route);
     return SESSION_DONE;

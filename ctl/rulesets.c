@@ -40,6 +40,18 @@ static void name_file(struct error *error, const char *path)
     snprintf(error->place, sizeof(error->place), "%s%s%s", path, place[0] ? ": " : "", place);
 }
 
+static void report(struct text *text, const char *path, json_t *ruleset)
+{
+    static const char *const things[] = {"node", "route", "partition", "fault"};
+    static const char *const keys[] = {"nodes", "routes", "partitions", "faults"};
+    text_append(text, "%s is in force: ", path);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        text_append(text, "%s", i ? ", " : "");
+        format_count(text, (int64_t)json_array_size(json_object_get(ruleset, keys[i])), things[i]);
+    }
+    text_append(text, " (ruleset %" PRId64 ")\n", format_number(ruleset, "version"));
+}
+
 static int put_ruleset(struct session *session, const char *path, json_t *ruleset)
 {
     json_t *answer = NULL;
@@ -57,14 +69,7 @@ static int put_ruleset(struct session *session, const char *path, json_t *rulese
     if (session->json)
         session_print_json(session, answer);
     else
-        text_append(&session->out,
-                    "%s is in force: %zu nodes, %zu routes, %zu partitions, %zu faults "
-                    "(ruleset %" PRId64 ")\n",
-                    path, json_array_size(json_object_get(answer, "nodes")),
-                    json_array_size(json_object_get(answer, "routes")),
-                    json_array_size(json_object_get(answer, "partitions")),
-                    json_array_size(json_object_get(answer, "faults")),
-                    format_number(answer, "version"));
+        report(&session->out, path, answer);
     json_decref(answer);
     return SESSION_DONE;
 }

@@ -43,10 +43,8 @@ int session_usage(struct session *session, const char *format, ...)
 /* Appends the JSON and a newline. */
 void session_print_json(struct session *session, json_t *json);
 
-/* Ends a change: appends " (ruleset N)" and a newline to the line that is there already; on failure
- * of the request the line ends without. status: new reference to GET /v1/status or NULL, may be
- * NULL when not wanted. */
-void session_end_line(struct session *session, json_t **status);
+/* Ends the line of a change that is in force: appends " (ruleset N)" and a newline. */
+void session_end_line(struct session *session);
 
 /* GET path, printed by `format` (format.h), or as it is with --json. */
 int session_list(struct session *session, const char *path,

@@ -24,7 +24,7 @@
 struct fixture {
     char directory[64];
     char url[128], path_setting[4400];
-    char library_check[64];
+    char source_setting[4400];
     const char *environment[8];
     struct child severd;
 };
@@ -35,12 +35,18 @@ static const char *bin_directory(void)
     return bin ? bin : "build/bin";
 }
 
+static const char *source_directory(void)
+{
+    const char *source = getenv("SEVER_SOURCE_DIR");
+    return source ? source : ".";
+}
+
 static int set_up(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
-    char severd[4200], line[1024], listen[128], bin[4096];
+    char severd[4200], line[1024], listen[128], bin[4096], source[4096];
     *state = fixture;
-    if (!realpath(bin_directory(), bin)) {
+    if (!realpath(bin_directory(), bin) || !realpath(source_directory(), source)) {
         print_error("%s is missing: run make, or set SEVER_BIN_DIR\n", bin_directory());
         return -1;
     }
@@ -55,6 +61,8 @@ static int set_up(void **state)
     fixture->environment[1] = fixture->path_setting;
     fixture->environment[2] = "NO_COLOR";
     fixture->environment[3] = "LC_ALL=C.UTF-8";
+    snprintf(fixture->source_setting, sizeof(fixture->source_setting), "SOURCE=%s", source);
+    fixture->environment[4] = fixture->source_setting;
     const char *argv[] = {severd,      "--listen",         listen, "--seed",
                           "42",        "--workers",        "2",    "--die-with-parent",
                           "--run-dir", fixture->directory, NULL};
@@ -155,9 +163,8 @@ static bool run_step(struct fixture *fixture, const char *file, struct step *ste
 /* All steps are run, so that one reading shows all that differs. Returns how many there were. */
 static size_t play(struct fixture *fixture, const char *file)
 {
-    const char *root = getenv("SEVER_SOURCE_DIR");
     char path[4096], line[2048];
-    snprintf(path, sizeof(path), "%s/tests/integration/severctl/%s", root ? root : ".", file);
+    snprintf(path, sizeof(path), "%s/tests/integration/severctl/%s", source_directory(), file);
     FILE *transcript = fopen(path, "re");
     if (!transcript)
         fail_msg("%s is missing: set SEVER_SOURCE_DIR", path);
@@ -200,16 +207,16 @@ TRANSCRIPT(faults)
 TRANSCRIPT(clocks)
 TRANSCRIPT(rulesets)
 TRANSCRIPT(usage)
+TRANSCRIPT(completion)
 
 /* Every transcript in the folder is played by a test above. */
 static void test_no_transcript_is_forgotten(void **state)
 {
     (void)state;
     static const char *const played[] = {"nodes",  "routes",   "partitions", "faults",
-                                         "clocks", "rulesets", "usage"};
+                                         "clocks", "rulesets", "usage",      "completion"};
     char path[4096];
-    const char *root = getenv("SEVER_SOURCE_DIR");
-    snprintf(path, sizeof(path), "%s/tests/integration/severctl", root ? root : ".");
+    snprintf(path, sizeof(path), "%s/tests/integration/severctl", source_directory());
     DIR *folder = opendir(path);
     assert_non_null(folder);
     size_t found = 0;
@@ -283,6 +290,41 @@ static void test_nobody_there(void **state)
     }
 }
 
+static void run_in_source(struct fixture *fixture, const char *command, struct text *output)
+{
+    struct text script = {0};
+    text_append(&script, "cd \"$SOURCE\" && %s", command);
+    const char *argv[] = {"/bin/sh", "-c", text_get(&script), NULL};
+    int code = child_run(argv, fixture->environment, NULL, output);
+    text_free(&script);
+    if (code == CHILD_NOT_FOUND)
+        fail_msg("%s: apt-get install mandoc", text_get(output));
+}
+
+static void test_man_pages_are_clean(void **state)
+{
+    struct text output = {0};
+    run_in_source(*state, "mandoc -T lint -W warning ctl/man/*.1 proxy/man/*.8", &output);
+    assert_string_equal(text_get(&output), "");
+    text_free(&output);
+}
+
+/* The long options of severd --help and those of severd(8), sorted, are the same. */
+static void test_severd_man_page_has_its_options(void **state)
+{
+    struct text help = {0}, page = {0};
+    run_in_source(*state, "severd --help | grep -o '^ .*--[a-z-]*' | grep -o '[a-z-]*$' | sort -u",
+                  &help);
+    run_in_source(*state,
+                  "grep '^\\.It Fl' proxy/man/severd.8 | grep -o 'Fl -[a-z-]*' | "
+                  "sed 's/Fl /-/' | sort -u",
+                  &page);
+    assert_non_null(strstr(text_get(&help), "--ruleset\n"));
+    assert_string_equal(text_get(&help), text_get(&page));
+    text_free(&help);
+    text_free(&page);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 
 int main(void)
@@ -296,6 +338,9 @@ int main(void)
         TEST(clocks),
         TEST(rulesets),
         TEST(usage),
+        TEST(completion),
+        TEST(man_pages_are_clean),
+        TEST(severd_man_page_has_its_options),
         TEST(watch_shows_changes_as_they_come),
         TEST(nobody_there),
     };

@@ -258,7 +258,7 @@ static void test_status(void **state)
         "\"timer_lateness_ns\":{\"count\":100,\"p50\":60000,\"p99\":200000,\"p999\":400000}}");
     format_status(&text, status, "unix:/s");
     assert_string_equal(text_get(&text), "severd 0.1.0 at unix:/s, pid 1234, 2 workers, up 4m05s\n"
-                                         "ruleset      12: 3 nodes, 3 routes, 1 faults\n"
+                                         "ruleset      12: 3 nodes, 3 routes, 1 fault\n"
                                          "partitions   split: 4 links cut\n"
                                          "a cut is     TCP routes: stall: slow; UDP routes: drop\n"
                                          "connections  6 open of 10; UDP sessions 0 open of 0\n"
