@@ -31,6 +31,8 @@ tidy() {
 static() {
     cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr \
         --suppressions-list=tests/lint/cppcheck.txt --template='{file}:{line}: {message} [{id}]' \
+        -D'json_array_foreach(a,i,v)=for(i=0;i<json_array_size(a)&&(v=json_array_get(a,i));i++)' \
+        -D'json_object_foreach(o,k,v)=for(;(v=json_object_next(o,&k));)' \
         -j "$(nproc)" -I. -D_GNU_SOURCE proxy ctl chaos examples tests/lib 2>&1
 }
 shell() {
