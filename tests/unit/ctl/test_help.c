@@ -72,7 +72,7 @@ static void test_examples_parse(void **state)
 {
     (void)state;
     for (size_t i = 0; i < command_count; i++) {
-        char *copy = strdup(commands[i].example), *argv[16];
+        char *copy = strdup(commands[i].example), *argv[16] = {0};
         size_t count = 0;
         for (char *word = copy; word && count < 16;) {
             char *space = strchr(word, ' ');
