@@ -245,7 +245,24 @@ static int cut(struct nemesis *nemesis, size_t index, struct scene *scene, struc
     return set_partition(nemesis, index, json_pack("{s:o}", "links", links), error);
 }
 
-/* heal (partitions) and clear (faults), of one name or all. */
+/* Back to true time, each of them: a step that shifted the leader's clock can't be undone by name.
+ */
+static int reset_clocks(struct nemesis *nemesis, struct error *error)
+{
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < nemesis->state.count; i++) {
+        char path[512] = "/v1/clocks/";
+        if (!nemesis->state.shifted[i])
+            continue;
+        wire_path_append(path, sizeof(path), lab_node_name(nemesis->setup.lab, i));
+        code =
+            wire_client_request(lab_client(nemesis->setup.lab), "DELETE", path, NULL, NULL, error);
+        nemesis->state.shifted[i] = code < 0;
+    }
+    return code;
+}
+
+/* heal (partitions) and clear (faults), of one name or all; clear: all means the clocks too. */
 static int end_active(struct nemesis *nemesis, size_t index, enum active_kind kind,
                       struct text *became, struct error *error)
 {
@@ -261,6 +278,8 @@ static int end_active(struct nemesis *nemesis, size_t index, enum active_kind ki
     if (code == 0)
         code =
             wire_client_request(lab_client(nemesis->setup.lab), "DELETE", path, NULL, NULL, error);
+    if (code == 0 && kind == ACTIVE_FAULT && !step->name[0])
+        code = reset_clocks(nemesis, error);
     if (code == 0)
         nemesis_forget(nemesis, kind, step->name, asked_ns);
     return code;

@@ -204,9 +204,9 @@ static bool is_empty_directory(const char *path)
 static int make_given_directory(struct run *run, struct error *error)
 {
     run->directory = memory_copy_text(run->options.out);
-    if (mkdir(run->directory, 0755) == 0 || (errno == EEXIST && is_empty_directory(run->directory)))
+    int code = mkdir(run->directory, 0755) < 0 ? -errno : 0;
+    if (code == 0 || (code == -EEXIST && is_empty_directory(run->directory)))
         return 0;
-    int code = -errno;
     return error_set_at(error, code, run->directory, "%s",
                         code == -EEXIST ? "is there already: write a new or empty folder"
                                         : strerror(-code));

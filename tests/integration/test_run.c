@@ -1,0 +1,509 @@
+/* `sever run` from end to end: sever, severd and raftkv as processes, each run on a loopback subnet
+ * and in a folder of its own.
+ *
+ *     test -> sever -> severd                127.A.B.101...: routes
+ *                  `-> raftkv n1 n2 n3       127.A.B.1...
+ *
+ * Everything that a run starts has the run's folder on its command line, which is how a process
+ * that is left behind is found. */
+#include "tests/lib/test.h"
+
+#include <dirent.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "proxy/base/monotonic.h"
+#include "proxy/base/text.h"
+#include "tests/lib/child.h"
+
+enum { PASS = 0, FAIL = 1, CANNOT_RUN = 2, PATIENCE_S = 30 };
+
+static char sever[512];
+static char folder[] = "/tmp/sever-run-XXXXXX";
+
+static const char head[] =
+    "name: test run\n"
+    "seed: 1\n"
+    "cluster:\n"
+    "  nodes: 3\n"
+    "  command: [raftkv, --id, '{name}', --bind, '{address}', -p, '{port.client}', --peer-port,\n"
+    "            '{port.peer}', --peers, '{peers}', --data, '{dir}', --log-level, debug]\n"
+    "  ports: {client: 6379, peer: 16379}\n"
+    "  peers: '{name}={address}:{port.peer}'\n"
+    "  leader: 'role:leader'\n"
+    "  ready: {within: 30s}\n"
+    "workload: {kind: register, clients: 6, keys: 2, rate: 100, timeout: 500ms}\n";
+
+static const char split_brain[] = "duration: 5s\n"
+                                  "timeline:\n"
+                                  "  - {at: 500ms, split: 'leader / rest', name: brain}\n"
+                                  "  - {at: 3s, heal: all}\n"
+                                  "expect:\n"
+                                  "  - linearizable\n"
+                                  "  - minority stops within 1500ms\n"
+                                  "  - recovers within 2s\n"
+                                  "  - availability of majority at least 20%\n";
+
+static const char every_step[] =
+    "duration: 7s\n"
+    "timeline:\n"
+    "  - {at: 300ms, pause: leader}\n"
+    "  - {at: 1s, resume: leader}\n"
+    "  - {at: 1500ms, kill: follower}\n"
+    "  - {at: 2s, restart: follower}\n"
+    "  - {at: 2500ms, clock: {node: follower, offset: +2s, drift: 50ppm}}\n"
+    "  - {at: 3s, delay: {link: 'leader<->follower', by: '20ms±5ms'}, name: slow}\n"
+    "  - {at: 3200ms, rate: {link: 'follower<->leader', to: 10mbit}, name: thin}\n"
+    "  - {at: 4s, clear: slow}\n"
+    "  - {at: 4200ms, clear: all}\n"
+    "  - {at: 4500ms, cut: 'leader<->follower', name: one}\n"
+    "  - {at: 5s, isolate: n2, name: two}\n"
+    "  - {at: 5500ms, heal: all}\n"
+    "expect: [linearizable, availability at least 1%]\n";
+
+/* On TCP loss would be corruption, so severd does not do it; and the run must not claim it. */
+static const char no_effect[] = "duration: 1500ms\n"
+                                "timeline:\n"
+                                "  - {at: 300ms, loss: {link: 'n1<->n2', by: 50%}, name: rain}\n"
+                                "  - {at: 1s, clear: rain}\n"
+                                "expect: [availability at least 1%]\n";
+
+static const char endless[] = "duration: 10m\n"
+                              "timeline:\n"
+                              "  - {at: 1ms, pause: n2}\n"
+                              "expect: [linearizable]\n";
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static const char *path_of(char *buffer, size_t size, const char *run, const char *name)
+{
+    snprintf(buffer, size, "%s/%s%s%s", folder, run, *name ? "/" : "", name);
+    return buffer;
+}
+
+static void write_experiment(const char *name, const char *top, const char *rest)
+{
+    char path[256];
+    FILE *file = fopen(path_of(path, sizeof(path), name, ""), "w");
+    assert_non_null(file);
+    fprintf(file, "%s%s", top, rest);
+    assert_int_equal(fclose(file), 0);
+}
+
+static char *read_file(const char *run, const char *name)
+{
+    char path[256], buffer[8192];
+    struct text text = {0};
+    size_t n;
+    FILE *file = fopen(path_of(path, sizeof(path), run, name), "r");
+    if (!file)
+        fail_msg("%s is missing", path);
+    while ((n = fread(buffer, 1, sizeof(buffer), file)) > 0)
+        text_append_bytes(&text, buffer, n);
+    fclose(file);
+    return text.data ? text.data : memory_copy_text("");
+}
+
+static json_t *read_journal(const char *run)
+{
+    char *text = read_file(run, "journal.json");
+    json_error_t error;
+    json_t *journal = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+    if (!journal)
+        fail_msg("journal.json:%d: %s", error.line, error.text);
+    free(text);
+    return journal;
+}
+
+static size_t count_of(const char *text, const char *what)
+{
+    size_t count = 0;
+    for (const char *at = text; (at = strstr(at, what)); at++)
+        count++;
+    return count;
+}
+
+static int remove_entry(const char *path, const struct stat *unused, int flag, struct FTW *walk)
+{
+    (void)unused, (void)flag, (void)walk;
+    return remove(path);
+}
+
+/* ---- processes ------------------------------------------------------------------------------- */
+
+/* How many processes have this text on their command line; the runs' folders are unique. */
+static size_t count_processes(const char *text)
+{
+    size_t count = 0;
+    DIR *directory = opendir("/proc");
+    assert_non_null(directory);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        char path[64], line[4096];
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+            continue;
+        snprintf(path, sizeof(path), "/proc/%.20s/cmdline", entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (!file)
+            continue;
+        size_t n = fread(line, 1, sizeof(line) - 1, file);
+        fclose(file);
+        line[n] = '\0';
+        for (size_t i = 0; i < n; i++)
+            line[i] = line[i] ? line[i] : ' ';
+        count += strstr(line, text) != NULL;
+    }
+    closedir(directory);
+    return count;
+}
+
+static size_t await_processes(const char *run, bool (*enough)(size_t count))
+{
+    char path[256];
+    uint64_t deadline_ns = monotonic_now_ns() + PATIENCE_S * NS_PER_S;
+    size_t count;
+    path_of(path, sizeof(path), run, "");
+    while (!enough(count = count_processes(path)) && monotonic_now_ns() < deadline_ns)
+        monotonic_sleep_until(monotonic_now_ns() + 5 * NS_PER_MS);
+    return count;
+}
+
+static bool is_none(size_t count)
+{
+    return count == 0;
+}
+
+static void expect_no_process(const char *run)
+{
+    assert_int_equal(await_processes(run, is_none), 0);
+}
+
+static void start(struct child *child, const char *experiment, const char *run,
+                  const char *const more[])
+{
+    char file[256], out[256], search[1024], temporary[256];
+    const char *argv[12] = {sever, "run", path_of(file, sizeof(file), experiment, ""), "--out",
+                            path_of(out, sizeof(out), run, "")};
+    for (size_t i = 5; more && more[i - 5]; i++)
+        argv[i] = more[i - 5];
+    snprintf(search, sizeof(search), "PATH=%.*s:%s", (int)(strrchr(sever, '/') - sever), sever,
+             getenv("PATH"));
+    snprintf(temporary, sizeof(temporary), "TMPDIR=%s", folder);
+    const char *environment[] = {search, temporary, NULL};
+    child_start(child, argv, environment);
+}
+
+/* Runs it to the end; the output is added to *output. Nothing may be left. */
+static int run(const char *experiment, const char *name, const char *const more[],
+               struct text *output)
+{
+    struct child child;
+    start(&child, experiment, name, more);
+    int code = child_finish(&child, output);
+    char path[256];
+    assert_int_equal(count_processes(path_of(path, sizeof(path), name, "")), 0);
+    return code;
+}
+
+static void expect_code(int code, int expected, const struct text *output)
+{
+    if (code != expected)
+        fail_msg("exit code %d instead of %d:\n%s", code, expected, text_get(output));
+}
+
+/* Reads the story until a line has this text. */
+static void await_line(struct child *child, const char *text)
+{
+    char line[1024];
+    while (child_read_line(child, line, sizeof(line))) {
+        if (strstr(line, text))
+            return;
+    }
+    fail_msg("the story ended before it said: %s", text);
+}
+
+/* ---- the tests ------------------------------------------------------------------------------- */
+
+static void expect_history(const char *run_name, size_t at_least)
+{
+    char *text = read_file(run_name, "history.jsonl");
+    size_t invoked = 0;
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        json_t *json = json_loads(line, 0, NULL);
+        assert_non_null(json);
+        const char *type = json_string_value(json_object_get(json, "type"));
+        invoked += type && strcmp(type, "invoke") == 0;
+        json_decref(json);
+    }
+    assert_true(invoked >= at_least);
+    free(text);
+}
+
+/* Two at once: their subnets must not collide. */
+static void split_brain_passes_twice_at_the_same_time(void **state)
+{
+    (void)state;
+    static const char *const other_seed[] = {"--seed", "77", "--json", NULL};
+    struct child one, two;
+    struct text story = {0}, verdict = {0};
+    write_experiment("split.yaml", head, split_brain);
+    start(&one, "split.yaml", "pass-one", NULL);
+    start(&two, "split.yaml", "pass-two", other_seed);
+    int first = child_finish(&one, &story), second = child_finish(&two, &verdict);
+    expect_code(first, PASS, &story);
+    expect_code(second, PASS, &verdict);
+    expect_no_process("pass-one");
+    expect_no_process("pass-two");
+
+    assert_non_null(strstr(text_get(&story), "leads in term"));
+    assert_non_null(strstr(text_get(&story), "minority n"));
+    assert_non_null(strstr(text_get(&story), "verdict: pass (seed 1)"));
+    assert_null(strstr(text_get(&story), "\033["));
+    json_t *json = json_loads(text_get(&verdict), 0, NULL);
+    assert_non_null(json);
+    assert_string_equal(json_string_value(json_object_get(json, "verdict")), "pass");
+    assert_int_equal(json_integer_value(json_object_get(json, "seed")), 77);
+    json_decref(json);
+
+    expect_history("pass-one", 300);
+    char *junit = read_file("pass-one", "junit.xml");
+    assert_int_equal(count_of(junit, "<testcase "), 4);
+    assert_non_null(strstr(junit, "failures=\"0\" errors=\"0\""));
+    free(junit);
+    char *report = read_file("pass-one", "report.txt");
+    assert_non_null(strstr(report, "PASS     linearizable"));
+    free(report);
+    free(read_file("pass-one", "n3/log"));
+    text_free(&story);
+    text_free(&verdict);
+}
+
+static void the_checker_agrees_with_the_run(const char *run_name, int expected)
+{
+    char path[256];
+    struct text output = {0};
+    const char *argv[] = {sever, "check", path_of(path, sizeof(path), run_name, "history.jsonl"),
+                          NULL};
+    expect_code(child_run(argv, NULL, NULL, &output), expected, &output);
+    text_free(&output);
+}
+
+static void half_a_quorum_is_found(void **state)
+{
+    (void)state;
+    static const char *const bug[] = {"--", "--bug", "half-quorum", NULL};
+    struct text output = {0};
+    write_experiment("split.yaml", head, split_brain);
+    expect_code(run("split.yaml", "bug", bug, &output), FAIL, &output);
+    assert_non_null(strstr(text_get(&output), "FAIL     linearizable"));
+    assert_non_null(strstr(text_get(&output), "why:"));
+    assert_non_null(strstr(text_get(&output), "--seed 1 -- --bug half-quorum"));
+    char *junit = read_file("bug", "junit.xml");
+    assert_true(count_of(junit, "<failure ") >= 1);
+    free(junit);
+    the_checker_agrees_with_the_run("bug", FAIL);
+    the_checker_agrees_with_the_run("pass-one", PASS);
+    text_free(&output);
+}
+
+static void every_kind_of_step_is_proved(void **state)
+{
+    (void)state;
+    struct text output = {0};
+    write_experiment("steps.yaml", head, every_step);
+    expect_code(run("steps.yaml", "steps", NULL, &output), PASS, &output);
+    json_t *journal = read_journal("steps"), *step;
+    size_t i, ended = 0;
+    json_array_foreach(json_object_get(journal, "timeline"), i, step)
+    {
+        const char *proof = json_string_value(json_object_get(step, "proof"));
+        bool ends = strcmp(proof, "not needed") == 0;
+        assert_true(ends || strcmp(proof, "proved") == 0);
+        assert_true(ends || json_is_string(json_object_get(step, "evidence")));
+        assert_true(json_is_integer(json_object_get(step, "done_ns")));
+        assert_true(json_integer_value(json_object_get(step, "began_ns")) >=
+                    json_integer_value(json_object_get(step, "planned_ns")));
+        ended += ends;
+    }
+    assert_int_equal(i, 12);
+    assert_int_equal(ended, 3);
+    assert_true(json_array_size(json_object_get(journal, "periods")) >= 8);
+    assert_true(json_array_size(json_object_get(journal, "roles")) >= 3);
+    json_decref(journal);
+    text_free(&output);
+}
+
+static void a_fault_without_effect_is_no_pass(void **state)
+{
+    (void)state;
+    struct text output = {0};
+    write_experiment("rain.yaml", head, no_effect);
+    expect_code(run("rain.yaml", "rain", NULL, &output), CANNOT_RUN, &output);
+    assert_non_null(strstr(text_get(&output), "PASS     availability"));
+    assert_non_null(strstr(text_get(&output), "NO EFFECT  line 14"));
+    char *junit = read_file("rain", "junit.xml");
+    assert_non_null(strstr(junit, "every fault took effect"));
+    free(junit);
+    text_free(&output);
+}
+
+static void a_bad_file_is_refused_at_its_place(void **state)
+{
+    (void)state;
+    struct text output = {0};
+    char out[256];
+    write_experiment("bad.yaml", head, "duration: 5s\nexpect: [linearizabel]\n");
+    expect_code(run("bad.yaml", "bad", NULL, &output), CANNOT_RUN, &output);
+    assert_non_null(strstr(text_get(&output), "bad.yaml:13:"));
+    assert_int_not_equal(access(path_of(out, sizeof(out), "bad", ""), F_OK), 0);
+    text_clear(&output);
+    expect_code(run("no-such.yaml", "bad", NULL, &output), CANNOT_RUN, &output);
+    assert_non_null(strstr(text_get(&output), "no-such.yaml"));
+    text_clear(&output);
+    write_experiment("split.yaml", head, split_brain);
+    expect_code(run("split.yaml", "split.yaml", NULL, &output), CANNOT_RUN, &output);
+    assert_non_null(strstr(text_get(&output), "is there already"));
+    text_free(&output);
+}
+
+static void a_node_that_does_not_start_is_an_obstacle(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"--", "--no-such-option", NULL};
+    struct text output = {0};
+    write_experiment("split.yaml", head, split_brain);
+    expect_code(run("split.yaml", "unready", wrong, &output), CANNOT_RUN, &output);
+    assert_non_null(strstr(text_get(&output), "CANNOT RUN  before it was ready, n"));
+    assert_non_null(strstr(text_get(&output), "--no-such-option"));
+    json_t *journal = read_journal("unready");
+    json_decref(journal);
+    text_free(&output);
+}
+
+static void an_interrupted_run_leaves_nothing(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGINT, SIGTERM};
+    static const char *const names[] = {"interrupted", "terminated"};
+    write_experiment("endless.yaml", head, endless);
+    for (size_t i = 0; i < 2; i++) {
+        struct child child;
+        struct text output = {0};
+        start(&child, "endless.yaml", names[i], NULL);
+        await_line(&child, "in state T");
+        kill(child.pid, signals[i]);
+        expect_code(child_finish(&child, &output), CANNOT_RUN, &output);
+        assert_non_null(strstr(text_get(&output), "interrupted"));
+        expect_no_process(names[i]);
+        free(read_file(names[i], "history.jsonl"));
+        text_free(&output);
+    }
+}
+
+/* A node that is a shell with the server as its child: the parent-death signal ends the shell, only
+ * the guard ends the child. */
+static void a_killed_run_leaves_nothing(void **state)
+{
+    (void)state;
+    struct child child;
+    struct text shell = {0};
+    const char *command = strstr(head, "[raftkv");
+    text_append_bytes(&shell, head, (size_t)(command - head));
+    text_append(&shell, "[sh, -c, '\"$@\"; true', sh, %s", command + 1);
+    write_experiment("shell.yaml", text_get(&shell), endless);
+    start(&child, "shell.yaml", "killed", NULL);
+    await_line(&child, "in state T");
+    char path[256];
+    /* sever, its guard, severd, three shells and three servers */
+    assert_int_equal(count_processes(path_of(path, sizeof(path), "killed", "")), 9);
+    child_kill(&child);
+    expect_no_process("killed");
+    text_free(&shell);
+}
+
+static void usage_is_told(void **state)
+{
+    (void)state;
+    struct text output = {0};
+    const char *const help[] = {sever, "run", "--help", NULL};
+    const char *const version[] = {sever, "--version", NULL};
+    const char *const nothing[] = {sever, NULL};
+    const char *const unknown[] = {sever, "ran", NULL};
+    assert_int_equal(child_run(help, NULL, NULL, &output), 0);
+    assert_non_null(strstr(text_get(&output), "--seed"));
+    assert_int_equal(child_run(version, NULL, NULL, &output), 0);
+    assert_int_equal(child_run(nothing, NULL, NULL, &output), CANNOT_RUN);
+    assert_int_equal(child_run(unknown, NULL, NULL, &output), CANNOT_RUN);
+    assert_non_null(strstr(text_get(&output), "unknown command ran"));
+    text_free(&output);
+}
+
+/* The last: all runs had TMPDIR here, and must have written to their folders only. */
+static void nothing_was_written_elsewhere(void **state)
+{
+    (void)state;
+    static const char *const runs[] = {"pass-one", "pass-two",    "bug",        "steps", "rain",
+                                       "unready",  "interrupted", "terminated", "killed"};
+    DIR *directory = opendir(folder);
+    assert_non_null(directory);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        size_t length = strlen(entry->d_name);
+        bool known = entry->d_name[0] == '.' ||
+                     (length > 5 && strcmp(entry->d_name + length - 5, ".yaml") == 0);
+        for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)
+            known |= strcmp(entry->d_name, runs[i]) == 0;
+        if (!known)
+            fail_msg("%s/%s was left", folder, entry->d_name);
+    }
+    closedir(directory);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    char self[400];
+    const char *bin = getenv("SEVER_BIN_DIR");
+    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (length <= 0 || !mkdtemp(folder))
+        return -1;
+    self[length] = '\0';
+    *strrchr(self, '/') = '\0';
+    if (bin)
+        snprintf(sever, sizeof(sever), "%s/sever", bin);
+    else
+        snprintf(sever, sizeof(sever), "%s/../../bin/sever", self);
+    return access(sever, X_OK);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    if (getenv("SEVER_KEEP"))
+        return 0;
+    return nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(usage_is_told),
+        cmocka_unit_test(a_bad_file_is_refused_at_its_place),
+        cmocka_unit_test(a_node_that_does_not_start_is_an_obstacle),
+        cmocka_unit_test(split_brain_passes_twice_at_the_same_time),
+        cmocka_unit_test(half_a_quorum_is_found),
+        cmocka_unit_test(every_kind_of_step_is_proved),
+        cmocka_unit_test(a_fault_without_effect_is_no_pass),
+        cmocka_unit_test(an_interrupted_run_leaves_nothing),
+        cmocka_unit_test(a_killed_run_leaves_nothing),
+        cmocka_unit_test(nothing_was_written_elsewhere),
+    };
+    return cmocka_run_group_tests_name("run", tests, set_up, tear_down);
+}
