@@ -238,11 +238,11 @@ static int read_mix(const struct reader *reader, const struct document_node *nod
 
 /* An optional whole number: *value stays when the key isn't there. */
 static int read_count(const struct reader *reader, const struct document_node *map, const char *key,
-                      int64_t maximum, unsigned *value)
+                      const char *what, int64_t maximum, unsigned *value)
 {
     const struct document_node *node = document_get(map, key);
     int64_t number = *value;
-    int result = node ? reader_integer(reader, node, key, 1, maximum, &number) : 0;
+    int result = node ? reader_integer(reader, node, what, 1, maximum, &number) : 0;
     *value = (unsigned)number;
     return result;
 }
@@ -268,11 +268,12 @@ int reader_read_workload(const struct reader *reader, const struct document_node
     if (!result)
         result = read_workload_port(reader, node);
     if (!result)
-        result = read_count(reader, node, "clients", EXPERIMENT_CLIENTS_MAX, &workload->clients);
+        result = read_count(reader, node, "clients", "number of clients", EXPERIMENT_CLIENTS_MAX,
+                            &workload->clients);
     if (!result)
-        result = read_count(reader, node, "keys", 10000, &workload->keys);
+        result = read_count(reader, node, "keys", "number of keys", 10000, &workload->keys);
     if (!result)
-        result = read_count(reader, node, "rate", 1000000, &workload->rate_per_s);
+        result = read_count(reader, node, "rate", "rate", 1000000, &workload->rate_per_s);
     const struct document_node *part = result ? NULL : document_get(node, "timeout");
     if (part)
         result = reader_duration(reader, part, "timeout", NS_PER_MS, 3600 * NS_PER_S,
