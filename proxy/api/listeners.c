@@ -3,7 +3,7 @@
  * takes it out of libmicrohttpd's epoll altogether, and the next event resumes it. So a queue is
  * empty exactly while its connection is suspended. A peer that is gone is found by the next
  * heartbeat. A peer that does not read fills the socket, then the queue; the event that finds the
- * queue full shuts the socket down instead, and libmicrohttpd then releases everything in its own
+ * queue full resets the connection instead, and libmicrohttpd then releases everything in its own
  * time, through release_listener. */
 #include "proxy/api/listeners.h"
 
@@ -75,15 +75,19 @@ static void resume(struct api_listener *listener)
     MHD_resume_connection(listener->connection);
 }
 
-/* The connection ends soon; nothing more is sent. */
+/* The connection ends soon; nothing more is sent. It ends with RST, or the kernel would keep what
+ * the peer does not read. */
 static void drop(struct api_listener *listener)
 {
+    struct linger reset = {.l_onoff = 1};
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(listener->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     listener->closing = true;
     release_queue(listener);
-    if (info)
+    if (info) {
+        setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
         shutdown(info->connect_fd, SHUT_RDWR);
+    }
     resume(listener);
 }
 
