@@ -133,8 +133,8 @@ void ruleset_set_clock(struct ruleset *ruleset, const struct ruleset_clock *cloc
 static struct ruleset_link make_link(const char *from, const char *to)
 {
     struct ruleset_link link = {0};
-    snprintf(link.from, sizeof(link.from), "%s", from);
-    snprintf(link.to, sizeof(link.to), "%s", to);
+    memcpy(link.from, from, strnlen(from, sizeof(link.from) - 1));
+    memcpy(link.to, to, strnlen(to, sizeof(link.to) - 1));
     return link;
 }
 

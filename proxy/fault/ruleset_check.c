@@ -111,14 +111,30 @@ static int check_name(struct checker *checker, struct name_table *names, const c
     return 0;
 }
 
-/* A reference to a node: known, or "*" where that is allowed. */
-static int check_node_reference(struct checker *checker, const char *name, const char *place)
+/* Says where the error is that a check below reported without a place; returns code. Places are
+ * written only when they are needed: a split has thousands of links. */
+static int __attribute__((format(printf, 3, 4)))
+locate(struct checker *checker, int code, const char *place_format, ...)
 {
-    if (strnlen(name, RULESET_NAME_MAX) < RULESET_NAME_MAX &&
-        name_table_find(&checker->nodes, name) != NAME_TABLE_NONE)
-        return 0;
-    return error_set_at(checker->error, -EINVAL, place, "there is no node '%.*s'",
-                        RULESET_NAME_MAX - 1, name);
+    if (code == 0 || !checker->error)
+        return code;
+    va_list args;
+    va_start(args, place_format);
+    vsnprintf(checker->error->place, sizeof(checker->error->place), place_format, args);
+    va_end(args);
+    return code;
+}
+
+/* The index of the node of this name, or -EINVAL. */
+static int find_node(struct checker *checker, const char *name)
+{
+    if (strnlen(name, RULESET_NAME_MAX) < RULESET_NAME_MAX) {
+        uint32_t index = name_table_find(&checker->nodes, name);
+        if (index != NAME_TABLE_NONE)
+            return (int)index;
+    }
+    return error_set(checker->error, -EINVAL, "there is no node '%.*s'", RULESET_NAME_MAX - 1,
+                     name);
 }
 
 static int check_node(struct checker *checker, const struct ruleset_node *node, size_t index)
@@ -148,7 +164,6 @@ static int check_node(struct checker *checker, const struct ruleset_node *node, 
 
 static int check_route(struct checker *checker, const struct ruleset_route *route, size_t index)
 {
-    char place[ERROR_PLACE_MAX];
     int code = check_name(checker, &checker->routes, route->name, "routes", index);
     if (code < 0)
         return code;
@@ -161,41 +176,37 @@ static int check_route(struct checker *checker, const struct ruleset_route *rout
     if (!text_is_fine(route->upstream, sizeof(route->upstream), false))
         return refuse(checker, -EINVAL, "write where to connect to, as host:port or unix:/path",
                       "routes[%zu].upstream", index);
-    snprintf(place, sizeof(place), "routes[%zu].from", index);
-    if (route->from[0] && (code = check_node_reference(checker, route->from, place)) < 0)
-        return code;
-    snprintf(place, sizeof(place), "routes[%zu].to", index);
-    if (route->to[0] && (code = check_node_reference(checker, route->to, place)) < 0)
-        return code;
+    if (route->from[0] && (code = find_node(checker, route->from)) < 0)
+        return locate(checker, code, "routes[%zu].from", index);
+    if (route->to[0] && (code = find_node(checker, route->to)) < 0)
+        return locate(checker, code, "routes[%zu].to", index);
     return 0;
 }
 
-/* A link has two different ends that are known; wildcards: either may also be "*". */
+/* A link has two different ends that are known; wildcards: either may also be "*". ends: their
+ * indexes, -1 for "*". */
 static int check_link(struct checker *checker, const struct ruleset_link *link, bool wildcards,
-                      const char *place)
+                      int ends[2])
 {
-    const char *ends[] = {link->from, link->to};
-    bool any[] = {strcmp(link->from, "*") == 0, strcmp(link->to, "*") == 0};
+    const char *names[] = {link->from, link->to};
     for (size_t i = 0; i < 2; i++) {
-        if (any[i] && wildcards)
-            continue;
-        if (any[i])
-            return error_set_at(checker->error, -EINVAL, place,
-                                "a partition names its nodes, '*' is for faults only");
-        int code = check_node_reference(checker, ends[i], place);
-        if (code < 0)
-            return code;
+        bool any = names[i][0] == '*' && names[i][1] == '\0';
+        if (any && !wildcards)
+            return error_set(checker->error, -EINVAL,
+                             "a partition names its nodes, '*' is for faults only");
+        ends[i] = any ? -1 : find_node(checker, names[i]);
+        if (!any && ends[i] < 0)
+            return ends[i];
     }
-    if (!any[0] && strcmp(link->from, link->to) == 0)
-        return error_set_at(checker->error, -EINVAL, place,
-                            "a link joins two nodes, not '%s' with itself", link->from);
+    if (ends[0] >= 0 && ends[0] == ends[1])
+        return error_set(checker->error, -EINVAL, "a link joins two nodes, not '%s' with itself",
+                         link->from);
     return 0;
 }
 
 static int check_fault_target(struct checker *checker, const struct ruleset_fault *fault,
                               size_t index)
 {
-    char place[ERROR_PLACE_MAX];
     if (fault->direction != RULESET_BOTH && fault->direction != RULESET_UPSTREAM &&
         fault->direction != RULESET_DOWNSTREAM)
         return refuse(checker, -EINVAL, "a direction is both, upstream or downstream",
@@ -209,8 +220,9 @@ static int check_fault_target(struct checker *checker, const struct ruleset_faul
         if (fault->link.from[0] == '\0' && fault->link.to[0] == '\0')
             return refuse(checker, -EINVAL, "a fault needs a link or a route", "faults[%zu].link",
                           index);
-        snprintf(place, sizeof(place), "faults[%zu].link", index);
-        return check_link(checker, &fault->link, true, place);
+        int ends[2];
+        return locate(checker, check_link(checker, &fault->link, true, ends), "faults[%zu].link",
+                      index);
     }
     if (fault->link.from[0] || fault->link.to[0] || fault->both_ways)
         return refuse(checker, -EINVAL, "a fault is on a link or on a route, not on both",
@@ -296,17 +308,17 @@ static int check_partition(struct checker *checker, const struct ruleset_partiti
                       "partitions[%zu].links", index);
     for (size_t i = 0; i < partition->link_count; i++) {
         const struct ruleset_link *link = &partition->links[i];
-        char place[ERROR_PLACE_MAX];
-        snprintf(place, sizeof(place), "partitions[%zu].links[%zu]", index, i);
-        code = check_link(checker, link, false, place);
+        int ends[2];
+        code = check_link(checker, link, false, ends);
         if (code < 0)
-            return code;
-        size_t bit = (size_t)name_table_find(&checker->nodes, link->from) * RULESET_NODES_MAX +
-                     name_table_find(&checker->nodes, link->to);
+            return locate(checker, code, "partitions[%zu].links[%zu]", index, i);
+        size_t bit = (size_t)ends[0] * RULESET_NODES_MAX + (size_t)ends[1];
         uint64_t mask = UINT64_C(1) << (bit % WORD_BITS);
-        if (seen[bit / WORD_BITS] & mask)
-            return error_set_at(checker->error, -EEXIST, place,
-                                "the link %s->%s is in this partition twice", link->from, link->to);
+        if (seen[bit / WORD_BITS] & mask) {
+            code = error_set(checker->error, -EEXIST, "the link %s->%s is in this partition twice",
+                             link->from, link->to);
+            return locate(checker, code, "partitions[%zu].links[%zu]", index, i);
+        }
         seen[bit / WORD_BITS] |= mask;
     }
     return 0;
@@ -314,14 +326,13 @@ static int check_partition(struct checker *checker, const struct ruleset_partiti
 
 static int check_clock(struct checker *checker, const struct ruleset_clock *clock, size_t index)
 {
-    char place[ERROR_PLACE_MAX];
-    snprintf(place, sizeof(place), "clocks[%zu].node", index);
-    int code = check_node_reference(checker, clock->node, place);
+    int code = find_node(checker, clock->node);
     if (code < 0)
-        return code;
-    if (name_table_add(&checker->clocks, clock->node, (uint32_t)index) != NAME_TABLE_NONE)
-        return error_set_at(checker->error, -EEXIST, place, "node '%s' has a clock already",
-                            clock->node);
+        return locate(checker, code, "clocks[%zu].node", index);
+    if (name_table_add(&checker->clocks, clock->node, (uint32_t)index) != NAME_TABLE_NONE) {
+        code = error_set(checker->error, -EEXIST, "node '%s' has a clock already", clock->node);
+        return locate(checker, code, "clocks[%zu].node", index);
+    }
     if (clock->offset_ns > RULESET_OFFSET_NS_MAX || clock->offset_ns < -RULESET_OFFSET_NS_MAX)
         return refuse(checker, -EINVAL, "a clock's offset is at most 100 years either way",
                       "clocks[%zu].offset_ns", index);

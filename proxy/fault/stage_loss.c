@@ -11,8 +11,8 @@ static uint64_t multiply(uint64_t a, uint64_t b)
     return (uint64_t)(((unsigned __int128)a * b + ONE / 2) >> 63);
 }
 
-/* 1 - (1 - p)^segments in parts per billion, rounded to the nearest: square and multiply. */
-static uint32_t any_of(uint32_t ppb, uint32_t segments)
+/* Square and multiply. */
+uint32_t stage_loss_probability(uint32_t ppb, uint32_t segments)
 {
     if (segments <= 1 || ppb == 0)
         return ppb;
@@ -31,7 +31,7 @@ static enum stage_verdict push(struct fault_stage *stage, enum fault_medium medi
 {
     if (medium == FAULT_STREAM)
         return STAGE_PASS;
-    uint32_t ppb = any_of(stage->spec->loss.probability_ppb, unit->segments);
+    uint32_t ppb = stage_loss_probability(stage->spec->loss.probability_ppb, unit->segments);
     if (!random_hits(random_draw(stage->key, stage->sequence, 0), ppb))
         return STAGE_PASS;
     *cause = FAULT_CAUSE_LOSS;

@@ -192,6 +192,21 @@ static void the_default_queue_is_a_second_or_64_kib(void **state)
     }
 }
 
+static void no_queue_is_above_a_gibibyte(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(FAULT_DATAGRAM, 0, 4);
+    struct ruleset_fault fault = rate("r", RULESET_RATE_MAX, 0, 0);
+    harness_apply(harness, &fault, 1, 0);
+    for (int i = 0; i < 3; i++)
+        harness_push(harness, (uint32_t)(RULESET_QUEUE_MAX / 2), 0);
+    assert_int_equal(fault_pipeline_held_bytes(&harness->pipeline), RULESET_QUEUE_MAX);
+    assert_int_equal(harness->record_count, 1);
+    assert_int_equal(harness->records[0].cause, FAULT_CAUSE_QUEUE);
+    fault_pipeline_clear(&harness->pipeline, FAULT_CAUSE_CUT);
+    harness_free(harness);
+}
+
 static void streams_are_never_dropped(void **state)
 {
     (void)state;
@@ -520,6 +535,22 @@ static void stages_that_swap_keep_order_and_sequence(void **state)
     harness_free(harness);
 }
 
+static void a_stage_that_let_go_holds_nobody_back(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(FAULT_STREAM, 0, 4);
+    struct ruleset_fault slow = latency("a", "n1->n2", SECOND), a = latency("a", "n1->n2", MS),
+                         b = latency("b", "n1->n2", 5 * MS);
+    apply_slots(harness, (const struct ruleset_fault *[]){&slow, &b}, (uint16_t[]){1, 2}, 2, 0);
+    harness_push(harness, 1, 0);
+    apply_slots(harness, (const struct ruleset_fault *[]){&b, &a}, (uint16_t[]){2, 1}, 2, MS);
+    harness_push(harness, 1, 2 * MS);
+    harness_run(harness, SECOND);
+    expect_delivered(harness, 0, 0, 7 * MS); /* let go at 1 ms, b, and a once more */
+    expect_delivered(harness, 1, 1, 8 * MS);
+    harness_free(harness);
+}
+
 static void clear_hands_everything_back_in_order(void **state)
 {
     (void)state;
@@ -586,6 +617,7 @@ int main(void)
         cmocka_unit_test(a_burst_passes_and_refills_at_the_rate),
         cmocka_unit_test(a_full_queue_drops_datagrams_at_its_tail),
         cmocka_unit_test(the_default_queue_is_a_second_or_64_kib),
+        cmocka_unit_test(no_queue_is_above_a_gibibyte),
         cmocka_unit_test(streams_are_never_dropped),
         cmocka_unit_test(loss_of_one_drops_all_and_of_zero_none),
         cmocka_unit_test(chains_add_up_in_both_orders),
@@ -601,6 +633,7 @@ int main(void)
         cmocka_unit_test(a_slot_that_changed_hands_is_a_new_stage),
         cmocka_unit_test(new_stages_do_not_disturb_old_ones),
         cmocka_unit_test(stages_that_swap_keep_order_and_sequence),
+        cmocka_unit_test(a_stage_that_let_go_holds_nobody_back),
         cmocka_unit_test(clear_hands_everything_back_in_order),
         cmocka_unit_test(chunks_are_ten_milliseconds_of_the_lowest_rate),
         cmocka_unit_test(causes_have_names),

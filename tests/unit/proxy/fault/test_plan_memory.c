@@ -1,0 +1,130 @@
+/* fault_plan_create and ruleset_check with each allocation failing in turn: -ENOMEM, nothing leaks,
+ * the previous plan is as it was. The allocator is taken over by defining it here, which a
+ * sanitizer build does not allow: the test is skipped there. */
+#include "tests/unit/proxy/fault/harness.h"
+
+#include <errno.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+static long fail_after = -1; /* allocations that still succeed; -1: all do */
+static long live_blocks;
+
+#ifndef SANITIZED
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void __libc_free(void *block);
+
+static bool fails(void)
+{
+    return fail_after >= 0 && fail_after-- == 0;
+}
+
+void *malloc(size_t size)
+{
+    void *block = fails() ? NULL : __libc_malloc(size);
+    live_blocks += block != NULL;
+    return block;
+}
+
+void *calloc(size_t count, size_t size)
+{
+    void *block = fails() ? NULL : __libc_calloc(count, size);
+    live_blocks += block != NULL;
+    return block;
+}
+
+void free(void *block)
+{
+    live_blocks -= block != NULL;
+    __libc_free(block);
+}
+#else
+static const bool sanitized = true;
+#endif
+
+static struct ruleset example(void)
+{
+    struct ruleset ruleset = {0};
+    add_node(&ruleset, "n1");
+    add_node(&ruleset, "n2");
+    add_route(&ruleset, "r", "n1", "n2");
+    struct ruleset_fault faults[] = {latency("a", "n1<->n2", MS), latency("b", "r", MS)};
+    ruleset_add_fault(&ruleset, &faults[0]);
+    ruleset_add_fault(&ruleset, &faults[1]);
+    return ruleset;
+}
+
+static void a_plan_survives_any_failed_allocation(void **state)
+{
+    (void)state;
+#ifdef SANITIZED
+    if (sanitized)
+        skip();
+#endif
+    struct ruleset ruleset = example();
+    struct fault_plan *previous = NULL, *plan = NULL;
+    struct error error = {0};
+    assert_int_equal(fault_plan_create(&ruleset, NULL, &previous, &error), 0);
+    long failures = 0;
+    for (;; failures++) {
+        long before = live_blocks;
+        fail_after = failures;
+        int code = fault_plan_create(&ruleset, previous, &plan, &error);
+        bool all_succeeded = fail_after >= 0;
+        fail_after = -1;
+        if (all_succeeded) {
+            assert_int_equal(code, 0);
+            break;
+        }
+        assert_int_equal(code, -ENOMEM);
+        assert_null(plan);
+        assert_int_equal(live_blocks, before);
+    }
+    assert_true(failures > 10);
+    assert_int_equal(fault_plan_fault_slot(plan, "b", NULL),
+                     fault_plan_fault_slot(previous, "b", NULL));
+    fault_plan_destroy(plan);
+    fault_plan_destroy(previous);
+    ruleset_free(&ruleset);
+}
+
+static void a_check_survives_any_failed_allocation(void **state)
+{
+    (void)state;
+#ifdef SANITIZED
+    if (sanitized)
+        skip();
+#endif
+    struct ruleset ruleset = example();
+    struct error error = {0};
+    long failures = 0;
+    for (;; failures++) {
+        long before = live_blocks;
+        fail_after = failures;
+        int code = ruleset_check(&ruleset, &error);
+        bool all_succeeded = fail_after >= 0;
+        fail_after = -1;
+        assert_int_equal(live_blocks, before);
+        assert_int_equal(code, all_succeeded ? 0 : -ENOMEM);
+        if (all_succeeded)
+            break;
+    }
+    assert_int_equal(failures, 6);
+    ruleset_free(&ruleset);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plan_survives_any_failed_allocation),
+        cmocka_unit_test(a_check_survives_any_failed_allocation),
+    };
+    return cmocka_run_group_tests_name("proxy/fault/plan_memory", tests, NULL, NULL);
+}
