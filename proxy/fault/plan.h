@@ -52,10 +52,14 @@ struct fault_entry {
     uint32_t generation;
 };
 
-/* The faults that a unit meets on link from->to (either may be FAULT_NO_NODE) and on route
- * (FAULT_NO_ROUTE for none) in direction (RULESET_UPSTREAM or RULESET_DOWNSTREAM), in ruleset
- * order. entries: room for FAULT_CHAIN_MAX. Returns how many. No allocation; not per unit: a flow
- * asks once per plan. */
+/* The faults that a unit meets on link from->to and on route (FAULT_NO_ROUTE for none) in direction
+ * (RULESET_UPSTREAM or RULESET_DOWNSTREAM; a lab says RULESET_BOTH), in ruleset order. from and to
+ * are where the unit goes: for the downstream half of a connection that n1 opened to n2 they are n2
+ * and n1. A link is between two different nodes: when either is FAULT_NO_NODE, or they are the
+ * same, the unit meets only the route's faults. entries: room for FAULT_CHAIN_MAX. Returns how
+ * many. No allocation; not per unit: a flow asks once per plan. Keys tell (from, to, route,
+ * direction) apart, so a flow's ordinal need only be unique among flows that have all four in
+ * common (pipeline.h). */
 size_t fault_plan_chain(const struct fault_plan *plan, uint16_t from, uint16_t to, uint16_t route,
                         enum ruleset_direction direction, struct fault_entry *entries);
 

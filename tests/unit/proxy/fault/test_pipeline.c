@@ -577,6 +577,42 @@ static void clear_hands_everything_back_in_order(void **state)
     harness_free(harness);
 }
 
+static void clear_at_first_delivery(void *context, struct fault_unit *unit)
+{
+    struct harness *harness = context;
+    harness_record(harness, unit, FAULT_CAUSES, UINT16_MAX);
+    fault_pipeline_clear(&harness->pipeline, FAULT_CAUSE_CUT);
+}
+
+/* As a relay does when its peer is gone: from run, from push and from apply. */
+static void clear_may_be_called_from_deliver(void **state)
+{
+    (void)state;
+    struct ruleset_fault faults[] = {latency("a", "n1->n2", 10 * MS), latency("b", "n1->n2", MS)};
+    for (int way = 0; way < 3; way++) {
+        struct harness *harness = harness_create(FAULT_DATAGRAM, 0, 8);
+        harness->pipeline.sink.deliver = clear_at_first_delivery;
+        harness_apply(harness, faults, 2, 0);
+        for (uint64_t i = 0; i < 5; i++)
+            harness_push(harness, 10, i);
+        harness_run(harness, 10 * MS + 1); /* two in b, three in a */
+        assert_int_equal(harness->record_count, 0);
+        if (way == 0)
+            harness_run(harness, SECOND);
+        else if (way == 1)
+            harness_push(harness, 10, SECOND);
+        else
+            harness_apply(harness, NULL, 0, 10 * MS + 2);
+        assert_int_equal(harness->record_count, 5);
+        expect_delivered(harness, 0, 0, way == 2 ? 10 * MS + 2 : 11 * MS);
+        for (uint32_t i = 1; i < 5; i++)
+            assert_int_equal(harness->records[i].cause, FAULT_CAUSE_CUT);
+        assert_int_equal(fault_pipeline_held_bytes(&harness->pipeline), way == 1 ? 10 : 0);
+        fault_pipeline_clear(&harness->pipeline, FAULT_CAUSE_CUT);
+        harness_free(harness);
+    }
+}
+
 static void chunks_are_ten_milliseconds_of_the_lowest_rate(void **state)
 {
     (void)state;
@@ -635,6 +671,7 @@ int main(void)
         cmocka_unit_test(stages_that_swap_keep_order_and_sequence),
         cmocka_unit_test(a_stage_that_let_go_holds_nobody_back),
         cmocka_unit_test(clear_hands_everything_back_in_order),
+        cmocka_unit_test(clear_may_be_called_from_deliver),
         cmocka_unit_test(chunks_are_ten_milliseconds_of_the_lowest_rate),
         cmocka_unit_test(causes_have_names),
     };
