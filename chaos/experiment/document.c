@@ -357,7 +357,7 @@ void document_free(struct document *document)
 
 const struct document_node *document_get(const struct document_node *map, const char *key)
 {
-    for (size_t i = 0; i + 1 < map->count; i += 2)
+    for (size_t i = 0; map->kind == DOCUMENT_MAP && i < map->count; i += 2)
         if (strcmp(map->items[i]->text, key) == 0)
             return map->items[i + 1];
     return NULL;

@@ -43,7 +43,7 @@ int document_parse(const char *text, size_t length, const char *file, struct doc
                    struct error *error);
 void document_free(struct document *document);
 
-/* The value of `key`, NULL when the map has none. */
+/* The value of `key`, NULL when the map has none, or isn't a map. */
 const struct document_node *document_get(const struct document_node *map, const char *key);
 
 #endif

@@ -236,6 +236,8 @@ static const struct {
     {"-2ms", "2",
      "19:40: '2' is not a duration: write a number and a unit, such as 250us, 80ms, 1.5s or 2m"},
     {"50ppm", "50", "19:53: '50' is not a drift: write 50ppm, -20ppm or 100ppb (at most 100%)"},
+    {"{node: n3, offset: -2ms, drift: 50ppm}", "[a, [b]]",
+     "19:21: clock is a list: write it as 'key: value' with the keys node, ..."},
     {"node: n3", "node: n5", "19:28: unknown node 'n5': write one of n1, n2, n3, leader, follower"},
     {"{at: 12s, heal: all}", "{at: 12s, kill: rest}",
      "21:21: unknown node 'rest': write one of n1, n2, n3, leader, follower"},
