@@ -13,6 +13,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,12 +69,25 @@ static void end_nearest(const struct api_server *server)
         end_connection(nearest);
 }
 
+/* Answers and events leave at once: libmicrohttpd hands them over whole, and Nagle's algorithm
+ * would hold the next event until the peer's delayed ACK, for 40 ms. */
+static void set_nodelay(struct MHD_Connection *connection)
+{
+    int on = 1;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info)
+        setsockopt(info->connect_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
 static void open_connection(struct api_server *server, struct MHD_Connection *connection,
                             void **context)
 {
     struct api *api = server->api;
     if (server->connection_count >= API_CONNECTIONS_MAX)
         end_nearest(server);
+    if (!server->unix_socket)
+        set_nodelay(connection);
     struct api_connection *c = memory_allocate_zeroed(1, sizeof(*c));
     c->server = server;
     c->connection = connection;

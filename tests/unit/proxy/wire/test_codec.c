@@ -1,0 +1,476 @@
+/* The codec: what is encoded is decoded to the same; what is refused is refused with its place. */
+#include "tests/lib/test.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/random.h"
+#include "proxy/base/text.h"
+#include "proxy/wire/codec.h"
+
+static uint64_t below(struct random_stream *dice, uint64_t bound)
+{
+    return random_below(random_next(dice), bound);
+}
+
+static void name_of(char *name, const char *prefix, size_t i)
+{
+    snprintf(name, RULESET_NAME_MAX, "%s%zu", prefix, i);
+}
+
+static void random_nodes(struct random_stream *dice, struct ruleset *ruleset)
+{
+    size_t count = 2 + below(dice, 6);
+    for (size_t i = 0; i < count; i++) {
+        struct ruleset_node node = {.kind = (enum ruleset_node_kind)below(dice, 2)};
+        name_of(node.name, "n", i);
+        node.address_count = below(dice, RULESET_NODE_ADDRESSES_MAX + 1);
+        for (size_t a = 0; a < node.address_count; a++)
+            snprintf(node.addresses[a], sizeof(node.addresses[a]), "127.3.%zu.%zu", i, a + 1);
+        ruleset_add_node(ruleset, &node);
+    }
+}
+
+static void random_routes(struct random_stream *dice, struct ruleset *ruleset)
+{
+    size_t count = below(dice, 4);
+    for (size_t i = 0; i < count; i++) {
+        struct ruleset_route route = {.protocol = (enum ruleset_protocol)below(dice, 2),
+                                      .enabled = below(dice, 2)};
+        snprintf(route.name, sizeof(route.name), "r\xc3\xb6ute %zu/\"\\", i);
+        snprintf(route.listen, sizeof(route.listen), "127.3.0.1:%zu", 1000 + i);
+        snprintf(route.upstream, sizeof(route.upstream), "127.3.0.2:%zu", 1000 + i);
+        if (below(dice, 2))
+            name_of(route.to, "n", 0);
+        if (below(dice, 2))
+            name_of(route.from, "n", 1);
+        ruleset_add_route(ruleset, &route);
+    }
+}
+
+static void random_fault(struct random_stream *dice, struct ruleset *ruleset, size_t i)
+{
+    struct ruleset_fault fault = {.type = (enum ruleset_fault_type)below(dice, RULESET_FAULT_TYPES),
+                                  .set_at_ns = (int64_t)below(dice, INT64_MAX)};
+    name_of(fault.name, "f", i);
+    name_of(fault.set_by, "who", i);
+    if (ruleset->route_count > 0 && below(dice, 2)) {
+        memcpy(fault.route, ruleset->routes[0].name, sizeof(fault.route));
+        fault.direction = (enum ruleset_direction)below(dice, 3);
+    } else {
+        fault.both_ways = below(dice, 2);
+        name_of(fault.link.from, "n", 0);
+        snprintf(fault.link.to, sizeof(fault.link.to), "%s", below(dice, 2) ? "*" : "n1");
+    }
+    if (fault.type == RULESET_LATENCY) {
+        fault.latency.delay_ns = below(dice, RULESET_DELAY_NS_MAX + 1);
+        fault.latency.jitter_ns = below(dice, RULESET_DELAY_NS_MAX + 1);
+        fault.latency.distribution = (enum ruleset_distribution)below(dice, RULESET_DISTRIBUTIONS);
+    } else if (fault.type == RULESET_LOSS) {
+        fault.loss.probability_ppb = (uint32_t)below(dice, RANDOM_PPB_ONE + 1);
+    } else {
+        fault.rate.bytes_per_s = 1 + below(dice, RULESET_RATE_MAX);
+        fault.rate.burst_bytes = below(dice, RULESET_BURST_MAX + 1);
+        fault.rate.queue_bytes = below(dice, RULESET_QUEUE_MAX + 1);
+    }
+    ruleset_add_fault(ruleset, &fault);
+}
+
+static void random_rest(struct random_stream *dice, struct ruleset *ruleset)
+{
+    size_t count = below(dice, 4);
+    for (size_t i = 0; i < count; i++) {
+        struct ruleset_partition partition = {.set_at_ns = 7};
+        name_of(partition.name, "p\xe2\x98\x83", i);
+        name_of(partition.set_by, "who", i);
+        ruleset_partition_add_link(&partition, "n1", "n0");
+        if (below(dice, 2))
+            ruleset_partition_add_link(&partition, "n0", "n1");
+        ruleset_add_partition(ruleset, &partition);
+        free(partition.links);
+    }
+    count = below(dice, 3);
+    for (size_t i = 0; i < count; i++) {
+        struct ruleset_clock clock = {.offset_ns = (int64_t)below(dice, 2000000000) - 1000000000,
+                                      .drift_ppb = (int64_t)below(dice, 1000) - 500};
+        name_of(clock.node, "n", i % 2);
+        ruleset_set_clock(ruleset, &clock);
+    }
+}
+
+static struct ruleset random_ruleset(struct random_stream *dice)
+{
+    struct ruleset ruleset = {.version = below(dice, 1000), .seed = random_next(dice)};
+    random_nodes(dice, &ruleset);
+    random_routes(dice, &ruleset);
+    size_t faults = below(dice, 5);
+    for (size_t i = 0; i < faults; i++)
+        random_fault(dice, &ruleset, i);
+    random_rest(dice, &ruleset);
+    return ruleset;
+}
+
+#define assert_same(a, b, elements, count)                                                         \
+    do {                                                                                           \
+        assert_int_equal((a).count, (b).count);                                                    \
+        if ((a).count > 0)                                                                         \
+            assert_memory_equal((a).elements, (b).elements, (a).count * sizeof(*(a).elements));    \
+    } while (0)
+
+static void random_rulesets_survive_the_round_trip(void **state)
+{
+    (void)state;
+    struct random_stream dice = {.key = 20261};
+    for (int i = 0; i < 2000; i++) {
+        struct ruleset ruleset = random_ruleset(&dice), decoded;
+        struct error error = {0};
+        assert_int_equal(ruleset_check(&ruleset, &error), 0);
+        json_t *json = wire_encode_ruleset(&ruleset);
+        char *text = json_dumps(json, JSON_COMPACT);
+        json_t *parsed = wire_parse_object(text, strlen(text), &error);
+        assert_non_null(parsed);
+        if (wire_decode_ruleset(parsed, &decoded, &error) < 0)
+            fail_msg("round %d: %s: %s in %s", i, error.place, error.message, text);
+        assert_int_equal(decoded.version, ruleset.version);
+        assert_true(decoded.seed == ruleset.seed);
+        assert_same(decoded, ruleset, nodes, node_count);
+        assert_same(decoded, ruleset, routes, route_count);
+        assert_same(decoded, ruleset, faults, fault_count);
+        assert_same(decoded, ruleset, clocks, clock_count);
+        assert_int_equal(decoded.partition_count, ruleset.partition_count);
+        for (size_t p = 0; p < ruleset.partition_count; p++) {
+            assert_same(decoded.partitions[p], ruleset.partitions[p], links, link_count);
+            assert_string_equal(decoded.partitions[p].set_by, ruleset.partitions[p].set_by);
+        }
+        json_decref(json);
+        json_decref(parsed);
+        free(text);
+        ruleset_free(&ruleset);
+        ruleset_free(&decoded);
+    }
+}
+
+static void every_probability_is_exact(void **state)
+{
+    (void)state;
+    struct random_stream dice = {.key = 5};
+    for (int i = 0; i < 20000; i++) {
+        struct ruleset_fault fault = {.type = RULESET_LOSS}, decoded;
+        name_of(fault.name, "f", 0);
+        name_of(fault.link.from, "n", 0);
+        name_of(fault.link.to, "n", 1);
+        fault.loss.probability_ppb = i < 1000 ? (uint32_t)i : (uint32_t)below(&dice, 1000000001);
+        json_t *json = wire_encode_fault(&fault);
+        assert_int_equal(wire_decode_fault(json, NULL, &decoded, NULL), 0);
+        assert_int_equal(decoded.loss.probability_ppb, fault.loss.probability_ppb);
+        json_decref(json);
+    }
+}
+
+static void refusals_name_the_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *place, *message;
+    } cases[] = {
+        {"{\"node\":[]}", "node", "allowed are version, seed, nodes, routes, partitions, faults, "},
+        {"{\"version\":-1}", "version", "at least 0"},
+        {"{\"version\":\"1\"}", "version", "a whole number is wanted here, not a text"},
+        {"{\"version\":1.5}", "version", "whole number"},
+        {"{\"seed\":\"18446744073709551616\"}", "seed", "2^64 - 1"},
+        {"{\"seed\":\"\"}", "seed", "2^64 - 1"},
+        {"{\"seed\":\"1x\"}", "seed", "2^64 - 1"},
+        {"{\"seed\":1e300}", "seed", "whole number"},
+        {"{\"nodes\":{}}", "nodes", "an array is wanted here, not an object"},
+        {"{\"nodes\":[1]}", "nodes[0]", "an object is wanted here, not a number"},
+        {"{\"nodes\":[{}]}", "nodes[0].name", "'name' is missing"},
+        {"{\"nodes\":[{\"name\":1}]}", "nodes[0].name", "a text is wanted here"},
+        {"{\"nodes\":[{\"name\":\"a\"},{\"name\":\"b\",\"kind\":\"x\"}]}", "nodes[1].kind",
+         "member, client"},
+        {"{\"nodes\":[{\"name\":\"a\",\"addresses\":[\"1\",2]}]}", "nodes[0].addresses[1]",
+         "a text is wanted here, not a number"},
+        {"{\"nodes\":[{\"name\":\"a\",\"addresses\":[\"1\",\"2\",\"3\",\"4\",\"5\"]}]}",
+         "nodes[0].addresses", "at most 4"},
+        {"{\"nodes\":[{\"name\":\"0123456789012345678901234567890123456789012345678901234567890123"
+         "\"}]}",
+         "nodes[0].name", "at most 63 bytes"},
+        {"{\"routes\":[{\"name\":\"a\",\"listen\":\"x\"}]}", "routes[0].upstream", "missing"},
+        {"{\"routes\":[{\"name\":\"a\",\"listen\":\"x\",\"upstream\":\"y\",\"enabled\":1}]}",
+         "routes[0].enabled", "true or false is wanted here, not a number"},
+        {"{\"routes\":[{\"name\":\"a\",\"listen\":\"x\",\"upstream\":\"y\",\"protocol\":\"sctp\"}]"
+         "}",
+         "routes[0].protocol", "tcp, udp"},
+        {"{\"faults\":[{}]}", "faults[0].type", "'type' is missing"},
+        {"{\"faults\":[{\"type\":\"slow\"}]}", "faults[0].type", "latency, loss, rate"},
+        {"{\"faults\":[{\"type\":\"loss\",\"link\":\"a->b\",\"probability\":1}]}", "faults[0].name",
+         "missing"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"probability\":1}]}", "faults[0].link",
+         "a link such as \"n1->n2\", or a route"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a\",\"probability\":1}]}",
+         "faults[0].link", "n1->n2 or n1<->n2"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"route\":\"r\","
+         "\"probability\":1}]}",
+         "faults[0].link", "not on both"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"direction\":\"both\","
+         "\"probability\":1}]}",
+         "faults[0].direction", "belongs to a route"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"route\":\"r\",\"direction\":\"up\","
+         "\"probability\":1}]}",
+         "faults[0].direction", "both, upstream, downstream"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"probability\":1.1}]}",
+         "faults[0].probability", "0 to 1"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"probability\":-0.1}]}",
+         "faults[0].probability", "0 to 1"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"probability\":\"1\"}]"
+         "}",
+         "faults[0].probability", "0 to 1"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\"}]}",
+         "faults[0].probability", "missing"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"latency\",\"link\":\"a->b\",\"delay_ns\":1,"
+         "\"probability\":1}]}",
+         "faults[0].probability", "set_at_ns, delay_ns, jitter_ns, distribution"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"latency\",\"link\":\"a->b\",\"delay_ns\":-1}]}",
+         "faults[0].delay_ns", "at least 0"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"latency\",\"link\":\"a->b\",\"delay_ns\":1,"
+         "\"distribution\":\"flat\"}]}",
+         "faults[0].distribution", "uniform, normal"},
+        {"{\"faults\":[{\"name\":\"f\",\"type\":\"rate\",\"link\":\"a->b\"}]}",
+         "faults[0].bytes_per_s", "missing"},
+        {"{\"partitions\":[{\"name\":\"p\"}]}", "partitions[0].links", "missing"},
+        {"{\"partitions\":[{\"links\":[\"a->b\"]}]}", "partitions[0].name", "missing"},
+        {"{\"partitions\":[{\"name\":\"p\",\"links\":[\"a->b\",\"c\"]}]}", "partitions[0].links[1]",
+         "n1->n2"},
+        {"{\"partitions\":[{\"name\":\"p\",\"links\":[\"a->b\",null]}]}", "partitions[0].links[1]",
+         "not null"},
+        {"{\"partitions\":[{\"name\":\"p\",\"isolate\":\"a\"}]}", "partitions[0].isolate",
+         "allowed are name, links"},
+        {"{\"clocks\":[{\"offset_ns\":1}]}", "clocks[0].node", "missing"},
+        {"{\"clocks\":[{\"node\":\"a\",\"offset_ns\":1},{\"node\":\"a\",\"offset_ns\":2}]}",
+         "clocks[1].node", "already"},
+        {"{\"clocks\":[{\"node\":\"a\",\"offset_ns\":true}]}", "clocks[0].offset_ns",
+         "whole number"},
+        {"{\"clocks\":[{\"node\":\"a\",\"drift_ns\":1}]}", "clocks[0].drift_ns",
+         "allowed are node, offset_ns, drift_ppb"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ruleset out = {.version = 77};
+        struct error error = {0};
+        json_t *json = wire_parse_object(cases[i].json, strlen(cases[i].json), &error);
+        assert_non_null(json);
+        int code = wire_decode_ruleset(json, &out, &error);
+        if (code != -EINVAL || strcmp(error.place, cases[i].place) != 0 ||
+            !strstr(error.message, cases[i].message))
+            fail_msg("%s: %d at '%s': %s", cases[i].json, code, error.place, error.message);
+        assert_int_equal(out.version, 77);
+        assert_int_equal(wire_decode_ruleset(json, &out, NULL), -EINVAL);
+        json_decref(json);
+    }
+}
+
+static void malformed_json_has_line_and_column(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *place;
+    } cases[] = {
+        {"", ""},
+        {"{", "line 1, column 1"},
+        {"[]", "line 1, column 1"},
+        {"{} x", "line 1, column 4"},
+        {"{\n  \"a\": 1,\n  \"a\": 2}", "line 3, column 5"},
+        {"{\"a\": 99999999999999999999}", "line 1, column 26"},
+        {"{\"a\": 1e999}", "line 1, column 11"},
+        {"{\"a\": nul}", "line 1, column 9"},
+        {"{\"a\": \"\\u0000\"}", "line 1, column 14"},
+        {"{\"a\": \"\xff\"}", "line 1, column 7"},
+        {"{\"a\": [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}", "line 1, column 22"},
+        {"{\"a\":\n[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}", "line 2, column 16"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct error error = {0};
+        assert_null(wire_parse_object(cases[i].text, strlen(cases[i].text), &error));
+        assert_int_equal(error.code, -EINVAL);
+        if (strcmp(error.place, cases[i].place) != 0)
+            fail_msg("%s: '%s' (%s)", cases[i].text, error.place, error.message);
+    }
+    /* Brackets in texts are no depth; the deepest that is allowed. */
+    const char *fine = "{\"[[[[[[[[[[[[[[[[[[[[\\\"[[\": [[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]}";
+    json_t *json = wire_parse_object(fine, strlen(fine), NULL);
+    assert_non_null(json);
+    json_decref(json);
+}
+
+static void bodies_are_bounded(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    char *body = memory_allocate(WIRE_BODY_MAX + 1);
+    memset(body, ' ', WIRE_BODY_MAX + 1);
+    memcpy(body, "{}", 2);
+    json_t *json = wire_parse_object(body, WIRE_BODY_MAX, &error);
+    assert_non_null(json);
+    json_decref(json);
+    assert_null(wire_parse_object(body, WIRE_BODY_MAX + 1, &error));
+    assert_int_equal(error.code, -E2BIG);
+    free(body);
+}
+
+/* No prefix and no changed byte of a document makes the decoder do anything but answer. */
+static void mutations_are_answered(void **state)
+{
+    (void)state;
+    struct random_stream dice = {.key = 99};
+    struct ruleset ruleset = random_ruleset(&dice);
+    json_t *json = wire_encode_ruleset(&ruleset);
+    char *text = json_dumps(json, JSON_COMPACT);
+    size_t length = strlen(text), decoded_count = 0;
+    for (int i = 0; i < 20000; i++) {
+        struct error error = {0};
+        size_t at = below(&dice, length);
+        char old = text[at];
+        text[at] = "{}[],:\"0-e\\ntx"[below(&dice, 14)];
+        json_t *parsed = wire_parse_object(text, i % 4 ? length : at, &error);
+        struct ruleset out = {0};
+        if (parsed && wire_decode_ruleset(parsed, &out, &error) == 0)
+            decoded_count++;
+        else
+            assert_true(error.code < 0 && error.message[0]);
+        ruleset_free(&out);
+        json_decref(parsed);
+        text[at] = old;
+    }
+    assert_true(decoded_count > 0);
+    json_decref(json);
+    free(text);
+    ruleset_free(&ruleset);
+}
+
+static struct ruleset three_nodes(void)
+{
+    struct ruleset ruleset = {0};
+    for (size_t i = 1; i <= 3; i++) {
+        struct ruleset_node node = {0};
+        name_of(node.name, "n", i);
+        ruleset_add_node(&ruleset, &node);
+    }
+    return ruleset;
+}
+
+static int decode_partition(const char *text, struct ruleset_partition *out, struct error *error)
+{
+    struct ruleset ruleset = three_nodes();
+    json_t *json = wire_parse_object(text, strlen(text), error);
+    assert_non_null(json);
+    int code = wire_decode_partition(json, &ruleset, out, error);
+    json_decref(json);
+    ruleset_free(&ruleset);
+    return code;
+}
+
+static void partitions_come_in_three_forms(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *links;
+    } cases[] = {
+        {"{\"links\":[\"n1->n2\",\"n3<->n1\"]}", "n1->n2 n3->n1 n1->n3 "},
+        {"{\"links\":[\"n2->n1\",\"n1<->n2\"]}", "n1->n2 n2->n1 "}, /* once each */
+        {"{\"groups\":[[\"n1\"],[\"n2\"],[\"n3\"]]}", "n1->n2 n1->n3 n2->n1 n2->n3 n3->n1 n3->n2 "},
+        {"{\"name\":\"x\",\"isolate\":\"n2\"}", "n2->n1 n1->n2 n2->n3 n3->n2 "},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ruleset_partition out = {0};
+        struct text links = {0};
+        char link[RULESET_LINK_TEXT_MAX];
+        assert_int_equal(decode_partition(cases[i].json, &out, NULL), 0);
+        for (size_t l = 0; l < out.link_count; l++)
+            text_append(&links, "%s ", ruleset_format_link(&out.links[l], false, link));
+        assert_string_equal(text_get(&links), cases[i].links);
+        free(out.links);
+        text_free(&links);
+    }
+}
+
+static void bad_partitions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *place;
+    } cases[] = {
+        {"{}", "links"},
+        {"{\"links\":[\"n1->n2\"],\"isolate\":\"n1\"}", "links"},
+        {"{\"groups\":[[\"n1\"]]}", "groups"},
+        {"{\"groups\":[[\"n1\"],[]]}", "groups[1]"},
+        {"{\"groups\":[[\"n1\"],\"n2\"]}", "groups[1]"},
+        {"{\"groups\":[[\"n1\"],[2]]}", "groups[1][0]"},
+        {"{\"groups\":[[\"n1\"],[\"n2\",\"n1\"]]}", "groups[1][1]"},
+        {"{\"groups\":[[\"n1\"],[\"n9\"]]}", "groups[1][0]"},
+        {"{\"isolate\":\"n9\"}", "isolate"},
+        {"{\"isolate\":[\"n1\"]}", "isolate"},
+        {"{\"node\":\"n1\"}", "node"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ruleset_partition out = {.link_count = 99};
+        struct error error = {0};
+        assert_int_equal(decode_partition(cases[i].json, &out, &error), -EINVAL);
+        if (strcmp(error.place, cases[i].place) != 0)
+            fail_msg("%s: '%s' %s", cases[i].json, error.place, error.message);
+        assert_int_equal(out.link_count, 99);
+    }
+}
+
+static int patch(const char *text, struct ruleset_fault *fault, struct error *error)
+{
+    json_t *json = wire_parse_object(text, strlen(text), error);
+    struct ruleset_fault base = *fault;
+    int code = wire_decode_fault(json, &base, fault, error);
+    json_decref(json);
+    return code;
+}
+
+static void faults_are_patched(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    struct ruleset_fault fault = {.name = "f",
+                                  .type = RULESET_LATENCY,
+                                  .link = {"n1", "n2"},
+                                  .latency = {5, 6, RULESET_PARETO}};
+    assert_int_equal(patch("{\"jitter_ns\":8e0}", &fault, &error), 0);
+    assert_int_equal(fault.latency.delay_ns, 5);
+    assert_int_equal(fault.latency.jitter_ns, 8);
+    assert_int_equal(fault.latency.distribution, RULESET_PARETO);
+    assert_int_equal(
+        patch("{\"name\":\"f\",\"type\":\"latency\",\"link\":\"n1->n2\"}", &fault, NULL), 0);
+    static const struct {
+        const char *json, *place;
+    } cases[] = {
+        {"{\"name\":\"g\"}", "name"},           {"{\"type\":\"loss\"}", "type"},
+        {"{\"link\":\"n1->n3\"}", "link"},      {"{\"link\":\"n1<->n2\"}", "link"},
+        {"{\"route\":\"r\"}", "link"},          {"{\"direction\":\"both\"}", "direction"},
+        {"{\"probability\":0}", "probability"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(patch(cases[i].json, &fault, &error), -EINVAL);
+        assert_string_equal(error.place, cases[i].place);
+        assert_int_equal(fault.latency.jitter_ns, 8);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_rulesets_survive_the_round_trip),
+        cmocka_unit_test(every_probability_is_exact),
+        cmocka_unit_test(refusals_name_the_place),
+        cmocka_unit_test(malformed_json_has_line_and_column),
+        cmocka_unit_test(bodies_are_bounded),
+        cmocka_unit_test(mutations_are_answered),
+        cmocka_unit_test(partitions_come_in_three_forms),
+        cmocka_unit_test(bad_partitions),
+        cmocka_unit_test(faults_are_patched),
+    };
+    return cmocka_run_group_tests_name("proxy/wire/codec", tests, NULL, NULL);
+}
