@@ -23,9 +23,12 @@
 struct shrink {
     struct register_operation *operations;
     size_t count;
+    size_t *optional;
+    size_t optional_count;
     size_t *makers; /* the changes, by value, then in invocation order */
     size_t maker_count;
-    uint64_t *between_ns; /* of each change: the earliest return of a change surely after it */
+    uint64_t *between_ns;  /* of each change: the earliest return of a change surely after it */
+    uint64_t *returned_ns; /* latest return of those up to here that must have happened */
     bool *removed;
     size_t *queue; /* removed changes whose dependents are still to be found */
     struct register_operation *kept;
@@ -64,10 +67,13 @@ static int compare_makers(const void *left, const void *right, void *context)
 
 static void find_makers(struct shrink *shrink)
 {
-    shrink->maker_count = 0;
-    for (size_t i = 0; i < shrink->count; i++)
+    shrink->maker_count = shrink->optional_count = 0;
+    for (size_t i = 0; i < shrink->count; i++) {
         if (is_change(&shrink->operations[i]))
             shrink->makers[shrink->maker_count++] = i;
+        if (shrink->operations[i].optional)
+            shrink->optional[shrink->optional_count++] = i;
+    }
     if (shrink->maker_count)
         qsort_r(shrink->makers, shrink->maker_count, sizeof(shrink->makers[0]), compare_makers,
                 shrink->operations);
@@ -129,22 +135,52 @@ static void find_between(struct shrink *shrink)
         shrink->between_ns[i] =
             earliest[first_called_after(shrink, shrink->operations[i].return_ns)];
     free(earliest);
+    uint64_t latest_ns = 0;
+    for (size_t i = 0; i < shrink->count; i++) {
+        const struct register_operation *here = &shrink->operations[i];
+        if (!here->optional && here->return_ns > latest_ns)
+            latest_ns = here->return_ns;
+        shrink->returned_ns[i] = latest_ns;
+    }
 }
 
+/* First operation up to which something that must have happened returned at time_ns or later. */
+static size_t first_returned_at(const struct shrink *shrink, uint64_t time_ns)
+{
+    size_t low = 0, high = shrink->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (shrink->returned_ns[middle] >= time_ns)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static void remove_dependent(struct shrink *shrink, const struct register_operation *gone,
+                             size_t at, size_t *waiting)
+{
+    const struct register_operation *here = &shrink->operations[at];
+    if (shrink->removed[at] || here->return_ns < gone->invoke_ns ||
+        !may_have_seen(here, gone->value))
+        return;
+    shrink->removed[at] = true;
+    if (is_change(here))
+        shrink->queue[(*waiting)++] = at;
+}
+
+/* Only those near in time are looked at, and the optional ones, which never return. */
 static void remove_dependents(struct shrink *shrink, size_t at, size_t *waiting)
 {
     const struct register_operation *gone = &shrink->operations[at];
-    for (size_t i = 0; i < shrink->count; i++) {
-        const struct register_operation *here = &shrink->operations[i];
-        if (here->invoke_ns > shrink->between_ns[at])
-            break;
-        if (shrink->removed[i] || here->return_ns < gone->invoke_ns ||
-            !may_have_seen(here, gone->value))
-            continue;
-        shrink->removed[i] = true;
-        if (is_change(here))
-            shrink->queue[(*waiting)++] = i;
-    }
+    uint64_t until_ns = shrink->between_ns[at];
+    size_t first = first_returned_at(shrink, gone->invoke_ns);
+    for (size_t i = 0; i < shrink->optional_count && shrink->optional[i] < first; i++)
+        if (shrink->operations[shrink->optional[i]].invoke_ns <= until_ns)
+            remove_dependent(shrink, gone, shrink->optional[i], waiting);
+    for (size_t i = first; i < shrink->count && shrink->operations[i].invoke_ns <= until_ns; i++)
+        remove_dependent(shrink, gone, i, waiting);
 }
 
 /* Removes what may depend on what is removed, until nothing does. */
@@ -231,6 +267,8 @@ size_t register_shrink(struct register_operation *operations, size_t count,
                             .blocked_ns = HISTORY_NEVER};
     shrink.between_ns = memory_allocate_zeroed(count, sizeof(shrink.between_ns[0]));
     shrink.makers = memory_allocate_zeroed(count, sizeof(shrink.makers[0]));
+    shrink.optional = memory_allocate_zeroed(count, sizeof(shrink.optional[0]));
+    shrink.returned_ns = memory_allocate_zeroed(count, sizeof(shrink.returned_ns[0]));
     shrink.removed = memory_allocate_zeroed(count, sizeof(shrink.removed[0]));
     shrink.queue = memory_allocate_zeroed(count, sizeof(shrink.queue[0]));
     shrink.kept = memory_allocate_zeroed(count, sizeof(shrink.kept[0]));
@@ -246,6 +284,8 @@ size_t register_shrink(struct register_operation *operations, size_t count,
         ;
     free(shrink.between_ns);
     free(shrink.makers);
+    free(shrink.optional);
+    free(shrink.returned_ns);
     free(shrink.removed);
     free(shrink.queue);
     free(shrink.kept);
