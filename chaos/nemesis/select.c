@@ -117,7 +117,7 @@ static int place_more(const struct select_view *view, unsigned count, size_t gro
 {
     for (unsigned k = 0; k < count; k++) {
         bool allowed[EXPERIMENT_NODES_MAX];
-        size_t node;
+        size_t node = 0;
         mark_taken(view, group_of, allowed, true);
         if (draw(view, allowed, stream, &node) < 0)
             return error_set(error, -EINVAL, "+%u asks for more nodes than are left", count);
@@ -135,7 +135,7 @@ static int place_kind(const struct experiment_group *groups, size_t group_count,
         for (size_t m = 0; m < groups[g].count; m++) {
             const struct experiment_selector *selector = &groups[g].members[m];
             bool taken[EXPERIMENT_NODES_MAX];
-            size_t node;
+            size_t node = 0;
             int code = 0;
             if (selector->kind != kind)
                 continue;

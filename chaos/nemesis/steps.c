@@ -195,7 +195,7 @@ static int split(struct nemesis *nemesis, size_t index, struct scene *scene, str
 static int isolate(struct nemesis *nemesis, size_t index, struct scene *scene, struct text *became,
                    struct error *error)
 {
-    size_t node;
+    size_t node = 0;
     const struct experiment_step *step = &nemesis->setup.experiment->steps[index];
     int code = pick(nemesis, step, scene, &node, error);
     if (code < 0)
@@ -209,7 +209,7 @@ static int isolate(struct nemesis *nemesis, size_t index, struct scene *scene, s
 static int pick_link(const struct experiment_step *step, struct scene *scene,
                      struct ruleset_link *link, struct error *error)
 {
-    size_t from, to;
+    size_t from = 0, to = 0;
     bool taken[EXPERIMENT_NODES_MAX] = {false};
     int code = select_node(&step->from, &scene->view, NULL, &scene->stream, &from, error);
     if (code == 0) {
@@ -339,7 +339,7 @@ static int shift_clock(struct nemesis *nemesis, size_t index, struct scene *scen
                        struct text *became, struct error *error)
 {
     const struct experiment_step *step = &nemesis->setup.experiment->steps[index];
-    size_t node;
+    size_t node = 0;
     char path[512] = "/v1/clocks/", page[4096], evidence[EVIDENCE_MAX];
     char offset[UNITS_TEXT_MAX], drift[UNITS_TEXT_MAX];
     int code = pick(nemesis, step, scene, &node, error);
@@ -377,7 +377,7 @@ static int hit_process(struct nemesis *nemesis, size_t index, struct scene *scen
 {
     const struct experiment_step *step = &nemesis->setup.experiment->steps[index];
     struct lab *lab = nemesis->setup.lab;
-    size_t node;
+    size_t node = 0;
     char evidence[EVIDENCE_MAX] = "";
     int code = pick(nemesis, step, scene, &node, error);
     if (code < 0)

@@ -92,7 +92,7 @@ void report_append_shell_word(struct text *out, const char *word);
 char *report_copy_utf8(const char *text);
 
 /* "minority n1,n4: 0 ok, 38 refused (NOQUORUM); majority n2,n3,n5: 120 ok": what each side
- * answered between two readings of the counters. Nothing when no side has a node. */
+ * answered between two readings of the counters. When no node is on a side: "all: 400 ok". */
 void report_append_sides(const char (*nodes)[RULESET_NAME_MAX], size_t count, const uint8_t *side,
                          const struct workload_counts *before, const struct workload_counts *now,
                          struct text *out);

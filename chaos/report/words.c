@@ -76,23 +76,20 @@ void report_append_shell_word(struct text *out, const char *word)
     text_append(out, "'");
 }
 
+/* What the nodes on this side answered; NONE: all nodes. */
 static void append_side(const char (*nodes)[RULESET_NAME_MAX], size_t count, const uint8_t *side,
                         uint8_t which, const struct workload_counts *before,
                         const struct workload_counts *now, struct text *out)
 {
+    static const char *const names[] = {"all", "majority", "minority"};
     struct workload_counts sum = {0};
-    const char *separator = "";
-    size_t members = 0;
-    for (size_t i = 0; i < count; i++)
-        members += side[i] == which;
-    if (members == 0)
-        return;
-    text_append(out, "%s%s ", out->length ? "; " : "",
-                which == CHECK_SIDE_MINORITY ? "minority" : "majority");
+    const char *separator = " ";
+    text_append(out, "%s%s", out->length ? "; " : "", names[which]);
     for (size_t i = 0; i < count; i++) {
-        if (side[i] != which)
+        if (which != CHECK_SIDE_NONE && side[i] != which)
             continue;
-        text_append(out, "%s%s", separator, nodes[i]);
+        if (which != CHECK_SIDE_NONE)
+            text_append(out, "%s%s", separator, nodes[i]);
         separator = ",";
         sum.ok += now[i].ok - before[i].ok;
         uint64_t refused = now[i].refused - before[i].refused;
@@ -116,8 +113,15 @@ void report_append_sides(const char (*nodes)[RULESET_NAME_MAX], size_t count, co
                          struct text *out)
 {
     struct text line = {0};
-    append_side(nodes, count, side, CHECK_SIDE_MINORITY, before, now, &line);
-    append_side(nodes, count, side, CHECK_SIDE_MAJORITY, before, now, &line);
+    size_t members[3] = {0};
+    for (size_t i = 0; i < count; i++)
+        members[side[i]]++;
+    if (members[CHECK_SIDE_MINORITY])
+        append_side(nodes, count, side, CHECK_SIDE_MINORITY, before, now, &line);
+    if (members[CHECK_SIDE_MAJORITY])
+        append_side(nodes, count, side, CHECK_SIDE_MAJORITY, before, now, &line);
+    if (line.length == 0)
+        append_side(nodes, count, side, CHECK_SIDE_NONE, before, now, &line);
     text_append(out, "%s", text_get(&line));
     text_free(&line);
 }

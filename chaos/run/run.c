@@ -27,6 +27,8 @@
 #include "proxy/base/units.h"
 
 #define SIDES_INTERVAL_NS NS_PER_S
+#define ALL_INTERVAL_NS (5 * NS_PER_S) /* while nothing is partitioned */
+#define READY_INTERVAL_NS (2 * NS_PER_S)
 enum { FRESH_ATTEMPTS = 10000 };
 
 struct run {
@@ -168,8 +170,10 @@ static void tell_sides(struct run *run, uint64_t now_ns)
 static void on_tick(void *context, uint64_t now_ns, const uint8_t *side)
 {
     struct run *run = context;
+    static const uint8_t none[EXPERIMENT_NODES_MAX];
+    bool partitioned = memcmp(run->side, none, sizeof(none)) != 0;
     bool changed = memcmp(side, run->side, sizeof(run->side)) != 0;
-    if (changed || now_ns - run->counts_ns >= SIDES_INTERVAL_NS)
+    if (changed || now_ns - run->counts_ns >= (partitioned ? SIDES_INTERVAL_NS : ALL_INTERVAL_NS))
         tell_sides(run, now_ns);
     memcpy(run->side, side, sizeof(run->side));
 }
@@ -249,6 +253,19 @@ static int make_directory(struct run *run, struct error *error)
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
+/* Says every two seconds what it still waits for. */
+static int wait_until_ready(struct run *run, uint64_t deadline_ns, struct error *error)
+{
+    for (;;) {
+        uint64_t until_ns = monotonic_now_ns() + READY_INTERVAL_NS;
+        bool last = until_ns >= deadline_ns;
+        int code = lab_wait_ready(run->lab, last ? deadline_ns : until_ns, error);
+        if (code != -ETIMEDOUT || last)
+            return code;
+        story_say(&run->story, monotonic_now_ns(), STORY_PLAIN, "waiting: %s", error->message);
+    }
+}
+
 static int bring_up(struct run *run, struct error *error)
 {
     const struct experiment *experiment = &run->experiment;
@@ -278,7 +295,7 @@ static int bring_up(struct run *run, struct error *error)
     if (code == 0)
         code = observer_start(run->lab, on_role, run, &run->observer, error);
     if (code == 0)
-        code = lab_wait_ready(run->lab, deadline_ns, error);
+        code = wait_until_ready(run, deadline_ns, error);
     run->workload_setup = (struct workload_setup){
         .workload = &experiment->workload,
         .seed = experiment->seed,

@@ -74,7 +74,8 @@ static void await_exit(struct process *process)
 static void read_log(char *content, size_t size)
 {
     FILE *file = fopen(log_path, "r");
-    assert_non_null(file);
+    if (!file)
+        fail_msg("%s is missing", log_path);
     size_t n = fread(content, 1, size - 1, file);
     content[n] = '\0';
     fclose(file);
