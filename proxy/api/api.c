@@ -213,6 +213,8 @@ size_t api_poll_fds(const struct api *api, int *fds, size_t size)
 uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
 {
     uint64_t deadline_ns = api_listeners_deadline_ns(&api->listeners);
+    if (deadline_ns < now_ns)
+        return now_ns;
     for (size_t i = 0; i < api->server_count; i++) {
         MHD_UNSIGNED_LONG_LONG wait_ms;
         if (MHD_get_timeout(api->servers[i].daemon, &wait_ms) == MHD_YES &&
@@ -232,6 +234,7 @@ void api_run(struct api *api, uint64_t now_ns)
         if (c->deadline_ns <= now_ns)
             end_connection(c);
     api_listeners_run(&api->listeners, api->backend.current(api->backend.context)->version, now_ns);
+    api->listeners.resumed = false;
     for (size_t i = 0; i < api->server_count; i++)
         MHD_run(api->servers[i].daemon);
 }

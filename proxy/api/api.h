@@ -69,7 +69,8 @@ int api_create(const struct api_backend *backend, const int *listeners, size_t l
 void api_destroy(struct api *api); /* closes the listening sockets too; NULL is fine */
 
 /* Nesting in the caller's loop: when any of these descriptors is readable, or the deadline has
- * passed, call api_run. Returns how many were written (at most size). */
+ * passed, call api_run. The deadline changes with every api_run and api_note_change: ask again.
+ * Returns how many were written (at most size). */
 size_t api_poll_fds(const struct api *api, int *fds, size_t size);
 uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns); /* UINT64_MAX: none */
 void api_run(struct api *api, uint64_t now_ns);

@@ -1,6 +1,7 @@
 /* Theory of operation. libmicrohttpd asks a listener's reader for bytes whenever its socket takes
  * some. The reader copies from the queue; when that is empty it suspends the connection, which
- * takes it out of libmicrohttpd's epoll altogether, and the next event resumes it. So a queue is
+ * takes it out of libmicrohttpd's epoll altogether, and the next event resumes it. (Nothing becomes
+ * readable by that, so `resumed` makes the API's deadline come at once.) So a queue is
  * empty exactly while its connection is suspended. A peer that is gone is found by the next
  * heartbeat. A peer that does not read fills the socket, then the queue; the event that finds the
  * queue full resets the connection instead, and libmicrohttpd then releases everything in its own
@@ -72,6 +73,7 @@ static void resume(struct api_listener *listener)
     if (!listener->suspended)
         return;
     listener->suspended = false;
+    listener->listeners->resumed = true;
     MHD_resume_connection(listener->connection);
 }
 
@@ -151,6 +153,8 @@ void api_listeners_run(struct api_listeners *listeners, uint64_t version, uint64
 
 uint64_t api_listeners_deadline_ns(const struct api_listeners *listeners)
 {
+    if (listeners->resumed)
+        return 0;
     return listeners->count > 0 ? listeners->heartbeat_ns : UINT64_MAX;
 }
 

@@ -5,6 +5,7 @@
 #ifndef SEVER_API_LISTENERS_H
 #define SEVER_API_LISTENERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ struct api_listener;
 struct api_listeners {
     struct api_listener *first;
     size_t count;
+    bool resumed;          /* libmicrohttpd has to run for someone, though no descriptor says so */
     uint64_t heartbeat_ns; /* when the next heartbeat is due; meaningful while count > 0 */
     struct api_event *history[API_LISTENER_EVENTS_MAX]; /* the last changes, oldest overwritten */
     size_t history_count;                               /* ever */
@@ -30,7 +32,7 @@ void api_listeners_tell_change(struct api_listeners *listeners, uint64_t version
                                json_t *changes);
 /* Sends a heartbeat if it is due. */
 void api_listeners_run(struct api_listeners *listeners, uint64_t version, uint64_t now_ns);
-/* UINT64_MAX when there is no listener. */
+/* 0 when libmicrohttpd has to run at once, UINT64_MAX when there is no listener. */
 uint64_t api_listeners_deadline_ns(const struct api_listeners *listeners);
 
 /* Makes the response of a new listener. since: NULL, or the version after which it wants the
