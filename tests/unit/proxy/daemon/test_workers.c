@@ -47,8 +47,8 @@ static void prepare(struct rig *rig, struct fault_plan **plan, struct routes **r
 
 static void publish(struct rig *rig)
 {
-    struct fault_plan *plan;
-    struct routes *routes;
+    struct fault_plan *plan = NULL;
+    struct routes *routes = NULL;
     prepare(rig, &plan, &routes);
     workers_publish(rig->workers, routes_publication(routes));
     routes_commit(rig->routes, routes);

@@ -50,7 +50,7 @@ static void turn_for(struct rig *rig, uint64_t duration_ns)
 
 static void apply(struct rig *rig)
 {
-    struct fault_plan *plan;
+    struct fault_plan *plan = NULL;
     struct error error = {0};
     rig->ruleset.version++;
     if (ruleset_check(&rig->ruleset, &error) ||

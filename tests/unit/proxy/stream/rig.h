@@ -63,7 +63,7 @@ static inline void rig_turn_for(struct rig *rig, uint64_t duration_ns)
 /* Puts rig->ruleset in force. */
 static inline void rig_apply(struct rig *rig)
 {
-    struct fault_plan *plan;
+    struct fault_plan *plan = NULL;
     struct error error = {0};
     rig->ruleset.version++;
     if (ruleset_check(&rig->ruleset, &error) ||
