@@ -1,6 +1,7 @@
 /* Theory of operation: preloaded into the processes of a node, this library stands in for the libc
  * functions that tell the time. A call reads the real clock through the vDSO and adds what the
- * node's clock page says (clock_page.h): 5 ns above the bare vDSO call, no system call.
+ * node's clock page says (clock_page.h): some 3 ns above the bare vDSO call, no system call; twice
+ * that call and a little when the clock drifts, for it then wants the monotonic clock too.
  *
  * Start. The first call, or the constructor when nothing came before it, finds the vDSO and maps
  * the page. Two pointers are the only state, each set once by an atomic store: threads that come
