@@ -1,0 +1,114 @@
+#include "tests/lib/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "proxy/daemon/control.h"
+
+static char directory[64];
+
+static int make_directory(void **state)
+{
+    (void)state;
+    snprintf(directory, sizeof(directory), "/tmp/sever-test-XXXXXX");
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    return rmdir(directory);
+}
+
+static void listeners_are_all_or_none(void **state)
+{
+    (void)state;
+    char unix_text[128], path[100];
+    int fds[3];
+    struct address bound[3];
+    struct error error = {0};
+    snprintf(path, sizeof(path), "%s/control", directory);
+    snprintf(unix_text, sizeof(unix_text), "unix:%s", path);
+    const char *const good[] = {"127.0.0.1:0", unix_text, "[::1]:0"};
+    const char *const bad[] = {"127.0.0.1:0", unix_text, "192.0.2.1:80"};
+    if (control_listen(good, 2, fds, bound, &error))
+        fail_msg("%s", error.message);
+    assert_true(address_port(&bound[0]) > 0);
+    assert_int_equal(access(path, F_OK), 0);
+    close(fds[0]);
+    close(fds[1]); /* as if it had been killed: the file stays, and is no obstacle */
+    assert_int_equal(control_listen(good, 2, fds, bound, &error), 0);
+    /* one that is in use is not taken away */
+    int more[3];
+    struct address more_bound[3];
+    assert_int_equal(control_listen(good + 1, 1, more, more_bound, &error), -EADDRINUSE);
+    assert_int_equal(access(path, F_OK), 0);
+    close(fds[0]);
+    close(fds[1]);
+    control_unlink(bound, 2);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(control_listen(bad, 3, fds, bound, &error), -EACCES);
+    assert_string_equal(error.place, "--listen");
+    assert_non_null(strstr(error.message, "loopback"));
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static int read_ruleset(const char *content, struct ruleset *ruleset, struct error *error)
+{
+    char path[100];
+    snprintf(path, sizeof(path), "%s/ruleset.json", directory);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(content, file);
+    fclose(file);
+    *error = (struct error){0};
+    int result = control_read_ruleset(path, ruleset, error);
+    assert_int_equal(unlink(path), 0);
+    return result;
+}
+
+static void a_ruleset_file_is_read(void **state)
+{
+    (void)state;
+    struct ruleset ruleset = {0};
+    struct error error;
+    assert_int_equal(
+        read_ruleset("{\"seed\": 5, \"nodes\": [{\"name\": \"n1\"}]}", &ruleset, &error), 0);
+    assert_int_equal(ruleset.seed, 5);
+    assert_int_equal(ruleset.node_count, 1);
+    ruleset_free(&ruleset);
+}
+
+static void a_bad_ruleset_file_names_file_and_place(void **state)
+{
+    (void)state;
+    struct ruleset ruleset = {0};
+    struct error error;
+    assert_true(read_ruleset("{\"seed\": \n 5,,}", &ruleset, &error) < 0);
+    assert_non_null(strstr(error.place, "ruleset.json"));
+    assert_non_null(strstr(error.place, "line 2"));
+    assert_true(read_ruleset("{\"nodes\": [{\"nam\": \"n1\"}]}", &ruleset, &error) < 0);
+    assert_non_null(strstr(error.place, "ruleset.json: nodes[0]"));
+    assert_int_equal(control_read_ruleset("/nonexistent/x", &ruleset, &error), -ENOENT);
+    assert_string_equal(error.place, "/nonexistent/x");
+    assert_true(control_read_ruleset(directory, &ruleset, &error) < 0);
+    assert_int_equal(ruleset.node_count, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_directory, remove_directory)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(listeners_are_all_or_none),
+        TEST(a_ruleset_file_is_read),
+        TEST(a_bad_ruleset_file_names_file_and_place),
+    };
+    return cmocka_run_group_tests_name("proxy/daemon control", tests, NULL, NULL);
+}
