@@ -100,80 +100,116 @@ struct generator {
     unsigned gap_ns;    /* between two of one client, at most */
 };
 
+struct generator_client {
+    struct history_operation operation; /* in flight while busy */
+    uint64_t effect_ns, next_ns;        /* when it takes effect (UINT64_MAX: never); next call */
+    uint32_t process;
+    bool busy, done; /* done: took effect, or never will */
+};
+
+struct generator_run {
+    const struct generator *generator;
+    struct random_stream random;
+    struct generator_client clients[64];
+    int64_t state, fresh, last_values[8];
+    uint32_t next_process;
+    unsigned made, open;
+};
+
+/* The client whose next event is the earliest, and when. */
+static inline struct generator_client *generator_next(struct generator_run *run, uint64_t *when_ns)
+{
+    struct generator_client *who = &run->clients[0];
+    *when_ns = UINT64_MAX;
+    for (unsigned c = 0; c < run->generator->clients; c++) {
+        struct generator_client *client = &run->clients[c];
+        bool more = run->made < run->generator->operations;
+        uint64_t at = !client->busy   ? (more ? client->next_ns : UINT64_MAX)
+                      : !client->done ? client->effect_ns
+                                      : client->operation.settled_ns;
+        if (at < *when_ns) {
+            *when_ns = at;
+            who = client;
+        }
+    }
+    return who;
+}
+
+static inline void generator_call(struct generator_run *run, struct generator_client *client,
+                                  uint64_t when_ns)
+{
+    const struct generator *generator = run->generator;
+    struct history_operation *operation = &client->operation;
+    uint32_t number = (uint32_t)(client - run->clients);
+    uint64_t dice = below(&run->random, 100);
+    bool read = dice < generator->read_percent;
+    bool cas = !read && dice < generator->read_percent + generator->cas_percent;
+    *operation = (struct history_operation){.process = client->process, .client = number};
+    operation->function = read ? HISTORY_READ : cas ? HISTORY_CAS : HISTORY_WRITE;
+    operation->value = read                ? HISTORY_NIL
+                       : generator->values ? 1 + (int64_t)below(&run->random, generator->values)
+                                           : ++run->fresh;
+    operation->expected = run->last_values[below(&run->random, 8)];
+    operation->invoke_ns = when_ns;
+    operation->settled_ns = when_ns + 1 + below(&run->random, generator->length_ns);
+    operation->return_ns = operation->settled_ns;
+    client->effect_ns = when_ns + below(&run->random, operation->settled_ns - when_ns);
+    if (!read && below(&run->random, 100) < generator->unknown_percent) {
+        operation->outcome = HISTORY_UNKNOWN;
+        operation->return_ns = HISTORY_NEVER;
+        if (below(&run->random, 2))
+            client->effect_ns = UINT64_MAX;
+    }
+    snprintf(operation->key, sizeof(operation->key), "k1");
+    snprintf(operation->node, sizeof(operation->node), "n%u", number % 3 + 1);
+    client->busy = true;
+    client->done = client->effect_ns == UINT64_MAX;
+    run->made++;
+    run->open++;
+}
+
+static inline void generator_effect(struct generator_run *run, struct generator_client *client)
+{
+    struct history_operation *operation = &client->operation;
+    bool matches = run->state == operation->expected;
+    if (operation->function == HISTORY_READ)
+        operation->value = run->state;
+    else if (operation->function == HISTORY_WRITE || matches)
+        run->state = operation->value;
+    else if (operation->outcome != HISTORY_UNKNOWN)
+        operation->outcome = HISTORY_MISMATCH;
+    if (run->state != HISTORY_NIL)
+        run->last_values[below(&run->random, 8)] = run->state;
+    client->done = true;
+}
+
 /* A register that is really linearizable: each operation takes effect at one moment between call
- * and return (an unknown one perhaps never). */
+ * and return (an unknown one perhaps never). At most 64 clients. */
 static inline void generate(const struct generator *generator, uint64_t seed,
                             struct history *history)
 {
-    struct random_stream random = {.key = random_mix(seed + 1)};
-    struct history_operation now[64] = {0};
-    uint64_t effect_ns[64], next_ns[64];
-    int64_t state = HISTORY_NIL, fresh = 0, last_values[8] = {0};
-    uint32_t process = 64;
-    bool busy[64] = {0}, done[64] = {0};
-    unsigned made = 0, open = 0;
-    uint32_t processes[64];
+    struct generator_run run = {.generator = generator,
+                                .random = {.key = random_mix(seed + 1)},
+                                .state = HISTORY_NIL,
+                                .next_process = 64};
     for (unsigned c = 0; c < generator->clients; c++) {
-        processes[c] = c;
-        next_ns[c] = below(&random, generator->gap_ns + 1);
+        run.clients[c].process = c;
+        run.clients[c].next_ns = below(&run.random, generator->gap_ns + 1);
     }
-    while (made < generator->operations || open > 0) {
-        unsigned who = 0; /* whose next event is the earliest */
-        uint64_t when = UINT64_MAX;
-        for (unsigned c = 0; c < generator->clients; c++) {
-            uint64_t at = !busy[c]   ? (made < generator->operations ? next_ns[c] : UINT64_MAX)
-                          : !done[c] ? effect_ns[c]
-                                     : now[c].settled_ns;
-            if (at < when) {
-                when = at;
-                who = c;
-            }
-        }
-        struct history_operation *operation = &now[who];
-        if (!busy[who]) {
-            uint64_t dice = below(&random, 100);
-            bool read = dice < generator->read_percent;
-            bool cas = !read && dice < generator->read_percent + generator->cas_percent;
-            *operation = (struct history_operation){.process = processes[who], .client = who};
-            operation->function = read ? HISTORY_READ : cas ? HISTORY_CAS : HISTORY_WRITE;
-            operation->value = read                ? HISTORY_NIL
-                               : generator->values ? 1 + (int64_t)below(&random, generator->values)
-                                                   : ++fresh;
-            operation->expected = last_values[below(&random, 8)];
-            operation->invoke_ns = when;
-            operation->settled_ns = when + 1 + below(&random, generator->length_ns);
-            operation->return_ns = operation->settled_ns;
-            effect_ns[who] = when + below(&random, operation->settled_ns - when);
-            if (!read && below(&random, 100) < generator->unknown_percent) {
-                operation->outcome = HISTORY_UNKNOWN;
-                operation->return_ns = HISTORY_NEVER;
-                if (below(&random, 2))
-                    effect_ns[who] = UINT64_MAX;
-            }
-            snprintf(operation->key, sizeof(operation->key), "k1");
-            snprintf(operation->node, sizeof(operation->node), "n%u", who % 3 + 1);
-            busy[who] = true;
-            done[who] = effect_ns[who] == UINT64_MAX;
-            made++;
-            open++;
-        } else if (!done[who]) {
-            bool matches = state == operation->expected;
-            if (operation->function == HISTORY_READ)
-                operation->value = state;
-            else if (operation->function == HISTORY_WRITE || matches)
-                state = operation->value;
-            else if (operation->outcome != HISTORY_UNKNOWN)
-                operation->outcome = HISTORY_MISMATCH;
-            if (state != HISTORY_NIL)
-                last_values[below(&random, 8)] = state;
-            done[who] = true;
+    while (run.made < generator->operations || run.open > 0) {
+        uint64_t when_ns;
+        struct generator_client *client = generator_next(&run, &when_ns);
+        if (!client->busy) {
+            generator_call(&run, client, when_ns);
+        } else if (!client->done) {
+            generator_effect(&run, client);
         } else {
-            history_add(history, operation);
-            if (operation->outcome == HISTORY_UNKNOWN)
-                processes[who] = process++;
-            next_ns[who] = when + 1 + below(&random, generator->gap_ns + 1);
-            busy[who] = false;
-            open--;
+            history_add(history, &client->operation);
+            if (client->operation.outcome == HISTORY_UNKNOWN)
+                client->process = run.next_process++;
+            client->next_ns = when_ns + 1 + below(&run.random, generator->gap_ns + 1);
+            client->busy = false;
+            run.open--;
         }
     }
     history_sort(history);
