@@ -12,6 +12,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' '$(1)' '$(2)';)
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
+.SECONDEXPANSION: # archives of a module are known when every module.mk has been read
 
 CONFIGS := release debug clang asan tsan coverage fuzz
 ifeq ($(filter $(CONFIG),$(CONFIGS)),)
@@ -87,7 +88,7 @@ define program
 PROGRAMS += $(BUILD)/bin/$(1)
 OBJECTS += $(BUILD)/obj/$(2)/main.o
 $(BUILD)/bin/$(1): MODULE = $(2)
-$(BUILD)/bin/$(1): $(BUILD)/obj/$(2)/main.o $$(call all_archives,$(2))
+$(BUILD)/bin/$(1): $(BUILD)/obj/$(2)/main.o $$$$(call all_archives,$(2))
 endef
 
 # $(call tests,KIND,FOLDER UNDER tests/KIND OR NOTHING,MODULES,EXTRA PACKAGES): every test_*.c there is one
@@ -101,7 +102,7 @@ $$(patsubst %.c,$(BUILD)/obj/%.o,$$($(1)_SRC_$(2))): \
     PKG_CFLAGS = $$(call pkg_cflags,cmocka $$(call all_pkgs,$(3)) $(4))
 $$($(1)_BIN_$(2)): MODULE = $(3) tests/lib
 $$($(1)_BIN_$(2)): EXTRA_PKGS = cmocka $(4)
-$$($(1)_BIN_$(2)): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $$(call all_archives,$(3) tests/lib)
+$$($(1)_BIN_$(2)): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $$$$(call all_archives,$(3) tests/lib)
 endef
 
 # $(call fuzzer,NAME,MODULES): tests/fuzz/fuzz_NAME.c with libFuzzer, corpus in tests/fuzz/corpus/NAME.
@@ -110,7 +111,7 @@ FUZZERS += $(BUILD)/fuzz/$(1)
 OBJECTS += $(BUILD)/obj/tests/fuzz/fuzz_$(1).o
 $(BUILD)/obj/tests/fuzz/fuzz_$(1).o: PKG_CFLAGS = $$(call pkg_cflags,$$(call all_pkgs,$(2)))
 $(BUILD)/fuzz/$(1): MODULE = $(2)
-$(BUILD)/fuzz/$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $$(call all_archives,$(2))
+$(BUILD)/fuzz/$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $$$$(call all_archives,$(2))
 endef
 
 include $(sort $(shell find proxy ctl chaos examples tests -name module.mk))

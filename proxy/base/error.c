@@ -3,33 +3,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static int __attribute__((format(printf, 4, 0)))
-fill(struct error *error, int code, const char *place, const char *format, va_list args)
+void error_fill(struct error *error, int code, const char *place, const char *format, ...)
 {
     if (!error)
-        return code;
+        return;
+    va_list args;
+    va_start(args, format);
     error->code = code;
     snprintf(error->place, sizeof(error->place), "%s", place);
     vsnprintf(error->message, sizeof(error->message), format, args);
-    return code;
-}
-
-int error_set(struct error *error, int code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fill(error, code, "", format, args);
     va_end(args);
-    return code;
-}
-
-int error_set_at(struct error *error, int code, const char *place, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fill(error, code, place, format, args);
-    va_end(args);
-    return code;
 }
 
 void error_prefix_place(struct error *error, const char *outer)

@@ -14,13 +14,18 @@ struct error {
     char message[ERROR_MESSAGE_MAX]; /* one sentence for people, no newline */
 };
 
-/* Fills *error (which may be NULL) and returns code, so that `return error_set(...)` reads well.
- * code: a negative errno. format: printf's, truncated to the field. */
-int error_set(struct error *error, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* As error_set, with a place. place: printf-free text, copied and truncated. */
-int error_set_at(struct error *error, int code, const char *place, const char *format, ...)
+/* Fills *error (which may be NULL) and yields code, so that `return error_set(...)` reads well.
+ * code: a negative errno, evaluated once, before anything else. format: printf's, truncated to the
+ * field. Macros, so that a compiler or analyser that looks at the caller alone sees the value. */
+#define error_set(error, code, ...) error_set_at(error, code, "", __VA_ARGS__)
+/* As error_set, with a place: text, copied and truncated. */
+#define error_set_at(error, code, place, ...)                                                      \
+    ({                                                                                             \
+        int error_code_ = (code);                                                                  \
+        error_fill(error, error_code_, place, __VA_ARGS__);                                        \
+        error_code_;                                                                               \
+    })
+void error_fill(struct error *error, int code, const char *place, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 /* Puts `outer` before the place already there ("outer.inner"), or sets it when there is none. */
