@@ -77,7 +77,11 @@ static void a_listener_hears_of_changes(void **state)
     int fd = listen_to("/v1/events");
     wait_for(fd, "id: 1\nevent: ruleset\ndata: {\"version\":1,\"by\":\"api\",\"changes\":[]}\n\n");
     assert_non_null(strstr(text_get(&text), "Content-Type: text/event-stream\r\n"));
+    while (api_deadline_ns(fixture->api, 0) == 0) /* until it is suspended */
+        turn(0);
     change_clock(2000000);
+    /* No descriptor tells that there is an event to send: the deadline does. */
+    assert_int_equal(api_deadline_ns(fixture->api, 5), 5);
     wait_for(fd,
              "id: 2\nevent: ruleset\ndata: {\"version\":2,\"by\":\"SIGHUP\",\"changes\":[\"clock "
              "n1 +2ms\"]}\n\n");
