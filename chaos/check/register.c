@@ -42,7 +42,8 @@
 #include "proxy/base/random.h"
 #include "proxy/base/text.h"
 
-enum { NO_ENTRY = UINT32_MAX, STATE_NIL = 0, MEMO_FIRST = 1024 };
+#define NO_ENTRY UINT32_MAX
+enum { STATE_NIL = 0, MEMO_FIRST = 1024 };
 
 struct fingerprint {
     uint64_t high, low;
@@ -234,7 +235,8 @@ static void add_entries(struct search *search, const struct register_operation *
         search->entries[used++] =
             (struct entry){.operation = operation, .time_ns = operations[i].invoke_ns};
         search->entries[used++] = (struct entry){
-            .operation = operation++, .is_return = true, .time_ns = operations[i].return_ns};
+            .operation = operation, .is_return = true, .time_ns = operations[i].return_ns};
+        operation++;
     }
     assert(operation == search->must);
     if (used > 1)

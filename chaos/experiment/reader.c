@@ -139,9 +139,9 @@ int reader_text(const struct reader *reader, const struct document_node *node, c
 int reader_duration(const struct reader *reader, const struct document_node *node, const char *what,
                     uint64_t minimum_ns, uint64_t maximum_ns, uint64_t *duration_ns)
 {
-    const char *text;
+    const char *text = NULL;
     struct error cause = {0};
-    uint64_t value;
+    uint64_t value = 0;
     int result = reader_text(reader, node, what, UNITS_TEXT_MAX, &text);
     if (result)
         return result;
@@ -160,7 +160,7 @@ int reader_duration(const struct reader *reader, const struct document_node *nod
 int reader_integer(const struct reader *reader, const struct document_node *node, const char *what,
                    int64_t minimum, int64_t maximum, int64_t *value)
 {
-    const char *text;
+    const char *text = NULL;
     struct error cause = {0};
     int result = reader_text(reader, node, what, UNITS_TEXT_MAX, &text);
     if (result)

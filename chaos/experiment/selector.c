@@ -116,7 +116,7 @@ static int read_group(const struct reader *reader, const struct document_node *n
     for (size_t i = 0; i <= length; i++) {
         if (i < length && text[i] != ',')
             continue;
-        struct experiment_selector member;
+        struct experiment_selector member = {0};
         int result = read_member(reader, node, text + begin, i - begin, &member);
         if (!result)
             result = check_overlap(reader, node, step, &member);

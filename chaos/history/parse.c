@@ -186,7 +186,7 @@ static int on_end(struct parser *parser, const json_t *line, const char *type, u
 
 static int on_line(struct parser *parser, const json_t *line)
 {
-    uint64_t time_ns, process;
+    uint64_t time_ns = 0, process = 0;
     if (!json_is_object(line))
         return refuse(parser, "not a JSON object");
     int result = read_count(parser, line, "time_ns", INT64_MAX, &time_ns);

@@ -580,11 +580,11 @@ static void torn_files(void **state)
 {
     (void)state;
     size_t length = strlen(good);
-    char *text = malloc(length);
+    char *text = malloc(length + 1);
     for (size_t i = 0; i < 2 * length; i++) {
         struct experiment experiment;
         struct error error = {0};
-        memcpy(text, good, length);
+        memcpy(text, good, length + 1);
         if (i >= length)
             text[i - length] = "{}[]:,*&'\"#\n-x9"[i % 15];
         int result = experiment_parse(text, i < length ? i : length, "f.yaml", &experiment, &error);
