@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/base/log.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "proxy/daemon/clocks.h"
@@ -146,14 +147,19 @@ static int backend_change(void *context, const struct ruleset *next, const char 
 {
     struct backend *backend = context;
     struct prepared prepared = {0};
+    uint64_t begin_ns = monotonic_now_ns();
     int result = prepare(backend, next, by, &prepared, error);
     if (result)
         return result;
     take_baselines(backend, &prepared.ruleset, prepared.plan);
-    uint64_t begin_ns = monotonic_now_ns();
+    uint64_t prepared_ns = monotonic_now_ns();
     workers_publish(backend->workers, routes_publication(prepared.routes));
-    backend->publish_ns = monotonic_now_ns() - begin_ns;
+    backend->publish_ns = monotonic_now_ns() - prepared_ns;
     commit(backend, &prepared);
+    log_debug("ruleset %llu by %s in force: prepared in %llu us, published in %llu us",
+              (unsigned long long)backend->ruleset.version, by,
+              (unsigned long long)((prepared_ns - begin_ns) / NS_PER_US),
+              (unsigned long long)(backend->publish_ns / NS_PER_US));
     return 0;
 }
 

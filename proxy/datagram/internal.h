@@ -36,6 +36,7 @@ struct datagram_session {
     struct datagram_session *newer, *older; /* by last use */
     struct datagram_session *next;          /* hash chain, or the free list */
     struct address peer;
+    uint64_t serial; /* of the route, when the session began */
     uint64_t hash;
     uint64_t sources_serial;
     uint64_t flow_key;

@@ -176,23 +176,8 @@ static void listener_open(struct datagram_plane *plane, const struct route_spec 
         log_error("cannot watch the socket of route slot %u: %s", spec->slot, strerror(-result));
 }
 
-static void listener_close(struct datagram_listener *listener)
+static void apply_listeners(struct datagram_plane *plane, const struct route_table *table)
 {
-    struct datagram_session *older;
-    loop_watch_remove(&listener->watch);
-    for (struct datagram_session *session = listener->plane->newest; session; session = older) {
-        older = session->older;
-        if (session->listener == listener)
-            datagram_session_end(session);
-    }
-    listener->spec = NULL;
-}
-
-void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan *plan,
-                          const struct route_table *table)
-{
-    plane->plan = plan;
-    plane->table = table;
     for (uint32_t i = 0; i < plane->listeners_end; i++)
         plane->listeners[i].seen = false;
     for (size_t i = 0; i < table->route_count; i++) {
@@ -205,14 +190,27 @@ void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan 
         }
     }
     for (uint32_t i = 0; i < plane->listeners_end; i++)
-        if (plane->listeners[i].spec && !plane->listeners[i].seen)
-            listener_close(&plane->listeners[i]);
+        if (plane->listeners[i].spec && !plane->listeners[i].seen) {
+            loop_watch_remove(&plane->listeners[i].watch);
+            plane->listeners[i].spec = NULL;
+        }
     for (size_t i = 0; i < table->route_count; i++)
         if (!plane->listeners[table->routes[i].slot].spec)
             listener_open(plane, &table->routes[i]);
-    for (struct datagram_session *session = plane->newest; session;) {
-        struct datagram_session *older = session->older; /* a delivery moves it to the front */
-        datagram_session_apply(session);
-        session = older;
+}
+
+void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan *plan,
+                          const struct route_table *table)
+{
+    plane->plan = plan;
+    plane->table = table;
+    apply_listeners(plane, table);
+    for (struct datagram_session *session = plane->newest, *older; session; session = older) {
+        older = session->older; /* before a delivery moves it to the front */
+        const struct datagram_listener *listener = session->listener;
+        if (listener->spec && listener->serial == session->serial)
+            datagram_session_apply(session);
+        else
+            datagram_session_end(session);
     }
 }

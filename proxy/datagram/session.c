@@ -141,6 +141,7 @@ static void session_init(struct datagram_session *session, struct datagram_liste
     struct datagram_plane *plane = listener->plane;
     size_t index = (size_t)(session - plane->sessions);
     *session = (struct datagram_session){.plane = plane, .listener = listener, .peer = *peer};
+    session->serial = listener->serial;
     session->hash = peer_hash(listener, peer);
     session->used_ns = loop_now_ns(plane->loop);
     session->sources_serial = plane->table->sources_serial;

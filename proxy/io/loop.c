@@ -176,6 +176,7 @@ static void heap_down(struct loop *loop, size_t index)
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_ns)
 {
     assert(timer->fn != NULL);
+    timer->put_off = due_ns <= loop->now_ns;
     if (loop->running_timers && due_ns <= loop->now_ns)
         due_ns = loop->now_ns + 1;
     if (!timer->loop) {
@@ -253,7 +254,8 @@ static void run_timers(struct loop *loop)
     loop->running_timers = true;
     while (loop->heap_count && loop->heap[0]->due_ns <= loop->now_ns) {
         struct loop_timer *timer = loop->heap[0];
-        note_lateness(loop, loop->now_ns - timer->due_ns);
+        if (!timer->put_off)
+            note_lateness(loop, loop->now_ns - timer->due_ns);
         loop_timer_cancel(timer);
         timer->fn(timer);
         answer_wake(loop);

@@ -35,6 +35,7 @@ struct loop_timer {    /* zero-initialise */
     struct loop *loop; /* NULL while not armed */
     uint64_t due_ns;
     size_t heap_index;
+    bool put_off; /* armed for now: work for later in the turn, no deadline */
     loop_timer_fn fn;
 };
 
@@ -78,8 +79,8 @@ void loop_watch_remove(struct loop_watch *watch); /* fine when not added */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t due_ns);
 void loop_timer_cancel(struct loop_timer *timer); /* fine when not armed */
 
-/* Lateness of timers since creation: how long after due_ns each ran. For the status report, from
- * any thread. */
+/* Lateness of timers since creation: how long after due_ns each ran; one that was armed for now or
+ * earlier has no deadline and does not count. For the status report, from any thread. */
 struct loop_lateness {
     uint64_t count;
     uint64_t buckets[32]; /* bucket i: lateness in [2^i, 2^(i+1)) ns, bucket 0 also below 1 ns */

@@ -199,6 +199,7 @@ static void connection_init(struct stream_connection *connection, struct stream_
     size_t index = (size_t)(connection - plane->connections);
     *connection = (struct stream_connection){
         .plane = plane, .listener = listener, .state = STREAM_HELD, .peer = *peer};
+    connection->serial = listener->serial;
     connection->sources_serial = plane->table->sources_serial;
     connection->node =
         listener->spec->from_peer ? route_find_source(plane->table, peer) : listener->spec->from;

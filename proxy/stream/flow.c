@@ -455,9 +455,7 @@ static bool flow_read_piped(struct stream_flow *flow)
     if (count > STREAM_CHUNKS_PER_READ)
         count = STREAM_CHUNKS_PER_READ;
     if (count == 0) {
-        flow->starved = true;
-        flow->starved_next = plane->starved;
-        plane->starved = flow;
+        stream_plane_starve(plane, flow);
         return true;
     }
     size_t room = count * step_max < STREAM_SCRATCH_BYTES ? count * step_max : STREAM_SCRATCH_BYTES;

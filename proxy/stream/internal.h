@@ -73,6 +73,7 @@ struct stream_connection {
     struct stream_connection *next, *previous; /* live list; next also links the free list */
     enum stream_state state;
     struct stream_listener *listener;
+    uint64_t serial; /* of the route, when the connection began */
     struct address peer;
     uint64_t sources_serial; /* of the table in which the peer was looked up */
     uint64_t flow_key;
@@ -148,6 +149,8 @@ void stream_flow_count_held(struct stream_flow *flow);
 /* plane.c */
 
 void stream_plane_resume_accept(struct stream_plane *plane);
+/* The flow wants to read and finds no memory: it is tried again when there may be some. */
+void stream_plane_starve(struct stream_plane *plane, struct stream_flow *flow);
 /* Memory was given back: flows that wait for it are tried again in this turn. */
 void stream_plane_feed_starved(struct stream_plane *plane);
 

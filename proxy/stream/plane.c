@@ -25,6 +25,7 @@
 enum { DEFAULT_CONNECTIONS = 8192 };
 #define DEFAULT_FLOW_BYTES (UINT64_C(16) << 20)
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
+#define STARVED_RETRY_NS (10 * NS_PER_MS) /* memory may come back from another plane, too */
 
 static void starved_on_timer(struct loop_timer *timer);
 static void accept_on_timer(struct loop_timer *timer);
@@ -99,10 +100,21 @@ static void starved_on_timer(struct loop_timer *timer)
     }
 }
 
+void stream_plane_starve(struct stream_plane *plane, struct stream_flow *flow)
+{
+    flow->starved = true;
+    flow->starved_next = plane->starved;
+    plane->starved = flow;
+    if (!plane->starved_timer.loop)
+        loop_timer_set(plane->loop, &plane->starved_timer,
+                       loop_now_ns(plane->loop) + STARVED_RETRY_NS);
+}
+
 void stream_plane_feed_starved(struct stream_plane *plane)
 {
-    if (!plane->starved_timer.loop)
-        loop_timer_set(plane->loop, &plane->starved_timer, loop_now_ns(plane->loop));
+    uint64_t now_ns = loop_now_ns(plane->loop);
+    if (!plane->starved_timer.loop || plane->starved_timer.due_ns > now_ns + 1)
+        loop_timer_set(plane->loop, &plane->starved_timer, now_ns);
 }
 
 static void set_accepting(struct stream_plane *plane, bool accepting)
@@ -166,19 +178,6 @@ static void listener_open(struct stream_plane *plane, const struct route_spec *s
         log_error("cannot watch the listener of route slot %u: %s", spec->slot, strerror(-result));
 }
 
-static void listener_close(struct stream_listener *listener)
-{
-    struct stream_connection *next;
-    loop_watch_remove(&listener->watch);
-    for (struct stream_connection *connection = listener->plane->live; connection;
-         connection = next) {
-        next = connection->next;
-        if (connection->listener == listener)
-            stream_connection_end(connection, true);
-    }
-    listener->spec = NULL;
-}
-
 /* Gone and changed listeners close before new ones open: the new may have the same descriptor. */
 static void apply_listeners(struct stream_plane *plane, const struct route_table *table)
 {
@@ -194,8 +193,10 @@ static void apply_listeners(struct stream_plane *plane, const struct route_table
         }
     }
     for (uint32_t i = 0; i < plane->listeners_end; i++)
-        if (plane->listeners[i].spec && !plane->listeners[i].seen)
-            listener_close(&plane->listeners[i]);
+        if (plane->listeners[i].spec && !plane->listeners[i].seen) {
+            loop_watch_remove(&plane->listeners[i].watch);
+            plane->listeners[i].spec = NULL;
+        }
     for (size_t i = 0; i < table->route_count; i++)
         if (!plane->listeners[table->routes[i].slot].spec)
             listener_open(plane, &table->routes[i]);
@@ -204,10 +205,16 @@ static void apply_listeners(struct stream_plane *plane, const struct route_table
 void stream_plane_apply(struct stream_plane *plane, const struct fault_plan *plan,
                         const struct route_table *table)
 {
+    struct stream_connection *next;
     plane->plan = plan;
     plane->table = table;
     apply_listeners(plane, table);
-    for (struct stream_connection *connection = plane->live; connection;
-         connection = connection->next)
-        stream_connection_apply(connection);
+    for (struct stream_connection *connection = plane->live; connection; connection = next) {
+        next = connection->next;
+        const struct stream_listener *listener = connection->listener;
+        if (listener->spec && listener->serial == connection->serial)
+            stream_connection_apply(connection);
+        else
+            stream_connection_end(connection, true);
+    }
 }
