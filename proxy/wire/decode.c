@@ -34,7 +34,7 @@ int wire_decode_node(json_t *json, struct ruleset_node *out, struct error *error
     static const char *const keys[] = {"name", "kind", "addresses", NULL};
     struct ruleset_node node = {0};
     struct reader reader;
-    struct error ignored;
+    struct error ignored = {0};
     int kind = RULESET_NODE_MEMBER;
     reader_open(&reader, json, keys, none, error ? error : &ignored);
     reader_text(&reader, "name", true, node.name, sizeof(node.name));
@@ -64,7 +64,7 @@ int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *err
     static const char *const reported[] = {"listening", NULL};
     struct ruleset_route route = {.enabled = true};
     struct reader reader;
-    struct error ignored;
+    struct error ignored = {0};
     int protocol = RULESET_TCP;
     reader_open(&reader, json, keys, reported, error ? error : &ignored);
     reader_text(&reader, "name", true, route.name, sizeof(route.name));
@@ -86,7 +86,7 @@ int wire_decode_route_patch(json_t *json, struct ruleset_route *route, struct er
     static const char *const keys[] = {"upstream", "enabled", NULL};
     struct ruleset_route patched = *route;
     struct reader reader;
-    struct error ignored;
+    struct error ignored = {0};
     reader_open(&reader, json, keys, none, error ? error : &ignored);
     reader_text(&reader, "upstream", false, patched.upstream, sizeof(patched.upstream));
     reader_bool(&reader, "enabled", &patched.enabled);
@@ -185,7 +185,7 @@ int wire_decode_fault(json_t *json, const struct ruleset_fault *base, struct rul
 {
     static const char *const reported[] = {"touched", "applied", NULL};
     struct ruleset_fault fault = base ? *base : (struct ruleset_fault){0};
-    struct error ignored;
+    struct error ignored = {0};
     int type = (int)fault.type;
     /* Only the type: which keys are fine follows from it. */
     struct reader reader = {.object = json, .error = error ? error : &ignored};
@@ -217,7 +217,7 @@ int wire_decode_clock(json_t *json, const char *node, struct ruleset_clock *out,
     static const char *const reported[] = {"page", NULL};
     struct ruleset_clock clock = {0};
     struct reader reader;
-    struct error ignored;
+    struct error ignored = {0};
     reader_open(&reader, json, keys, reported, error ? error : &ignored);
     if (node)
         snprintf(clock.node, sizeof(clock.node), "%s", node);
@@ -339,7 +339,7 @@ int wire_decode_ruleset(json_t *json, struct ruleset *out, struct error *error)
                                        "partitions", "faults", "clocks", NULL};
     struct ruleset ruleset = {0};
     struct reader reader;
-    struct error ignored;
+    struct error ignored = {0};
     reader_open(&reader, json, keys, none, error ? error : &ignored);
     reader_unsigned(&reader, "version", false, &ruleset.version);
     read_seed(&reader, &ruleset.seed);

@@ -142,7 +142,7 @@ int wire_decode_partition(json_t *json, const struct ruleset *ruleset,
     static const char *const reported[] = {"mechanism", NULL};
     struct ruleset_partition partition = {0};
     struct reader reader;
-    struct error ignored;
+    struct error ignored = {0};
     reader_open(&reader, json, ruleset ? forms : links_only, reported, error ? error : &ignored);
     reader_text(&reader, "name", false, partition.name, sizeof(partition.name));
     reader_text(&reader, "set_by", false, partition.set_by, sizeof(partition.set_by));

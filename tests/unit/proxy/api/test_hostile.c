@@ -254,6 +254,7 @@ static void silent_connections_lock_nobody_out(void **state)
 static void noise_is_survived(void **state)
 {
     (void)state;
+    static const char start[8] = {'G', 'E', 'T', ' ', '/', 'v', '1', '/'};
     struct random_stream dice = {.key = 7};
     for (size_t round = 0; round < 200; round++) {
         char noise[256];
@@ -261,7 +262,7 @@ static void noise_is_survived(void **state)
         for (size_t i = 0; i < sizeof(noise); i++)
             noise[i] = (char)random_next(&dice);
         if (round % 2 == 0)
-            memcpy(noise, "GET /v1/", 8);
+            memcpy(noise, start, sizeof(start));
         fixture_send(fd, noise, sizeof(noise));
         if (round % 4 < 2)
             shutdown(fd, SHUT_WR);

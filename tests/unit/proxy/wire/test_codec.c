@@ -169,100 +169,100 @@ static void every_probability_is_exact(void **state)
     }
 }
 
+static const struct {
+    const char *json, *place, *message;
+} refusals[] = {
+    {"{\"node\":[]}", "node", "allowed are version, seed, nodes, routes, partitions, faults, "},
+    {"{\"version\":-1}", "version", "at least 0"},
+    {"{\"version\":\"1\"}", "version", "a whole number is wanted here, not a text"},
+    {"{\"version\":1.5}", "version", "whole number"},
+    {"{\"seed\":\"18446744073709551616\"}", "seed", "2^64 - 1"},
+    {"{\"seed\":\"\"}", "seed", "2^64 - 1"},
+    {"{\"seed\":\"1x\"}", "seed", "2^64 - 1"},
+    {"{\"seed\":1e300}", "seed", "whole number"},
+    {"{\"nodes\":{}}", "nodes", "an array is wanted here, not an object"},
+    {"{\"nodes\":[1]}", "nodes[0]", "an object is wanted here, not a number"},
+    {"{\"nodes\":[{}]}", "nodes[0].name", "'name' is missing"},
+    {"{\"nodes\":[{\"name\":1}]}", "nodes[0].name", "a text is wanted here"},
+    {"{\"nodes\":[{\"name\":\"a\"},{\"name\":\"b\",\"kind\":\"x\"}]}", "nodes[1].kind",
+     "member, client"},
+    {"{\"nodes\":[{\"name\":\"a\",\"addresses\":[\"1\",2]}]}", "nodes[0].addresses[1]",
+     "a text is wanted here, not a number"},
+    {"{\"nodes\":[{\"name\":\"a\",\"addresses\":[\"1\",\"2\",\"3\",\"4\",\"5\"]}]}",
+     "nodes[0].addresses", "at most 4"},
+    {"{\"nodes\":[{\"name\":\"0123456789012345678901234567890123456789012345678901234567890123"
+     "\"}]}",
+     "nodes[0].name", "at most 63 bytes"},
+    {"{\"routes\":[{\"name\":\"a\",\"listen\":\"x\"}]}", "routes[0].upstream", "missing"},
+    {"{\"routes\":[{\"name\":\"a\",\"listen\":\"x\",\"upstream\":\"y\",\"enabled\":1}]}",
+     "routes[0].enabled", "true or false is wanted here, not a number"},
+    {"{\"routes\":[{\"name\":\"a\",\"listen\":\"x\",\"upstream\":\"y\",\"protocol\":\"sctp\"}]"
+     "}",
+     "routes[0].protocol", "tcp, udp"},
+    {"{\"faults\":[{}]}", "faults[0].type", "'type' is missing"},
+    {"{\"faults\":[{\"type\":\"slow\"}]}", "faults[0].type", "latency, loss, rate"},
+    {"{\"faults\":[{\"type\":\"loss\",\"link\":\"a->b\",\"probability\":1}]}", "faults[0].name",
+     "missing"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"probability\":1}]}", "faults[0].link",
+     "a link such as \"n1->n2\", or a route"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a\",\"probability\":1}]}",
+     "faults[0].link", "n1->n2 or n1<->n2"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"route\":\"r\","
+     "\"probability\":1}]}",
+     "faults[0].link", "not on both"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"direction\":\"both\","
+     "\"probability\":1}]}",
+     "faults[0].direction", "belongs to a route"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"route\":\"r\",\"direction\":\"up\","
+     "\"probability\":1}]}",
+     "faults[0].direction", "both, upstream, downstream"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"probability\":1.1}]}",
+     "faults[0].probability", "0 to 1"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"probability\":-0.1}]}",
+     "faults[0].probability", "0 to 1"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"probability\":\"1\"}]"
+     "}",
+     "faults[0].probability", "0 to 1"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\"}]}", "faults[0].probability",
+     "missing"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"latency\",\"link\":\"a->b\",\"delay_ns\":1,"
+     "\"probability\":1}]}",
+     "faults[0].probability", "set_at_ns, delay_ns, jitter_ns, distribution"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"latency\",\"link\":\"a->b\",\"delay_ns\":-1}]}",
+     "faults[0].delay_ns", "at least 0"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"latency\",\"link\":\"a->b\",\"delay_ns\":1,"
+     "\"distribution\":\"flat\"}]}",
+     "faults[0].distribution", "uniform, normal"},
+    {"{\"faults\":[{\"name\":\"f\",\"type\":\"rate\",\"link\":\"a->b\"}]}", "faults[0].bytes_per_s",
+     "missing"},
+    {"{\"partitions\":[{\"name\":\"p\"}]}", "partitions[0].links", "missing"},
+    {"{\"partitions\":[{\"links\":[\"a->b\"]}]}", "partitions[0].name", "missing"},
+    {"{\"partitions\":[{\"name\":\"p\",\"links\":[\"a->b\",\"c\"]}]}", "partitions[0].links[1]",
+     "n1->n2"},
+    {"{\"partitions\":[{\"name\":\"p\",\"links\":[\"a->b\",null]}]}", "partitions[0].links[1]",
+     "not null"},
+    {"{\"partitions\":[{\"name\":\"p\",\"isolate\":\"a\"}]}", "partitions[0].isolate",
+     "allowed are name, links"},
+    {"{\"clocks\":[{\"offset_ns\":1}]}", "clocks[0].node", "missing"},
+    {"{\"clocks\":[{\"node\":\"a\",\"offset_ns\":1},{\"node\":\"a\",\"offset_ns\":2}]}",
+     "clocks[1].node", "already"},
+    {"{\"clocks\":[{\"node\":\"a\",\"offset_ns\":true}]}", "clocks[0].offset_ns", "whole number"},
+    {"{\"clocks\":[{\"node\":\"a\",\"drift_ns\":1}]}", "clocks[0].drift_ns",
+     "allowed are node, offset_ns, drift_ppb"},
+};
+
 static void refusals_name_the_place(void **state)
 {
     (void)state;
-    static const struct {
-        const char *json, *place, *message;
-    } cases[] = {
-        {"{\"node\":[]}", "node", "allowed are version, seed, nodes, routes, partitions, faults, "},
-        {"{\"version\":-1}", "version", "at least 0"},
-        {"{\"version\":\"1\"}", "version", "a whole number is wanted here, not a text"},
-        {"{\"version\":1.5}", "version", "whole number"},
-        {"{\"seed\":\"18446744073709551616\"}", "seed", "2^64 - 1"},
-        {"{\"seed\":\"\"}", "seed", "2^64 - 1"},
-        {"{\"seed\":\"1x\"}", "seed", "2^64 - 1"},
-        {"{\"seed\":1e300}", "seed", "whole number"},
-        {"{\"nodes\":{}}", "nodes", "an array is wanted here, not an object"},
-        {"{\"nodes\":[1]}", "nodes[0]", "an object is wanted here, not a number"},
-        {"{\"nodes\":[{}]}", "nodes[0].name", "'name' is missing"},
-        {"{\"nodes\":[{\"name\":1}]}", "nodes[0].name", "a text is wanted here"},
-        {"{\"nodes\":[{\"name\":\"a\"},{\"name\":\"b\",\"kind\":\"x\"}]}", "nodes[1].kind",
-         "member, client"},
-        {"{\"nodes\":[{\"name\":\"a\",\"addresses\":[\"1\",2]}]}", "nodes[0].addresses[1]",
-         "a text is wanted here, not a number"},
-        {"{\"nodes\":[{\"name\":\"a\",\"addresses\":[\"1\",\"2\",\"3\",\"4\",\"5\"]}]}",
-         "nodes[0].addresses", "at most 4"},
-        {"{\"nodes\":[{\"name\":\"0123456789012345678901234567890123456789012345678901234567890123"
-         "\"}]}",
-         "nodes[0].name", "at most 63 bytes"},
-        {"{\"routes\":[{\"name\":\"a\",\"listen\":\"x\"}]}", "routes[0].upstream", "missing"},
-        {"{\"routes\":[{\"name\":\"a\",\"listen\":\"x\",\"upstream\":\"y\",\"enabled\":1}]}",
-         "routes[0].enabled", "true or false is wanted here, not a number"},
-        {"{\"routes\":[{\"name\":\"a\",\"listen\":\"x\",\"upstream\":\"y\",\"protocol\":\"sctp\"}]"
-         "}",
-         "routes[0].protocol", "tcp, udp"},
-        {"{\"faults\":[{}]}", "faults[0].type", "'type' is missing"},
-        {"{\"faults\":[{\"type\":\"slow\"}]}", "faults[0].type", "latency, loss, rate"},
-        {"{\"faults\":[{\"type\":\"loss\",\"link\":\"a->b\",\"probability\":1}]}", "faults[0].name",
-         "missing"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"probability\":1}]}", "faults[0].link",
-         "a link such as \"n1->n2\", or a route"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a\",\"probability\":1}]}",
-         "faults[0].link", "n1->n2 or n1<->n2"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"route\":\"r\","
-         "\"probability\":1}]}",
-         "faults[0].link", "not on both"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"direction\":\"both\","
-         "\"probability\":1}]}",
-         "faults[0].direction", "belongs to a route"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"route\":\"r\",\"direction\":\"up\","
-         "\"probability\":1}]}",
-         "faults[0].direction", "both, upstream, downstream"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"probability\":1.1}]}",
-         "faults[0].probability", "0 to 1"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"probability\":-0.1}]}",
-         "faults[0].probability", "0 to 1"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\",\"probability\":\"1\"}]"
-         "}",
-         "faults[0].probability", "0 to 1"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"loss\",\"link\":\"a->b\"}]}",
-         "faults[0].probability", "missing"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"latency\",\"link\":\"a->b\",\"delay_ns\":1,"
-         "\"probability\":1}]}",
-         "faults[0].probability", "set_at_ns, delay_ns, jitter_ns, distribution"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"latency\",\"link\":\"a->b\",\"delay_ns\":-1}]}",
-         "faults[0].delay_ns", "at least 0"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"latency\",\"link\":\"a->b\",\"delay_ns\":1,"
-         "\"distribution\":\"flat\"}]}",
-         "faults[0].distribution", "uniform, normal"},
-        {"{\"faults\":[{\"name\":\"f\",\"type\":\"rate\",\"link\":\"a->b\"}]}",
-         "faults[0].bytes_per_s", "missing"},
-        {"{\"partitions\":[{\"name\":\"p\"}]}", "partitions[0].links", "missing"},
-        {"{\"partitions\":[{\"links\":[\"a->b\"]}]}", "partitions[0].name", "missing"},
-        {"{\"partitions\":[{\"name\":\"p\",\"links\":[\"a->b\",\"c\"]}]}", "partitions[0].links[1]",
-         "n1->n2"},
-        {"{\"partitions\":[{\"name\":\"p\",\"links\":[\"a->b\",null]}]}", "partitions[0].links[1]",
-         "not null"},
-        {"{\"partitions\":[{\"name\":\"p\",\"isolate\":\"a\"}]}", "partitions[0].isolate",
-         "allowed are name, links"},
-        {"{\"clocks\":[{\"offset_ns\":1}]}", "clocks[0].node", "missing"},
-        {"{\"clocks\":[{\"node\":\"a\",\"offset_ns\":1},{\"node\":\"a\",\"offset_ns\":2}]}",
-         "clocks[1].node", "already"},
-        {"{\"clocks\":[{\"node\":\"a\",\"offset_ns\":true}]}", "clocks[0].offset_ns",
-         "whole number"},
-        {"{\"clocks\":[{\"node\":\"a\",\"drift_ns\":1}]}", "clocks[0].drift_ns",
-         "allowed are node, offset_ns, drift_ppb"},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         struct ruleset out = {.version = 77};
         struct error error = {0};
-        json_t *json = wire_parse_object(cases[i].json, strlen(cases[i].json), &error);
+        json_t *json = wire_parse_object(refusals[i].json, strlen(refusals[i].json), &error);
         assert_non_null(json);
         int code = wire_decode_ruleset(json, &out, &error);
-        if (code != -EINVAL || strcmp(error.place, cases[i].place) != 0 ||
-            !strstr(error.message, cases[i].message))
-            fail_msg("%s: %d at '%s': %s", cases[i].json, code, error.place, error.message);
+        if (code != -EINVAL || strcmp(error.place, refusals[i].place) != 0 ||
+            !strstr(error.message, refusals[i].message))
+            fail_msg("%s: %d at '%s': %s", refusals[i].json, code, error.place, error.message);
         assert_int_equal(out.version, 77);
         assert_int_equal(wire_decode_ruleset(json, &out, NULL), -EINVAL);
         json_decref(json);
@@ -308,7 +308,8 @@ static void bodies_are_bounded(void **state)
     struct error error = {0};
     char *body = memory_allocate(WIRE_BODY_MAX + 1);
     memset(body, ' ', WIRE_BODY_MAX + 1);
-    memcpy(body, "{}", 2);
+    body[0] = '{';
+    body[1] = '}';
     json_t *json = wire_parse_object(body, WIRE_BODY_MAX, &error);
     assert_non_null(json);
     json_decref(json);
