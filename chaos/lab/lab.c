@@ -323,21 +323,23 @@ static bool look_at_connection(void *context, const struct proc_connection *conn
     struct bypass *bypass = context;
     const struct lab *lab = bypass->lab;
     size_t from, to;
-    enum subnet_role source = subnet_role_of(&lab->subnet, connection->local, &from);
-    enum subnet_role target = subnet_role_of(&lab->subnet, connection->remote, &to);
-    if (to >= lab->node_count)
-        return true;
-    if (source == SUBNET_PRIVATE && target == SUBNET_PRIVATE && from != to &&
-        from < lab->node_count)
+    switch (subnet_judge(&lab->subnet, lab->node_count, connection->local, connection->remote,
+                         &from, &to)) {
+    case SUBNET_NO_BYPASS:
+        break;
+    case SUBNET_DIRECT:
         bypass->code = error_set(bypass->error, -EREMOTE,
                                  "%s and %s talk directly, around severd: a cut between them would "
                                  "not hold; give nodes each other's {peers} addresses only",
                                  lab_node_name(lab, from), lab_node_name(lab, to));
-    else if (source == SUBNET_OTHER && target == SUBNET_PUBLIC)
+        break;
+    case SUBNET_UNKNOWN_SOURCE:
         bypass->code = error_set(bypass->error, -EREMOTE,
                                  "somebody reaches %s from 127.0.0.1: a node must dial from its "
                                  "own {address}, or a cut would not hold",
                                  lab_node_name(lab, to));
+        break;
+    }
     return bypass->code == 0;
 }
 

@@ -53,11 +53,18 @@ static void drop(struct watched *node)
     node->asked = false;
 }
 
+/* It is another process when it comes back: what the old one said is over. */
+static void forget(struct watched *node)
+{
+    drop(node);
+    node->state = (struct observer_state){0};
+}
+
 static void question(struct observer *self, size_t i, uint64_t now_ns)
 {
     struct watched *node = &self->nodes[i];
     if (lab_node_state(self->lab, i) == LAB_DOWN) {
-        drop(node);
+        forget(node);
         return;
     }
     if (node->asked) {
@@ -102,7 +109,7 @@ static void take_answer(struct observer *self, size_t i)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        drop(node);
+        forget(node);
         return;
     }
     text_append_bytes(in, buffer, (size_t)n);

@@ -102,3 +102,17 @@ enum subnet_role subnet_role_of(const struct subnet *subnet, uint32_t address, s
     }
     return SUBNET_OTHER;
 }
+
+enum subnet_bypass subnet_judge(const struct subnet *subnet, size_t node_count, uint32_t local,
+                                uint32_t remote, size_t *from, size_t *to)
+{
+    enum subnet_role source = subnet_role_of(subnet, local, from);
+    enum subnet_role target = subnet_role_of(subnet, remote, to);
+    if (*to >= node_count)
+        return SUBNET_NO_BYPASS;
+    if (source == SUBNET_PRIVATE && target == SUBNET_PRIVATE && *from != *to && *from < node_count)
+        return SUBNET_DIRECT;
+    if (source == SUBNET_OTHER && target == SUBNET_PUBLIC)
+        return SUBNET_UNKNOWN_SOURCE;
+    return SUBNET_NO_BYPASS;
+}

@@ -37,4 +37,14 @@ const char *subnet_client(const struct subnet *subnet, size_t client, char *buff
 /* Whose is this address (host order)? *index: the node or client address, from 0. */
 enum subnet_role subnet_role_of(const struct subnet *subnet, uint32_t address, size_t *index);
 
+/* Whether a connection goes around severd (addresses in host order, local: the dialling end). */
+enum subnet_bypass {
+    SUBNET_NO_BYPASS,
+    SUBNET_DIRECT,         /* from one node's private address to another's */
+    SUBNET_UNKNOWN_SOURCE, /* to a route, from an address that tells nobody */
+};
+/* *from, *to: the nodes, as far as they are known. */
+enum subnet_bypass subnet_judge(const struct subnet *subnet, size_t node_count, uint32_t local,
+                                uint32_t remote, size_t *from, size_t *to);
+
 #endif

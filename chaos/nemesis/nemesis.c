@@ -133,15 +133,11 @@ static void work_out_cuts(struct nemesis *nemesis)
 
 void nemesis_state_changed(struct nemesis *nemesis, uint64_t at_ns)
 {
-    struct periods_state *state = &nemesis->state;
-    bool partitioned = false;
     work_out_cuts(nemesis);
-    periods_change(&nemesis->periods, at_ns, state);
-    for (size_t i = 0; i < state->count * state->count; i++)
-        partitioned |= state->cut[i];
-    memset(nemesis->side, 0, sizeof(nemesis->side));
-    if (partitioned)
-        check_sides(state->cut, state->alive, state->count, nemesis->side);
+    periods_change(&nemesis->periods, at_ns, &nemesis->state);
+    periods_state_sides(&nemesis->state, nemesis->side);
+    for (size_t i = 0; i < nemesis->state.count; i++)
+        nemesis->state.quit[i] &= nemesis->side[i] == CHECK_SIDE_MINORITY;
 }
 
 static bool matches(const struct active *active, enum active_kind kind, const char *name)
@@ -244,6 +240,7 @@ static void note_exits(struct nemesis *nemesis)
         if (nemesis->restarting[node])
             nemesis_set_proof(nemesis, nemesis->restart_record[node], NEMESIS_UNPROVED, found.what);
         nemesis->restarting[node] = false;
+        nemesis->state.quit[node] = nemesis->side[node] == CHECK_SIDE_MINORITY;
         nemesis->state.alive[node] = false;
         nemesis_state_changed(nemesis, found.at_ns);
         if (nemesis->setup.events.on_exit)
@@ -276,7 +273,8 @@ static int tick(struct nemesis *nemesis, struct error *error)
         code = nemesis_look_for_proof(nemesis, false, ACTIVE_PARTITION, NULL, error);
     }
     if (nemesis->setup.events.on_tick)
-        nemesis->setup.events.on_tick(nemesis->setup.events.context, now, nemesis->side);
+        nemesis->setup.events.on_tick(nemesis->setup.events.context, monotonic_now_ns(),
+                                      nemesis->side);
     return code;
 }
 

@@ -29,8 +29,8 @@ struct nemesis {
     struct periods_state state;
     bool restarting[EXPERIMENT_NODES_MAX]; /* started again, does not answer yet */
     size_t restart_record[EXPERIMENT_NODES_MAX];
-    /* Whom the last kill or pause of `leader` and of `follower` hit: a later restart or resume of
-     * the same word means that node. SELECT_NO_LEADER: none yet. */
+    /* Whom the words `leader` and `follower` meant in the last step that used them: a restart or
+     * resume of the same word means that node. SELECT_NO_LEADER: none yet. */
     int last_leader, last_follower;
     uint64_t next_proof_ns;
     uint8_t side[EXPERIMENT_NODES_MAX];

@@ -5,19 +5,36 @@
 
 #include "proxy/base/text.h"
 
+static bool is_partitioned(const struct periods_state *state)
+{
+    bool partitioned = false;
+    for (size_t i = 0; i < state->count * state->count; i++)
+        partitioned |= state->cut[i];
+    return partitioned;
+}
+
+void periods_state_sides(const struct periods_state *state, uint8_t *side)
+{
+    memset(side, CHECK_SIDE_NONE, state->count);
+    if (!is_partitioned(state))
+        return;
+    check_sides(state->cut, state->alive, state->count, side);
+    for (size_t i = 0; i < state->count; i++) {
+        if (state->quit[i] && !state->alive[i])
+            side[i] = CHECK_SIDE_MINORITY;
+    }
+}
+
 static struct check_period describe(uint64_t at_ns, const struct periods_state *state)
 {
     struct check_period period = {.begin_ns = at_ns, .end_ns = at_ns};
-    period.faulty = state->faults > 0;
-    for (size_t i = 0; i < state->count * state->count; i++)
-        period.partitioned |= state->cut[i];
+    period.partitioned = is_partitioned(state);
+    period.faulty = period.partitioned || state->faults > 0;
     for (size_t i = 0; i < state->count; i++) {
         period.alive[i] = state->alive[i];
         period.faulty |= !state->alive[i] || state->shifted[i];
     }
-    period.faulty |= period.partitioned;
-    if (period.partitioned)
-        check_sides(state->cut, state->alive, state->count, period.side);
+    periods_state_sides(state, period.side);
     return period;
 }
 

@@ -13,8 +13,15 @@ struct periods_state {
     bool cut[EXPERIMENT_NODES_MAX * EXPERIMENT_NODES_MAX]; /* [from * count + to] */
     bool alive[EXPERIMENT_NODES_MAX];                      /* running, answering, not paused */
     bool shifted[EXPERIMENT_NODES_MAX];                    /* its clock is off */
+    bool quit[EXPERIMENT_NODES_MAX];                       /* see periods_state_sides */
     unsigned faults;                                       /* delays, losses, rates in force */
 };
+
+/* The sides of this state, per node. A node that ended by itself on a side without majority
+ * (`quit`) has left its service the hard way, which is one of the right things to do there: it
+ * stays on that side until the cuts end, and what clients ask it counts as asked of the minority.
+ * Other nodes that are not alive are on no side. All zero when no link is cut. */
+void periods_state_sides(const struct periods_state *state, uint8_t *side);
 
 struct periods {
     struct check_period *items;

@@ -3,16 +3,11 @@
 #include <errno.h>
 #include <string.h>
 
-static bool is_about_leader(const struct experiment_selector *selector)
-{
-    return selector->kind == EXPERIMENT_NODE_LEADER || selector->kind == EXPERIMENT_NODE_FOLLOWER;
-}
-
-bool select_needs_leader(const struct experiment_step *step)
+bool select_uses(const struct experiment_step *step, enum experiment_selector_kind kind)
 {
     for (size_t g = 0; g < step->group_count; g++) {
         for (size_t m = 0; m < step->groups[g].count; m++) {
-            if (is_about_leader(&step->groups[g].members[m]))
+            if (step->groups[g].members[m].kind == kind)
                 return true;
         }
     }
@@ -21,18 +16,25 @@ bool select_needs_leader(const struct experiment_step *step)
     case EXPERIMENT_CLOCK:
     case EXPERIMENT_KILL:
     case EXPERIMENT_PAUSE:
-        return is_about_leader(&step->node);
+    case EXPERIMENT_RESUME:
+    case EXPERIMENT_RESTART:
+        return step->node.kind == kind;
     case EXPERIMENT_CUT:
     case EXPERIMENT_FAULT:
-        return is_about_leader(&step->from) || is_about_leader(&step->to);
-    case EXPERIMENT_RESUME: /* whom an earlier step hit, not who leads now */
-    case EXPERIMENT_RESTART:
+        return step->from.kind == kind || step->to.kind == kind;
     case EXPERIMENT_SPLIT:
     case EXPERIMENT_HEAL:
     case EXPERIMENT_CLEAR:
         return false;
     }
     return false;
+}
+
+bool select_needs_leader(const struct experiment_step *step)
+{
+    if (step->action == EXPERIMENT_RESUME || step->action == EXPERIMENT_RESTART)
+        return false;
+    return select_uses(step, EXPERIMENT_NODE_LEADER) || select_uses(step, EXPERIMENT_NODE_FOLLOWER);
 }
 
 struct random_stream select_stream(uint64_t seed, size_t index)

@@ -20,7 +20,10 @@ struct select_view { /* the cluster at the moment of the step */
     int leader;         /* index, or SELECT_NO_LEADER */
 };
 
-/* Whether the step can't be resolved without knowing who leads. */
+/* Whether some selector of the step is of this kind. */
+bool select_uses(const struct experiment_step *step, enum experiment_selector_kind kind);
+/* Whether the step can't be resolved without knowing who leads. Not so for resume and restart: they
+ * mean whom an earlier step hit. */
 bool select_needs_leader(const struct experiment_step *step);
 
 /* The randomness of step number `index` of an experiment run with this seed. */

@@ -75,6 +75,9 @@ static int look_around(struct nemesis *nemesis, size_t index, struct scene *scen
     int code = 0;
     if (select_needs_leader(&experiment->steps[index]))
         code = await_leader(nemesis, &leader, error);
+    if (leader != SELECT_NO_LEADER &&
+        select_uses(&experiment->steps[index], EXPERIMENT_NODE_LEADER))
+        nemesis->last_leader = leader;
     for (size_t i = 0; i < nemesis->state.count; i++)
         scene->usable[i] = lab_node_state(nemesis->setup.lab, i) == LAB_RUNNING;
     scene->view = (struct select_view){
@@ -87,24 +90,23 @@ static int look_around(struct nemesis *nemesis, size_t index, struct scene *scen
     return code;
 }
 
-/* Resume and restart of `leader` or `follower` mean whom the same word hit before. */
+/* The node of a step that has one. Resume and restart of `leader` or `follower` mean whom the same
+ * word meant before. */
 static int pick(struct nemesis *nemesis, const struct experiment_step *step, struct scene *scene,
                 size_t *node, struct error *error)
 {
     bool again = step->action == EXPERIMENT_RESUME || step->action == EXPERIMENT_RESTART;
-    bool hits = step->action == EXPERIMENT_KILL || step->action == EXPERIMENT_PAUSE;
-    int *last = step->node.kind == EXPERIMENT_NODE_LEADER     ? &nemesis->last_leader
-                : step->node.kind == EXPERIMENT_NODE_FOLLOWER ? &nemesis->last_follower
-                                                              : NULL;
-    if (again && last) {
-        if (*last == SELECT_NO_LEADER)
-            return error_set(error, -EINVAL, "no earlier step killed or paused it");
-        *node = (size_t)*last;
+    bool follower = step->node.kind == EXPERIMENT_NODE_FOLLOWER;
+    if (again && (follower || step->node.kind == EXPERIMENT_NODE_LEADER)) {
+        int last = follower ? nemesis->last_follower : nemesis->last_leader;
+        if (last == SELECT_NO_LEADER)
+            return error_set(error, -EINVAL, "no earlier step says which node that is");
+        *node = (size_t)last;
         return 0;
     }
     int code = select_node(&step->node, &scene->view, NULL, &scene->stream, node, error);
-    if (code == 0 && hits && last)
-        *last = (int)*node;
+    if (code == 0 && follower)
+        nemesis->last_follower = (int)*node;
     return code;
 }
 

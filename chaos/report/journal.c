@@ -153,6 +153,8 @@ json_t *report_journal_json(const struct report *report)
     json_object_set_new(journal, "seed", json_integer((json_int_t)report->seed));
     json_object_set_new(journal, "versions", versions);
     json_object_set_new(journal, "started_at_ns", json_integer(report->started_wall_ns));
+    /* What history.jsonl calls the time of 0 here. */
+    json_object_set_new(journal, "history_origin_ns", json_integer((json_int_t)report->start_ns));
     json_object_set_new(journal, "mechanisms",
                         json_incref(json_object_get(report->severd_status, "mechanisms")
                                         ? json_object_get(report->severd_status, "mechanisms")

@@ -69,11 +69,12 @@ void run_print_usage(FILE *out)
 /* ---- signals --------------------------------------------------------------------------------- */
 
 static int abort_fd = -1;
+static volatile sig_atomic_t caught; /* the signal; 0: none */
 
 static void on_signal(int number)
 {
-    (void)number;
     int saved = errno;
+    caught = number;
     eventfd_write(abort_fd, 1);
     errno = saved;
 }
@@ -86,6 +87,15 @@ static void catch_signals(bool catch)
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         sigaction(numbers[i], &action, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/* Ends as a program does that the signal ends, so that a script that runs us ends too. */
+static void die_of_signal(void)
+{
+    if (!caught)
+        return;
+    fflush(NULL);
+    raise(caught); /* its action is the default again */
 }
 
 /* ---- the story ------------------------------------------------------------------------------- */
@@ -505,5 +515,6 @@ int run_command(int argc, char **argv)
         outcome = perform(&run);
     }
     release(&run);
+    die_of_signal();
     return (int)outcome;
 }

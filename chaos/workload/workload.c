@@ -96,8 +96,10 @@ static int ask(struct client_thread *self, const struct history_operation *opera
                                 sources ? &sources[self->client.index] : NULL, deadline_ns,
                                 workload->abort_fd, error);
         if (code < 0) {
-            error_set(error, code, "connect: %s",
-                      code == -ETIMEDOUT ? "timed out" : strerror(-code));
+            error_set(error, code, "%s",
+                      code == -ETIMEDOUT      ? "connect timed out"
+                      : code == -ECONNREFUSED ? "connection refused"
+                                              : strerror(-code));
             return code;
         }
     }

@@ -314,6 +314,54 @@ static void half_a_quorum_is_found(void **state)
     text_free(&output);
 }
 
+static void a_minority_that_exits_has_stopped(void **state)
+{
+    (void)state;
+    static const char *const leave[] = {"--", "--on-minority", "exit", NULL};
+    struct text output = {0};
+    write_experiment("leave.yaml", head,
+                     "duration: 5s\n"
+                     "timeline:\n"
+                     "  - {at: 500ms, split: 'leader / rest', name: brain}\n"
+                     "  - {at: 3s, heal: all}\n"
+                     "  - {at: 3500ms, restart: leader}\n"
+                     "expect: [minority stops within 1500ms, recovers within 2s]\n");
+    expect_code(run("leave.yaml", "leave", leave, &output), PASS, &output);
+    assert_non_null(strstr(text_get(&output), "ended by itself, exit status 3"));
+    json_t *journal = read_journal("leave");
+    assert_int_equal(json_array_size(json_object_get(journal, "exits")), 1);
+    json_decref(journal);
+    text_free(&output);
+}
+
+/* The process of the run that has this on its command line. */
+static pid_t find_process(const char *run_name, const char *text)
+{
+    char command[512], line[64] = "";
+    struct text output = {0};
+    snprintf(command, sizeof(command), "%s.*%s/%s/", text, folder, run_name);
+    const char *argv[] = {"pgrep", "-f", "-o", command, NULL};
+    assert_int_equal(child_run(argv, NULL, NULL, &output), 0);
+    snprintf(line, sizeof(line), "%s", text_get(&output));
+    text_free(&output);
+    return (pid_t)strtol(line, NULL, 10);
+}
+
+static void without_severd_the_run_ends(void **state)
+{
+    (void)state;
+    struct child child;
+    struct text output = {0};
+    write_experiment("endless.yaml", head, endless);
+    start(&child, "endless.yaml", "alone", NULL);
+    await_line(&child, "in state T");
+    kill(find_process("alone", "severd --listen unix:"), SIGKILL);
+    expect_code(child_finish(&child, &output), CANNOT_RUN, &output);
+    assert_non_null(strstr(text_get(&output), "severd ended by itself, killed by signal 9"));
+    expect_no_process("alone");
+    text_free(&output);
+}
+
 static void every_kind_of_step_is_proved(void **state)
 {
     (void)state;
@@ -400,7 +448,7 @@ static void an_interrupted_run_leaves_nothing(void **state)
         start(&child, "endless.yaml", names[i], NULL);
         await_line(&child, "in state T");
         kill(child.pid, signals[i]);
-        expect_code(child_finish(&child, &output), CANNOT_RUN, &output);
+        expect_code(child_finish(&child, &output), 128 + signals[i], &output);
         assert_non_null(strstr(text_get(&output), "interrupted"));
         expect_no_process(names[i]);
         free(read_file(names[i], "history.jsonl"));
@@ -450,8 +498,9 @@ static void usage_is_told(void **state)
 static void nothing_was_written_elsewhere(void **state)
 {
     (void)state;
-    static const char *const runs[] = {"pass-one", "pass-two",    "bug",        "steps", "rain",
-                                       "unready",  "interrupted", "terminated", "killed"};
+    static const char *const runs[] = {"pass-one", "pass-two", "bug",         "steps",
+                                       "rain",     "unready",  "interrupted", "terminated",
+                                       "killed",   "leave",    "alone"};
     DIR *directory = opendir(folder);
     assert_non_null(directory);
     for (struct dirent *entry; (entry = readdir(directory));) {
@@ -499,6 +548,8 @@ int main(void)
         cmocka_unit_test(a_node_that_does_not_start_is_an_obstacle),
         cmocka_unit_test(split_brain_passes_twice_at_the_same_time),
         cmocka_unit_test(half_a_quorum_is_found),
+        cmocka_unit_test(a_minority_that_exits_has_stopped),
+        cmocka_unit_test(without_severd_the_run_ends),
         cmocka_unit_test(every_kind_of_step_is_proved),
         cmocka_unit_test(a_fault_without_effect_is_no_pass),
         cmocka_unit_test(an_interrupted_run_leaves_nothing),

@@ -56,12 +56,40 @@ static void addresses_and_their_owners(void **state)
     assert_int_equal(subnet_role_of(&subnet, base + 256 + 1, &index), SUBNET_OTHER);
 }
 
+static void traffic_around_severd_is_known(void **state)
+{
+    (void)state;
+    const struct subnet subnet = {.a = 20, .b = 7, .lock = -1};
+    const uint32_t base = UINT32_C(127) << 24 | 20u << 16 | 7u << 8, me = 0x7f000001;
+    static const struct {
+        unsigned local, remote; /* last byte; 0: 127.0.0.1 */
+        enum subnet_bypass expected;
+    } cases[] = {
+        {1, 102, SUBNET_NO_BYPASS},   /* n1 to n2's route */
+        {0, 2, SUBNET_NO_BYPASS},     /* severd or the observer to n2 */
+        {2, 0, SUBNET_NO_BYPASS},     /* the other end of that */
+        {200, 101, SUBNET_NO_BYPASS}, /* a client */
+        {1, 1, SUBNET_NO_BYPASS},     /* n1 to itself */
+        {1, 2, SUBNET_DIRECT},        /* n1 to n2 */
+        {3, 1, SUBNET_DIRECT},        {0, 103, SUBNET_UNKNOWN_SOURCE}, /* who is that? */
+        {0, 104, SUBNET_NO_BYPASS},                                    /* there are three nodes */
+        {1, 4, SUBNET_NO_BYPASS},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t from, to;
+        uint32_t local = cases[i].local ? base | cases[i].local : me;
+        uint32_t remote = cases[i].remote ? base | cases[i].remote : me;
+        assert_int_equal(subnet_judge(&subnet, 3, local, remote, &from, &to), cases[i].expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(candidates_are_all_subnets_once),
         cmocka_unit_test(two_runs_never_share),
         cmocka_unit_test(addresses_and_their_owners),
+        cmocka_unit_test(traffic_around_severd_is_known),
     };
     return cmocka_run_group_tests_name("subnet", tests, NULL, NULL);
 }

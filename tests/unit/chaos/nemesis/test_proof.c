@@ -153,6 +153,24 @@ static void a_dead_node_is_a_fault_without_side(void **unused)
     periods_free(&periods);
 }
 
+static void a_node_that_quit_stays_on_the_minority_until_the_heal(void **unused)
+{
+    (void)unused;
+    struct periods_state state = healthy();
+    uint8_t side[3];
+    cut_off(&state, 0);
+    state.alive[0] = false;
+    periods_state_sides(&state, side);
+    assert_int_equal(side[0], CHECK_SIDE_NONE); /* killed by us */
+    state.quit[0] = true;
+    periods_state_sides(&state, side);
+    assert_int_equal(side[0], CHECK_SIDE_MINORITY);
+    assert_int_equal(side[1], CHECK_SIDE_MAJORITY);
+    memset(state.cut, 0, sizeof(state.cut));
+    periods_state_sides(&state, side);
+    assert_int_equal(side[0], CHECK_SIDE_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +180,7 @@ int main(void)
         cmocka_unit_test(periods_are_contiguous_and_know_the_sides),
         cmocka_unit_test(what_looks_the_same_is_one_period),
         cmocka_unit_test(a_dead_node_is_a_fault_without_side),
+        cmocka_unit_test(a_node_that_quit_stays_on_the_minority_until_the_heal),
     };
     return cmocka_run_group_tests_name("proof", tests, NULL, NULL);
 }
