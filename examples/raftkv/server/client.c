@@ -287,10 +287,10 @@ static void free_client(struct client *client)
         if (request->state == REQUEST_DONE)
             request_destroy(server, request);
     }
-    if (client->previous)
-        client->previous->next = client->next;
-    else
+    if (server->first_client == client)
         server->first_client = client->next;
+    else
+        client->previous->next = client->next;
     if (client->next)
         client->next->previous = client->previous;
     server->client_count--;

@@ -229,6 +229,7 @@ static bool decode(const uint8_t *command, size_t length, struct resp_command *d
     if (count == 0 || count > RESP_ARGUMENTS_MAX)
         return false;
     size_t at = 3;
+    memset(decoded->arguments, 0, 3 * sizeof(decoded->arguments[0]));
     for (decoded->count = 0; decoded->count < count; decoded->count++) {
         if (length - at < 4)
             return false;

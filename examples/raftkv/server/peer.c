@@ -324,10 +324,10 @@ void peers_describe(const struct server *server, struct bytes *out)
 static void close_incoming(struct incoming *incoming)
 {
     struct peers *peers = incoming->peers;
-    if (incoming->previous)
-        incoming->previous->next = incoming->next;
-    else
+    if (peers->first_incoming == incoming)
         peers->first_incoming = incoming->next;
+    else
+        incoming->previous->next = incoming->next;
     if (incoming->next)
         incoming->next->previous = incoming->previous;
     peers->incoming_count--;
@@ -498,7 +498,7 @@ void peers_close(struct server *server)
     struct peers *peers = server->peers;
     if (!peers)
         return;
-    for (uint8_t i = 0; i < RAFT_NODES_MAX; i++) {
+    for (unsigned i = 0; i < RAFT_NODES_MAX; i++) {
         loop_timer_cancel(&peers->outgoing[i].timer);
         close_outgoing(&peers->outgoing[i]);
     }

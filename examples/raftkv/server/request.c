@@ -68,10 +68,10 @@ static void detach(struct server *server, struct request *request)
     uint32_t slot = (uint32_t)(request->id % REQUESTS_MAX);
     server->request_slots[slot] = NULL;
     server->free_slots[server->free_count++] = slot;
-    if (request->previous)
-        request->previous->next = request->next;
-    else
+    if (server->first_request == request)
         server->first_request = request->next;
+    else
+        request->previous->next = request->next;
     if (request->next)
         request->next->previous = request->previous;
     else

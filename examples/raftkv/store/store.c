@@ -129,7 +129,8 @@ static int check_identity(struct store *store, const char *directory, const char
         ssize_t got = read(fd, found, sizeof(found));
         if (got < 0)
             code = fail(error, -errno, "can't read the identity in", directory);
-        else if ((size_t)got != wanted.length || memcmp(found, text_get(&wanted), wanted.length))
+        else if ((size_t)got != wanted.length ||
+                 memcmp(found, text_get(&wanted), wanted.length) != 0)
             code = error_set(error, -EPERM,
                              "%s belongs to another node or cluster (see %s/identity): this is "
                              "node %s of cluster %s",

@@ -87,11 +87,11 @@ static void elect(struct fixture *fixture)
     while (status_of(fixture).role != RAFT_PRE_CANDIDATE)
         tick_at_due(fixture);
     uint64_t term = status_of(fixture).term + 1;
-    for (uint8_t i = 1; i < quorum; i++)
-        receive_vote_reply(fixture, RAFT_MESSAGE_PRE_VOTE_REPLY, i, term, true);
+    for (unsigned i = 1; i < quorum; i++)
+        receive_vote_reply(fixture, RAFT_MESSAGE_PRE_VOTE_REPLY, (uint8_t)i, term, true);
     assert_int_equal(status_of(fixture).role, RAFT_CANDIDATE);
-    for (uint8_t i = 1; i < quorum; i++)
-        receive_vote_reply(fixture, RAFT_MESSAGE_VOTE_REPLY, i, term, true);
+    for (unsigned i = 1; i < quorum; i++)
+        receive_vote_reply(fixture, RAFT_MESSAGE_VOTE_REPLY, (uint8_t)i, term, true);
     assert_int_equal(status_of(fixture).role, RAFT_LEADER);
 }
 
@@ -162,11 +162,11 @@ static void a_quorum_is_more_than_half(void **state)
     (void)state;
     static const unsigned right[] = {0, 1, 2, 2, 3, 3, 4, 4, 5, 5};
     static const unsigned wrong[] = {0, 1, 1, 1, 2, 2, 3, 3, 4, 4};
-    for (uint8_t nodes = 1; nodes <= RAFT_NODES_MAX; nodes++) {
-        struct fixture fixture = create(nodes, 0);
+    for (unsigned nodes = 1; nodes <= RAFT_NODES_MAX; nodes++) {
+        struct fixture fixture = create((uint8_t)nodes, 0);
         assert_int_equal(raft_quorum(fixture.raft), right[nodes]);
         destroy(&fixture);
-        fixture = create(nodes, raft_bug_by_name("half-quorum"));
+        fixture = create((uint8_t)nodes, raft_bug_by_name("half-quorum"));
         assert_int_equal(raft_quorum(fixture.raft), wrong[nodes]);
         destroy(&fixture);
     }
