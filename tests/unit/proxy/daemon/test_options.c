@@ -14,9 +14,13 @@ static int parse(char *line, struct options *options, struct error *error)
     static char program[] = "severd";
     char *arguments[ARGUMENTS_MAX + 1] = {program};
     int count = 1;
-    char *save = NULL;
-    for (char *word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save))
-        arguments[count++] = word;
+    while (*line) {
+        size_t length = strcspn(line, " ");
+        bool last = line[length] == '\0';
+        line[length] = '\0';
+        arguments[count++] = line;
+        line += length + (last ? 0 : 1);
+    }
     return options_parse(count, arguments, 3, options, error);
 }
 
