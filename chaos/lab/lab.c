@@ -346,6 +346,9 @@ static bool look_at_connection(void *context, const struct proc_connection *conn
 int lab_check_bypass(struct lab *lab, struct error *error)
 {
     struct bypass bypass = {.lab = lab, .error = error};
-    proc_each_connection(look_at_connection, &bypass);
+    int code = proc_each_connection(look_at_connection, &bypass);
+    if (code < 0)
+        return error_set(error, code, "can't list the connections of this machine: %s",
+                         strerror(-code));
     return bypass.code;
 }

@@ -2,10 +2,15 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,23 +25,6 @@ bool proc_parse_stat(const char *text, struct proc_stat *stat)
     if (sscanf(name_end, ") %c %d %d", &found.state, &found.parent, &found.group) != 3)
         return false;
     *stat = found;
-    return true;
-}
-
-bool proc_parse_tcp_line(const char *line, struct proc_connection *connection)
-{
-    unsigned local, remote, local_port, remote_port, state;
-    if (sscanf(line, " %*u: %8x:%4x %8x:%4x %2x", &local, &local_port, &remote, &remote_port,
-               &state) != 5)
-        return false;
-    /* The kernel prints the address as it lies in memory, as one number of this machine. */
-    *connection = (struct proc_connection){
-        .local = ntohl(local),
-        .remote = ntohl(remote),
-        .local_port = (uint16_t)local_port,
-        .remote_port = (uint16_t)remote_port,
-        .state = state,
-    };
     return true;
 }
 
@@ -150,19 +138,71 @@ void proc_kill_children(void)
     }
 }
 
-void proc_each_connection(proc_connection_fn fn, void *context)
+/* ---- connections ----------------------------------------------------------------------------- */
+
+/* One message: 1 go on, 0 over, negative errno. */
+static int take_message(const struct nlmsghdr *message, proc_connection_fn fn, void *context)
 {
-    char *line = NULL;
-    size_t size = 0;
-    FILE *file = fopen("/proc/net/tcp", "re");
-    if (!file)
-        return;
-    while (getline(&line, &size, file) > 0) {
-        struct proc_connection connection;
-        if (proc_parse_tcp_line(line, &connection) && connection.state == 1 &&
-            !fn(context, &connection))
-            break;
+    const struct inet_diag_msg *found = NLMSG_DATA(message);
+    const struct nlmsgerr *refusal = NLMSG_DATA(message);
+    if (message->nlmsg_type == NLMSG_DONE)
+        return 0;
+    if (message->nlmsg_type == NLMSG_ERROR)
+        return message->nlmsg_len >= NLMSG_LENGTH(sizeof(*refusal)) && refusal->error < 0
+                   ? refusal->error
+                   : -EBADMSG;
+    if (message->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
+        message->nlmsg_len < NLMSG_LENGTH(sizeof(*found)))
+        return -EBADMSG;
+    struct proc_connection connection = {
+        .local = ntohl(found->id.idiag_src[0]),
+        .remote = ntohl(found->id.idiag_dst[0]),
+        .local_port = ntohs(found->id.idiag_sport),
+        .remote_port = ntohs(found->id.idiag_dport),
+    };
+    return fn(context, &connection);
+}
+
+int proc_parse_diag(const void *datagram, size_t length, proc_connection_fn fn, void *context)
+{
+    const char *at = datagram;
+    int code = 1;
+    while (code == 1 && length > 0) {
+        const struct nlmsghdr *message = (const void *)at;
+        if (length < sizeof(*message) || message->nlmsg_len < sizeof(*message) ||
+            message->nlmsg_len > length)
+            return -EBADMSG;
+        code = take_message(message, fn, context);
+        size_t step = NLMSG_ALIGN(message->nlmsg_len);
+        step = step < length ? step : length;
+        at += step;
+        length -= step;
     }
-    free(line);
-    fclose(file);
+    return code;
+}
+
+int proc_each_connection(proc_connection_fn fn, void *context)
+{
+    struct {
+        struct nlmsghdr header;
+        struct inet_diag_req_v2 request;
+    } dump = {
+        .header = {.nlmsg_len = sizeof(dump),
+                   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+        .request = {.sdiag_family = AF_INET,
+                    .sdiag_protocol = IPPROTO_TCP,
+                    .idiag_states = 1u << TCP_ESTABLISHED},
+    };
+    _Alignas(struct nlmsghdr) char buffer[32 * 1024];
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (fd < 0)
+        return -errno;
+    int code = send(fd, &dump, sizeof(dump), 0) == (ssize_t)sizeof(dump) ? 1 : -errno;
+    while (code == 1) {
+        ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
+        code = n > 0 ? proc_parse_diag(buffer, (size_t)n, fn, context) : n == 0 ? 0 : -errno;
+    }
+    close(fd);
+    return code;
 }

@@ -1,4 +1,4 @@
-/* What the kernel says about processes and connections: parsers of /proc text, and readers. */
+/* What the kernel says about processes (/proc) and connections (sock_diag). */
 #ifndef SEVER_CHAOS_LAB_PROC_H
 #define SEVER_CHAOS_LAB_PROC_H
 
@@ -19,10 +19,12 @@ bool proc_parse_stat(const char *text, struct proc_stat *stat);
 struct proc_connection { /* addresses and ports in host order */
     uint32_t local, remote;
     uint16_t local_port, remote_port;
-    unsigned state; /* 1: established */
 };
-/* One line of /proc/net/tcp; false for the heading or a malformed line. */
-bool proc_parse_tcp_line(const char *line, struct proc_connection *connection);
+/* Reads the messages of one datagram of a sock_diag dump (INET_DIAG_VERBOSE is not needed) and
+ * calls fn for each connection until it returns false. 1: the dump goes on; 0: it is over or fn had
+ * enough; negative errno: the kernel's refusal, or -EBADMSG. */
+typedef bool (*proc_connection_fn)(void *context, const struct proc_connection *connection);
+int proc_parse_diag(const void *datagram, size_t length, proc_connection_fn fn, void *context);
 
 /* Calls fn for every process until it returns false. */
 typedef bool (*proc_fn)(void *context, const struct proc_stat *stat);
@@ -37,9 +39,8 @@ bool proc_group_maps(pid_t group, const char *path, pid_t *pid);
 /* Kills and reaps every child of this process, those adopted as a subreaper included. */
 void proc_kill_children(void);
 
-/* Looks through the IPv4 TCP connections of this network namespace. Calls fn for each established
- * one until it returns false. */
-typedef bool (*proc_connection_fn)(void *context, const struct proc_connection *connection);
-void proc_each_connection(proc_connection_fn fn, void *context);
+/* Looks through the established IPv4 TCP connections of this network namespace. Calls fn for each
+ * until it returns false. 0 or negative errno. */
+int proc_each_connection(proc_connection_fn fn, void *context);
 
 #endif

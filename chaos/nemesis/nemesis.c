@@ -26,6 +26,7 @@
 
 #define TICK_NS (20 * NS_PER_MS)
 #define PROOF_INTERVAL_NS (200 * NS_PER_MS)
+#define BYPASS_INTERVAL_NS NS_PER_S
 #define ANSWER_TIMEOUT_NS (100 * NS_PER_MS)
 
 const char *nemesis_proof_name(enum nemesis_proof proof)
@@ -218,8 +219,6 @@ int nemesis_look_for_proof(struct nemesis *nemesis, bool final, enum active_kind
                                        &links, error);
         if (code == 0)
             code = look_at_partition(nemesis, active, links, final);
-        if (code == 0)
-            code = lab_check_bypass(nemesis->setup.lab, error);
     }
     json_decref(links);
     return code;
@@ -262,6 +261,15 @@ static void note_restarted(struct nemesis *nemesis)
     }
 }
 
+static bool is_partitioned(const struct nemesis *nemesis)
+{
+    for (size_t i = 0; i < nemesis->active_count; i++) {
+        if (nemesis->actives[i].kind == ACTIVE_PARTITION)
+            return true;
+    }
+    return false;
+}
+
 static int tick(struct nemesis *nemesis, struct error *error)
 {
     uint64_t now = monotonic_now_ns();
@@ -271,6 +279,10 @@ static int tick(struct nemesis *nemesis, struct error *error)
     if (code == 0 && now >= nemesis->next_proof_ns) {
         nemesis->next_proof_ns = now + PROOF_INTERVAL_NS;
         code = nemesis_look_for_proof(nemesis, false, ACTIVE_PARTITION, NULL, error);
+    }
+    if (code == 0 && is_partitioned(nemesis) && now >= nemesis->next_bypass_ns) {
+        nemesis->next_bypass_ns = now + BYPASS_INTERVAL_NS;
+        code = lab_check_bypass(nemesis->setup.lab, error);
     }
     if (nemesis->setup.events.on_tick)
         nemesis->setup.events.on_tick(nemesis->setup.events.context, monotonic_now_ns(),

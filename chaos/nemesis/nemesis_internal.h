@@ -33,6 +33,7 @@ struct nemesis {
      * resume of the same word means that node. SELECT_NO_LEADER: none yet. */
     int last_leader, last_follower;
     uint64_t next_proof_ns;
+    uint64_t next_bypass_ns;
     uint8_t side[EXPERIMENT_NODES_MAX];
 };
 

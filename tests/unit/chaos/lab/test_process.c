@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,22 +39,89 @@ static void stat_lines(void **state)
     assert_false(proc_parse_stat("12 (sh) S 3", &stat));
 }
 
-static void tcp_lines(void **state)
+/* ---- connections ----------------------------------------------------------------------------- */
+
+struct diag {
+    struct nlmsghdr header;
+    struct inet_diag_msg message;
+};
+
+static struct diag diag_of(uint32_t local, uint16_t local_port, uint32_t remote,
+                           uint16_t remote_port)
+{
+    struct diag diag = {.header = {.nlmsg_len = sizeof(diag), .nlmsg_type = SOCK_DIAG_BY_FAMILY}};
+    diag.message.id.idiag_src[0] = htonl(local);
+    diag.message.id.idiag_dst[0] = htonl(remote);
+    diag.message.id.idiag_sport = htons(local_port);
+    diag.message.id.idiag_dport = htons(remote_port);
+    return diag;
+}
+
+struct seen {
+    size_t count, enough;
+    struct proc_connection last;
+};
+
+static bool see(void *context, const struct proc_connection *connection)
+{
+    struct seen *seen = context;
+    seen->last = *connection;
+    return ++seen->count < seen->enough;
+}
+
+static void diag_messages(void **state)
 {
     (void)state;
-    struct proc_connection c;
-    char line[160];
-    /* 127.1.2.3:80 -> 127.0.0.1:8080, as this machine prints them */
-    snprintf(line, sizeof(line), "   0: %08X:0050 %08X:1F90 01 00000000:00000000 00:00000000",
-             htonl(0x7f010203), htonl(0x7f000001));
-    assert_true(proc_parse_tcp_line(line, &c));
-    assert_int_equal(c.local, 0x7f010203);
-    assert_int_equal(c.local_port, 80);
-    assert_int_equal(c.remote, 0x7f000001);
-    assert_int_equal(c.remote_port, 8080);
-    assert_int_equal(c.state, 1);
-    assert_false(proc_parse_tcp_line("  sl  local_address rem_address   st", &c));
-    assert_false(proc_parse_tcp_line("", &c));
+    struct diag two[2] = {diag_of(1, 2, 3, 4), diag_of(0x7f010203, 80, 0x7f000001, 8080)};
+    struct seen seen = {.enough = 9};
+    assert_int_equal(proc_parse_diag(two, sizeof(two), see, &seen), 1);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.last.local, 0x7f010203);
+    assert_int_equal(seen.last.local_port, 80);
+    assert_int_equal(seen.last.remote, 0x7f000001);
+    assert_int_equal(seen.last.remote_port, 8080);
+    seen = (struct seen){.enough = 1};
+    assert_int_equal(proc_parse_diag(two, sizeof(two), see, &seen), 0);
+    assert_int_equal(seen.count, 1);
+    two[1].header.nlmsg_type = NLMSG_DONE;
+    assert_int_equal(proc_parse_diag(two, sizeof(two), see, &seen), 0);
+    two[0].header.nlmsg_len = sizeof(struct nlmsghdr) + 4; /* too short for what it says it is */
+    assert_int_equal(proc_parse_diag(two, sizeof(two), see, &seen), -EBADMSG);
+    two[0].header.nlmsg_len = sizeof(two) + 100; /* longer than the datagram */
+    assert_int_equal(proc_parse_diag(two, sizeof(two), see, &seen), -EBADMSG);
+    two[0] = diag_of(1, 2, 3, 4);
+    two[0].header.nlmsg_type = NLMSG_ERROR;
+    *(int *)(void *)&two[0].message = -EPERM;
+    assert_int_equal(proc_parse_diag(two, sizeof(two), see, &seen), -EPERM);
+}
+
+static bool is_ours(void *context, const struct proc_connection *connection)
+{
+    struct seen *seen = context;
+    if (connection->local == seen->last.local && connection->remote == seen->last.remote &&
+        connection->remote_port == seen->last.remote_port)
+        seen->count++;
+    return true;
+}
+
+static void a_real_connection_is_listed_while_it_lasts(void **state)
+{
+    (void)state;
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    socklen_t size = sizeof(name);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&name, sizeof(name)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&name, &size), 0);
+    struct seen seen = {
+        .last = {.local = 0x7f000001, .remote = 0x7f000001, .remote_port = ntohs(name.sin_port)}};
+    assert_int_equal(proc_each_connection(is_ours, &seen), 0);
+    assert_int_equal(seen.count, 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&name, sizeof(name)), 0);
+    assert_int_equal(proc_each_connection(is_ours, &seen), 0);
+    assert_int_equal(seen.count, 1);
+    close(client);
+    close(listener);
 }
 
 static int start(const char *script, struct process *process, struct error *error)
@@ -254,7 +325,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stat_lines),
-        cmocka_unit_test(tcp_lines),
+        cmocka_unit_test(diag_messages),
+        cmocka_unit_test(a_real_connection_is_listed_while_it_lasts),
         cmocka_unit_test(output_goes_to_the_log),
         cmocka_unit_test(a_failed_exec_is_reported),
         cmocka_unit_test(a_kill_takes_the_grandchildren),
