@@ -143,8 +143,9 @@ void proc_kill_children(void)
 /* One message: 1 go on, 0 over, negative errno. */
 static int take_message(const struct nlmsghdr *message, proc_connection_fn fn, void *context)
 {
-    const struct inet_diag_msg *found = NLMSG_DATA(message);
-    const struct nlmsgerr *refusal = NLMSG_DATA(message);
+    const void *payload = (const char *)message + NLMSG_HDRLEN;
+    const struct inet_diag_msg *found = payload;
+    const struct nlmsgerr *refusal = payload;
     if (message->nlmsg_type == NLMSG_DONE)
         return 0;
     if (message->nlmsg_type == NLMSG_ERROR)

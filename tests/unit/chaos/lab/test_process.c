@@ -91,7 +91,8 @@ static void diag_messages(void **state)
     assert_int_equal(proc_parse_diag(two, sizeof(two), see, &seen), -EBADMSG);
     two[0] = diag_of(1, 2, 3, 4);
     two[0].header.nlmsg_type = NLMSG_ERROR;
-    *(int *)(void *)&two[0].message = -EPERM;
+    struct nlmsgerr refusal = {.error = -EPERM};
+    memcpy(&two[0].message, &refusal, sizeof(refusal));
     assert_int_equal(proc_parse_diag(two, sizeof(two), see, &seen), -EPERM);
 }
 
