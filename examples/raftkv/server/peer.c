@@ -11,10 +11,10 @@
  *
  * Raft copes with loss but not with old news by the minute: a connection on which frames are out
  * and none has been acknowledged for two election timeouts is closed with all that is queued, and
- * dialled again. So nothing is queued while there is no connection, and the queue of a slow one is
- * bounded: beyond it the oldest whole frames are dropped. Dialling backs off exponentially with
- * jitter, from 10 ms to 200 ms, so that a healed network is found at once and a dead node is not
- * hammered. */
+ * dialled again; so is, after one, a connection that does not come about. So nothing is queued
+ * while there is no connection, and the queue of a slow one is bounded: beyond it the oldest whole
+ * frames are dropped. Dialling backs off exponentially with jitter, from 10 ms to 200 ms, so that a
+ * healed network is found at once and a dead node is not hammered. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -117,9 +117,10 @@ static void redial(struct outgoing *outgoing, const char *why)
 {
     struct peers *peers = outgoing->peers;
     struct server *server = peers->server;
-    if (outgoing->state == OUTGOING_UP)
-        log_info("%s: connection to %s closed: %s", server->options->id,
-                 server_node_name(server, outgoing->node), why);
+    if (outgoing->state == OUTGOING_UP) /* once, not at every try while a peer is silent */
+        log_write(outgoing->redials ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO,
+                  "%s: connection to %s closed: %s", server->options->id,
+                  server_node_name(server, outgoing->node), why);
     close_outgoing(outgoing);
     uint64_t delay_ms = REDIAL_MAX_MS;
     if (outgoing->redials < 5)
@@ -132,9 +133,12 @@ static void redial(struct outgoing *outgoing, const char *why)
     loop_timer_set(server->loop, &outgoing->timer, now_of(outgoing) + delay_ns - jitter_ns);
 }
 
+/* A SYN that was lost to a cut is repeated by the kernel after a second: dialling again is sooner.
+ */
 static uint64_t patience_ns(const struct outgoing *outgoing)
 {
-    return 2 * outgoing->peers->server->options->election_timeout_ns;
+    uint64_t timeout = outgoing->peers->server->options->election_timeout_ns;
+    return outgoing->state == OUTGOING_CONNECTING ? timeout : 2 * timeout;
 }
 
 static void outgoing_timer(struct loop_timer *timer)
