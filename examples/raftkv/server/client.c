@@ -359,8 +359,10 @@ bool clients_flush(struct server *server)
 
 void clients_close(struct server *server)
 {
-    while (server->first_client)
-        free_client(server->first_client);
+    for (struct client *client = server->first_client, *next; client; client = next) {
+        next = client->next;
+        free_client(client);
+    }
     if (server->client_listener.loop) {
         int fd = server->client_listener.fd;
         loop_watch_remove(&server->client_listener);
