@@ -4,6 +4,8 @@
 
 #include "chaos/report/report.h"
 
+enum { MEMBERS_TOLD = 8 }; /* of a side, by name, in a line of the story */
+
 /* Length of the valid UTF-8 sequence at text, 0 when there is none. */
 static size_t sequence_length(const unsigned char *text)
 {
@@ -76,6 +78,21 @@ void report_append_shell_word(struct text *out, const char *word)
     text_append(out, "'");
 }
 
+/* " n1,n2,n3", of long lists the beginning. */
+static void append_members(const char (*nodes)[RULESET_NAME_MAX], size_t count, const uint8_t *side,
+                           uint8_t which, struct text *out)
+{
+    size_t told = 0, members = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (side[i] != which)
+            continue;
+        if (members++ < MEMBERS_TOLD)
+            text_append(out, "%s%s", told++ ? "," : " ", nodes[i]);
+    }
+    if (members > told)
+        text_append(out, " and %zu more", members - told);
+}
+
 /* What the nodes on this side answered; NONE: all nodes. */
 static void append_side(const char (*nodes)[RULESET_NAME_MAX], size_t count, const uint8_t *side,
                         uint8_t which, const struct workload_counts *before,
@@ -83,14 +100,12 @@ static void append_side(const char (*nodes)[RULESET_NAME_MAX], size_t count, con
 {
     static const char *const names[] = {"all", "majority", "minority"};
     struct workload_counts sum = {0};
-    const char *separator = " ";
     text_append(out, "%s%s", out->length ? "; " : "", names[which]);
+    if (which != CHECK_SIDE_NONE)
+        append_members(nodes, count, side, which, out);
     for (size_t i = 0; i < count; i++) {
         if (which != CHECK_SIDE_NONE && side[i] != which)
             continue;
-        if (which != CHECK_SIDE_NONE)
-            text_append(out, "%s%s", separator, nodes[i]);
-        separator = ",";
         sum.ok += now[i].ok - before[i].ok;
         uint64_t refused = now[i].refused - before[i].refused;
         uint64_t unknown = now[i].unknown - before[i].unknown;

@@ -1,5 +1,6 @@
 #include "tests/lib/test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,6 +229,23 @@ static void sides_are_summed(void **state)
     text_free(&out);
 }
 
+static void long_sides_are_cut_short(void **state)
+{
+    (void)state;
+    static char many[12][RULESET_NAME_MAX];
+    static const struct workload_counts zero[12], now[12] = {[11] = {.ok = 5}};
+    uint8_t side[12];
+    struct text out = {0};
+    for (size_t i = 0; i < 12; i++) {
+        snprintf(many[i], sizeof(many[i]), "n%zu", i + 1);
+        side[i] = i < 2 ? CHECK_SIDE_MINORITY : CHECK_SIDE_MAJORITY;
+    }
+    report_append_sides((const char(*)[RULESET_NAME_MAX])many, 12, side, zero, now, &out);
+    assert_string_equal(text_get(&out), "minority n1,n2: 0 ok; majority "
+                                        "n3,n4,n5,n6,n7,n8,n9,n10 and 2 more: 5 ok");
+    text_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +259,7 @@ int main(void)
         cmocka_unit_test(utf8_is_kept_and_the_rest_is_not),
         cmocka_unit_test(shell_words),
         cmocka_unit_test(sides_are_summed),
+        cmocka_unit_test(long_sides_are_cut_short),
     };
     return cmocka_run_group_tests_name("report", tests, NULL, NULL);
 }
