@@ -63,12 +63,34 @@ struct group_look {
     pid_t mapper;
 };
 
+struct child_look {
+    pid_t parent;
+    bool stopped;
+};
+
+static bool look_for_stopped_child(void *context, const struct proc_stat *stat)
+{
+    struct child_look *look = context;
+    look->stopped |= stat->parent == look->parent && stat->state == 'T';
+    return !look->stopped;
+}
+
+/* A parent in vfork sleeps uninterruptibly until its child execs; when the child is stopped before
+ * that, the parent can't run either, and never shows T. */
+static bool is_stopped(const struct proc_stat *stat)
+{
+    struct child_look look = {.parent = stat->pid};
+    if (stat->state == 'D')
+        proc_each(look_for_stopped_child, &look);
+    return stat->state == 'T' || look.stopped;
+}
+
 static bool look_at_state(void *context, const struct proc_stat *stat)
 {
     struct group_look *look = context;
     if (stat->group == look->group && stat->state != 'Z' && stat->state != 'X') {
         look->alive = true;
-        look->running |= stat->state != 'T';
+        look->running |= !is_stopped(stat);
     }
     return true;
 }

@@ -30,7 +30,8 @@ int proc_parse_diag(const void *datagram, size_t length, proc_connection_fn fn, 
 typedef bool (*proc_fn)(void *context, const struct proc_stat *stat);
 void proc_each(proc_fn fn, void *context);
 
-/* True when the group has a process that is alive and each such process is stopped (state T). */
+/* True when the group has a process that is alive and each such process is stopped: in state T, or
+ * waiting in vfork for a child that is. */
 bool proc_group_is_stopped(pid_t group);
 /* True when the group has a process that is alive (not a zombie). */
 bool proc_group_is_alive(pid_t group);
