@@ -231,12 +231,14 @@ void loop_get_lateness(const struct loop *loop, struct loop_lateness *lateness)
     }
 }
 
+/* In this order: a wake after the exchange writes again; one before it is answered by the hook,
+ * which the caller calls next and which sees what the waking thread did. */
 static void drain_wake(struct loop *loop)
 {
     uint64_t count;
-    atomic_store(&loop->wake_pending, false);
     ssize_t got = read(loop->wake_fd, &count, sizeof(count));
     (void)got; /* nonblocking: nothing there is fine */
+    atomic_exchange(&loop->wake_pending, false);
 }
 
 /* Between two callbacks: a wake need not wait for the rest of the turn. */

@@ -180,14 +180,10 @@ static void connection_apply_flows(struct stream_connection *connection, uint16_
                       RULESET_DOWNSTREAM);
 }
 
-/* Taking over a plan must be quick: what now may go is dialled and written by timers of this turn.
- */
+/* A flow that is cut by this is still watched as before: its next event finds it cut. */
 void stream_connection_apply(struct stream_connection *connection)
 {
     connection_apply_flows(connection, connection_from(connection));
-    for (int i = 0; i < STREAM_FLOWS; i++)
-        stream_flow_kick(&connection->flows[i]);
-    stream_connection_update(connection);
 }
 
 static void connection_init(struct stream_connection *connection, struct stream_listener *listener,

@@ -115,17 +115,22 @@ static void sink_touched(void *context, uint16_t fault_slot)
         fault_counter_add(&flow->connection->plane->counters->touched[fault_slot], 1);
 }
 
+/* Due units, more to write, or a plan that has changed something for this flow. */
 static void flow_on_timer(struct loop_timer *timer)
 {
     struct stream_flow *flow = loop_container(timer, struct stream_flow, timer);
-    if (flow->connection->state == STREAM_HELD) {
-        stream_connection_dial(flow->connection);
+    struct stream_connection *connection = flow->connection;
+    stream_flow_count_held(flow);
+    if (connection->state == STREAM_HELD) {
+        stream_connection_dial(connection);
+        if (connection->state == STREAM_HELD)
+            stream_connection_update(connection);
         return;
     }
     if (flow->piped)
-        fault_pipeline_run(flow->pipeline, loop_now_ns(flow->connection->plane->loop));
+        fault_pipeline_run(flow->pipeline, loop_now_ns(connection->plane->loop));
     if (stream_flow_pump(flow))
-        stream_connection_update(flow->connection);
+        stream_connection_update(connection);
 }
 
 void stream_flow_init(struct stream_flow *flow, struct stream_connection *connection,
@@ -145,22 +150,12 @@ void stream_flow_init(struct stream_flow *flow, struct stream_connection *connec
     };
 }
 
-void stream_flow_kick(struct stream_flow *flow)
-{
-    struct loop *loop = flow->connection->plane->loop;
-    if (flow->piped || flow->ready_head || flow->reset_due ||
-        flow->connection->state == STREAM_HELD)
-        loop_timer_set(loop, &flow->timer, loop_now_ns(loop));
-}
-
 static void flow_set_cut(struct stream_flow *flow, bool cut)
 {
     if (cut && !flow->cut) {
         fault_counter_add(&flow->counters->held_connections, 1);
         fault_counter_add(&flow->counters->held_bytes, flow->queued_bytes);
-        flow->pending_seen = 0;
-        flow->cut = true;
-        stream_flow_count_held(flow);
+        flow->pending_seen = 0; /* what waits in the socket is counted by the timer */
     }
     flow->cut = cut;
 }
@@ -182,8 +177,11 @@ void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to, uin
     struct fault_entry entries[FAULT_CHAIN_MAX];
     flow->from = from;
     flow->to = to;
+    bool was_cut = flow->cut;
     flow->counters = fault_counters_link(plane->counters, from, to);
     flow_set_cut(flow, fault_plan_is_cut(plane->plan, from, to));
+    if (flow->cut != was_cut || flow->piped)
+        loop_timer_set(plane->loop, &flow->timer, loop_now_ns(plane->loop));
     size_t count = fault_plan_chain(plane->plan, from, to, route, direction, entries);
     if (count == 0 && !flow->piped)
         return;

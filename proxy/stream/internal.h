@@ -131,15 +131,14 @@ bool stream_end_reset(struct stream_end *end);
 void stream_flow_init(struct stream_flow *flow, struct stream_connection *connection,
                       struct stream_end *source, struct stream_end *sink,
                       struct fault_pipeline *pipeline);
-/* Takes the link's counters, cut and faults. Does not read or write. */
+/* Takes the link's counters, cut and faults. Makes no system call: what follows from a change (to
+ * write, to watch for something else, to count) is left to the flow's timer in this turn. */
 void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to, uint16_t route,
                        enum ruleset_direction direction);
 bool stream_flow_wants_read(const struct stream_flow *flow);
 bool stream_flow_wants_write(const struct stream_flow *flow);
 bool stream_flow_read(struct stream_flow *flow);
 bool stream_flow_pump(struct stream_flow *flow); /* writes what is ready */
-/* Runs the flow by its timer in this turn, if it has anything to do. */
-void stream_flow_kick(struct stream_flow *flow);
 /* Queues the end of the stream behind what is in flight. */
 void stream_flow_push_end(struct stream_flow *flow, enum stream_chunk_kind kind);
 void stream_flow_discard(struct stream_flow *flow); /* gives back all it holds */
