@@ -1,5 +1,7 @@
 #include "ctl/command.h"
 
+#include "proxy/base/version.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +132,7 @@ static int run_without_server(struct session *session, const struct arguments *a
                               const struct command *command)
 {
     if (arguments->given & OPTION_VERSION) {
-        text_append(&session->out, "severctl " CTL_VERSION "\n");
+        text_append(&session->out, "severctl " SEVER_VERSION "\n");
         return SESSION_DONE;
     }
     if (command) {

@@ -10,8 +10,6 @@
 #include "ctl/session.h"
 #include "proxy/base/text.h"
 
-#define CTL_VERSION "0.1.0"
-
 struct command {
     const char *name;
     const char *arguments;   /* what follows the name, as a usage line shows it */

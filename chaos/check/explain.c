@@ -92,6 +92,13 @@ static void append_bar(const struct history_operation *operation, uint64_t begin
     text_append_bytes(out, "|\n", 2);
 }
 
+/* The time as the axis shows it: no more digits than a column can tell. */
+static const char *axis_time(uint64_t at_ns, uint64_t origin_ns, uint64_t span_ns, char *buffer)
+{
+    int64_t digit = span_ns >= UINT64_C(20000000) ? 1000000 : span_ns >= 20000 ? 1000 : 1;
+    return units_format_offset((int64_t)(at_ns - origin_ns) / digit * digit, buffer);
+}
+
 static void tell_bars(const struct story *story, uint64_t origin_ns, unsigned width)
 {
     char text[LABEL_MAX], begin[UNITS_TEXT_MAX], end[UNITS_TEXT_MAX];
@@ -108,8 +115,8 @@ static void tell_bars(const struct story *story, uint64_t origin_ns, unsigned wi
         text_append(story->out, "  %-*s ", (int)widest, text);
         append_bar(told(story, i), begin_ns, end_ns, columns, story->out);
     }
-    units_format_offset((int64_t)(begin_ns - origin_ns), begin);
-    units_format_offset((int64_t)(end_ns - origin_ns), end);
+    axis_time(begin_ns, origin_ns, end_ns - begin_ns, begin);
+    axis_time(end_ns, origin_ns, end_ns - begin_ns, end);
     int gap = (int)columns + 2 - (int)strlen(begin) - (int)strlen(end);
     text_append(story->out, "  %-*s %s%*s%s\n", (int)widest, "", begin, gap > 1 ? gap : 1, "", end);
 }

@@ -18,7 +18,7 @@
  *   workload:
  *     kind: register                      # required; the only kind yet
  *     port: client                        # [client]
- *     clients: 6                          # required; client k talks to node (k-1) mod nodes only
+ *     clients: 6                          # required; c0, c1, ...; each talks to one node only
  *     keys: 3                             # [1]
  *     rate: 200                           # [100] operations per second, all clients together
  *     timeout: 1s                         # [1s] then the outcome is unknown

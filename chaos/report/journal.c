@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "chaos/report/report.h"
+#include "proxy/base/version.h"
 
 static json_t *clean_string(const char *text)
 {
@@ -143,7 +144,7 @@ json_t *report_journal_json(const struct report *report)
 {
     json_t *journal = json_object(), *versions = json_object(), *experiment = json_object();
     json_t *severd = json_object_get(report->severd_status, "program_version");
-    json_object_set_new(versions, "sever", json_string(REPORT_PROGRAM_VERSION));
+    json_object_set_new(versions, "sever", json_string(SEVER_VERSION));
     json_object_set_new(versions, "severd", severd ? json_incref(severd) : json_null());
     json_object_set_new(experiment, "name", clean_string(report->experiment->name));
     json_object_set_new(experiment, "file", clean_string(report->file));

@@ -15,8 +15,6 @@
 #include "proxy/base/error.h"
 #include "proxy/base/text.h"
 
-#define REPORT_PROGRAM_VERSION "0.1.0"
-
 /* The exit codes of `sever`. */
 enum report_outcome {
     REPORT_PASS = 0,

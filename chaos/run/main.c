@@ -4,6 +4,7 @@
 
 #include "chaos/report/report.h"
 #include "chaos/run/commands.h"
+#include "proxy/base/version.h"
 
 static const struct subcommand {
     const char *name;
@@ -36,7 +37,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("sever %s\n", REPORT_PROGRAM_VERSION);
+        printf("sever %s\n", SEVER_VERSION);
         return 0;
     }
     for (size_t i = 0; i < SUBCOMMANDS; i++) {

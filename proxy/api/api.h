@@ -50,8 +50,6 @@ struct api_backend {
     void (*status)(void *context, struct api_status *out);
 };
 
-#define API_PROGRAM_VERSION "0.1.0"
-
 enum {
     API_SERVERS_MAX = 8,           /* listening sockets */
     API_CONNECTIONS_MAX = 256,     /* a listening socket; one more ends the one idle for longest */

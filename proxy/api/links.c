@@ -9,6 +9,7 @@
 
 #include "proxy/api/internal.h"
 #include "proxy/base/text.h"
+#include "proxy/base/version.h"
 
 /* --- nodes by name --- */
 
@@ -225,7 +226,7 @@ int api_get_status(struct api_call *call, struct error *error)
         json_array_append_new(partitions, json_string(ruleset->partitions[i].name));
     call->answer =
         json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "program", "severd",
-                  "program_version", API_PROGRAM_VERSION, "pid", (int)getpid(), "uptime_ns",
+                  "program_version", SEVER_VERSION, "pid", (int)getpid(), "uptime_ns",
                   count(status.uptime_ns), "ruleset_version", count(ruleset->version), "workers",
                   count(status.workers), "nodes", count(ruleset->node_count), "routes",
                   count(ruleset->route_count), "partitions", partitions, "faults",

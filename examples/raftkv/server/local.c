@@ -6,6 +6,7 @@
 
 #include "examples/raftkv/server/server.h"
 #include "proxy/base/monotonic.h"
+#include "proxy/base/version.h"
 
 typedef void (*local_fn)(struct server *server, const struct resp_command *command,
                          struct bytes *reply);
@@ -115,7 +116,8 @@ static void answer_info(struct server *server, const struct resp_command *comman
     struct bytes text = {0};
     const struct raft_status status = raft_get_status(server->raft, loop_now_ns(server->loop));
     uint64_t up_s = (loop_now_ns(server->loop) - server->started_ns) / NS_PER_S;
-    bytes_append_format(&text, "# Server\r\nredis_mode:standalone\r\nraftkv_version:1.0\r\n");
+    bytes_append_format(&text, "# Server\r\nredis_mode:standalone\r\nraftkv_version:" SEVER_VERSION
+                               "\r\n");
     bytes_append_format(&text, "process_id:%d\r\nuptime_in_seconds:%" PRIu64 "\r\n", (int)getpid(),
                         up_s);
     bytes_append_format(&text, "\r\n# Raft\r\nnode:%s\r\nrole:%s\r\n", server->options->id,

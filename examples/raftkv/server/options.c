@@ -9,6 +9,7 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "proxy/base/units.h"
+#include "proxy/base/version.h"
 
 static const char usage[] =
     "usage: raftkv --id NAME --data DIR [--peers NAME=HOST:PORT,...] [options]\n"
@@ -255,7 +256,7 @@ int options_parse(int argc, char **argv, struct options *options, enum options_a
             *action = OPTIONS_SHOWED;
             if (lists)
                 return list_bugs();
-            fputs(option == OPTION_HELP ? usage : "raftkv 1.0\n", stdout);
+            fputs(option == OPTION_HELP ? usage : "raftkv " SEVER_VERSION "\n", stdout);
             return 0;
         }
         code = parse_one(option == 'p' ? OPTION_PORT : option, optarg, options, &ports, error);
