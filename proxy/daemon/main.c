@@ -15,11 +15,10 @@
 
 #include "proxy/base/log.h"
 #include "proxy/base/text.h"
+#include "proxy/base/version.h"
 #include "proxy/daemon/backend.h"
 #include "proxy/daemon/control.h"
 #include "proxy/daemon/options.h"
-
-#define SEVERD_VERSION "0.1.0"
 
 enum { EXIT_BAD_USAGE = 2 };
 
@@ -138,7 +137,7 @@ static void say_ready(const struct daemon *daemon)
     }
     unsigned workers = daemon->options.workers;
     log_info("severd %s ready: control %s, %u worker%s, seed %llu, cut on TCP routes: stall",
-             SEVERD_VERSION, text_get(&line), workers, workers == 1 ? "" : "s",
+             SEVER_VERSION, text_get(&line), workers, workers == 1 ? "" : "s",
              (unsigned long long)daemon->ruleset.seed);
     text_free(&line);
 }
@@ -186,7 +185,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     if (daemon.options.action == OPTIONS_VERSION) {
-        puts("severd " SEVERD_VERSION);
+        puts("severd " SEVER_VERSION);
         return EXIT_SUCCESS;
     }
     log_set_level(daemon.options.log_level);
