@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,9 +86,13 @@ static inline void severd_start(struct severd *severd, const char *workers,
     while (extra && *extra && count + 1 < sizeof(arguments) / sizeof(arguments[0]))
         arguments[count++] = *extra++;
     assert_int_equal(pipe(log_pipe), 0);
+    pid_t parent = getpid();
     severd->pid = fork();
     assert_true(severd->pid >= 0);
     if (severd->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* already here: the parent may end before main does it */
+        if (getppid() != parent)
+            _exit(127);
         dup2(log_pipe[1], STDERR_FILENO);
         close(log_pipe[0]);
         close(log_pipe[1]);
