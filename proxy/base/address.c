@@ -2,11 +2,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/un.h>
 
 #include "proxy/base/units.h"
@@ -49,17 +48,21 @@ static int split_host_port(const char *text, char *host, size_t size, const char
     return 0;
 }
 
-static int resolve(const char *host, int flags, struct address *address)
+/* What inet_pton takes, and nothing else: "127.1", "0x7f000001" and names would give one host many
+ * spellings. */
+static bool parse_numeric(const char *host, struct address *address)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = flags};
-    struct addrinfo *list = NULL;
-    if (getaddrinfo(host, NULL, &hints, &list) != 0 || !list)
-        return -ENOENT;
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
     memset(address, 0, sizeof(*address));
-    memcpy(&address->storage, list->ai_addr, list->ai_addrlen);
-    address->length = list->ai_addrlen;
-    freeaddrinfo(list);
-    return 0;
+    if (inet_pton(AF_INET, host, &in.sin_addr) == 1) {
+        memcpy(&address->storage, &in, sizeof(in));
+        address->length = sizeof(in);
+    } else if (inet_pton(AF_INET6, host, &in6.sin6_addr) == 1) {
+        memcpy(&address->storage, &in6, sizeof(in6));
+        address->length = sizeof(in6);
+    }
+    return address->length > 0;
 }
 
 int address_parse(const char *text, struct address *address, struct error *error)
@@ -76,15 +79,19 @@ int address_parse(const char *text, struct address *address, struct error *error
     int result = units_parse_integer(port_text, 0, 65535, "port", &port, error);
     if (result)
         return result;
-    if (resolve(host, AI_NUMERICHOST, address) && resolve(host, AI_ADDRCONFIG, address))
-        return error_set(error, -ENOENT, "host '%s' is not known", host);
+    const char *numeric = strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+    if (!parse_numeric(numeric, address))
+        return error_set(error, -EINVAL,
+                         "'%s' is no IP address and no name is looked up but localhost: write the "
+                         "IP address",
+                         host);
     address_set_port(address, (uint16_t)port);
     return 0;
 }
 
 int address_parse_host(const char *text, struct address *address, struct error *error)
 {
-    if (resolve(text, AI_NUMERICHOST, address))
+    if (!parse_numeric(text, address))
         return error_set(error, -EINVAL,
                          "'%s' is not an IP address: write one such as 127.0.0.5 or ::1", text);
     return 0;

@@ -16,10 +16,12 @@ struct address {
     socklen_t length; /* 0: not set */
 };
 
-/* "host:port", resolving names (blocks: control plane only), or "unix:/path". A port is needed; 0
- * is allowed (any free port). -EINVAL with what to write instead, -ENOENT for an unknown host. */
+/* "host:port" or "unix:/path". The host is an IP address as inet_pton takes it (IPv6 in brackets),
+ * or "localhost", which is 127.0.0.1; no other name is looked up, so this never blocks. A port is
+ * needed; 0 is allowed (any free port). -EINVAL with what to write instead. */
 int address_parse(const char *text, struct address *address, struct error *error);
-/* A numeric host without port ("127.0.0.5", "::1"); port is set to 0. -EINVAL otherwise. */
+/* An IP address without port ("127.0.0.5", "::1"), as inet_pton takes it; port is set to 0. -EINVAL
+ * otherwise. */
 int address_parse_host(const char *text, struct address *address, struct error *error);
 /* Back to text; buffer: ADDRESS_TEXT_MAX bytes. Returns buffer. */
 const char *address_format(const struct address *address, char *buffer);

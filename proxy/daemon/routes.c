@@ -161,6 +161,32 @@ static int add_entry(struct routes *next, const struct ruleset_route *route, siz
     return 0;
 }
 
+/* Puts in front of the error where the source of this index is written; returns code. */
+static int fail_at_source(const struct ruleset *ruleset, size_t index, int code,
+                          struct error *error)
+{
+    char place[ERROR_PLACE_MAX];
+    size_t node = 0;
+    while (index >= ruleset->nodes[node].address_count)
+        index -= ruleset->nodes[node++].address_count;
+    snprintf(place, sizeof(place), "nodes[%zu].addresses[%zu]", node, index);
+    error_prefix_place(error, place);
+    return code;
+}
+
+/* One address, one node, however it is spelt: ruleset_check compares texts only. */
+static int check_sources(const struct routes *next, const struct ruleset *ruleset,
+                         struct error *error)
+{
+    for (size_t i = 1; i < next->source_count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (address_same_host(&next->sources[i].host, &next->sources[j].host)) {
+                int code = error_set(error, -EEXIST, "a node has this address already");
+                return fail_at_source(ruleset, i, code, error);
+            }
+    return 0;
+}
+
 static int add_sources(struct routes *next, const struct ruleset *ruleset,
                        const struct fault_plan *plan, const struct routes *current,
                        struct error *error)
@@ -172,12 +198,8 @@ static int add_sources(struct routes *next, const struct ruleset *ruleset,
         for (size_t j = 0; j < node->address_count; j++) {
             struct route_source *source = &next->sources[next->source_count];
             int result = address_parse_host(node->addresses[j], &source->host, error);
-            if (result) {
-                char place[ERROR_PLACE_MAX];
-                snprintf(place, sizeof(place), "nodes[%zu].addresses[%zu]", i, j);
-                error_prefix_place(error, place);
-                return result;
-            }
+            if (result)
+                return fail_at_source(ruleset, next->source_count, result, error);
             source->node = fault_plan_node_slot(plan, node->name);
             next->source_count++;
         }
@@ -186,7 +208,7 @@ static int add_sources(struct routes *next, const struct ruleset *ruleset,
         current && current->source_count == next->source_count &&
         memcmp(current->sources, next->sources, next->source_count * sizeof(*next->sources)) == 0;
     next->sources_serial = !current ? 1 : current->sources_serial + (same ? 0 : 1);
-    return 0;
+    return same ? 0 : check_sources(next, ruleset, error);
 }
 
 /* The tables: for each worker its stream routes, then its datagram routes. */

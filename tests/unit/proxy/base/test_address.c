@@ -38,7 +38,12 @@ static void bad_ones_are_refused(void **state)
                                         "[::1]80",
                                         "unix:",
                                         "1.2.3.4:-1",
-                                        "no.such.host.invalid:80"};
+                                        "no.such.host.invalid:80",
+                                        "localhost.localdomain:80",
+                                        "127.1:80",
+                                        "0x7f000001:80",
+                                        "127.0.0.01:80",
+                                        "[fe80::1%lo]:80"};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct address address;
         struct error error = {0};
@@ -65,8 +70,25 @@ static void hosts_compare_without_port(void **state)
     assert_true(address_same_host(&a, &mapped));
     assert_false(address_same_host(&a, &other));
     assert_false(address_same_host(&a, &un));
-    assert_true(address_parse_host("localhost", &b, NULL) < 0);
+    static const char *const spellings[] = {"localhost",   "127.0.19717", "1.2.3", "0x7f000101",
+                                            "127.0.0.005", "::1%lo",      "[::1]", ""};
+    for (size_t i = 0; i < sizeof(spellings) / sizeof(spellings[0]); i++)
+        assert_int_equal(address_parse_host(spellings[i], &b, NULL), -EINVAL);
     assert_true(address_parse_host("127.0.0.5:1", &b, NULL) < 0);
+}
+
+/* Names are never looked up: a lookup may take seconds, and the control thread waits for nobody. */
+static void a_name_is_told_apart_at_once(void **state)
+{
+    (void)state;
+    struct address address;
+    struct error error = {0};
+    assert_int_equal(address_parse("db.example:80", &address, &error), -EINVAL);
+    assert_non_null(strstr(error.message, "'db.example'"));
+    assert_non_null(strstr(error.message, "write the IP address"));
+    char text[ADDRESS_TEXT_MAX];
+    assert_int_equal(address_parse("LocalHost:7", &address, &error), 0);
+    assert_string_equal(address_format(&address, text), "127.0.0.1:7");
 }
 
 static void loopback_is_known(void **state)
@@ -108,6 +130,7 @@ int main(void)
         cmocka_unit_test(round_trips),
         cmocka_unit_test(bad_ones_are_refused),
         cmocka_unit_test(hosts_compare_without_port),
+        cmocka_unit_test(a_name_is_told_apart_at_once),
         cmocka_unit_test(loopback_is_known),
         cmocka_unit_test(ports_are_set),
     };

@@ -235,6 +235,35 @@ static void bad_routes_are_refused_with_their_place(void **state)
     must_change();
 }
 
+/* However an address is spelt, it says which one node dials. */
+static void an_address_belongs_to_one_node(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *one, *other;
+        int code;
+    } cases[] = {
+        {"127.0.77.5", "::ffff:127.0.77.5", -EEXIST}, {"::1", "0:0:0:0:0:0:0:1", -EEXIST},
+        {"fd00::ab", "fd00::00AB", -EEXIST},          {"127.0.77.5", "127.0.19717", -EINVAL},
+        {"127.0.77.5", "0x7f004d05", -EINVAL},        {"127.0.77.5", "127.0.77.6", 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct error error = {0};
+        struct ruleset_node a = {.name = "a", .address_count = 1}, b = {.name = "b"};
+        snprintf(a.addresses[0], sizeof(a.addresses[0]), "%s", cases[i].one);
+        snprintf(b.addresses[0], sizeof(b.addresses[0]), "127.0.78.%zu", i + 1);
+        snprintf(b.addresses[1], sizeof(b.addresses[1]), "%s", cases[i].other);
+        b.address_count = 2;
+        ruleset_add_node(&rig.next, &a);
+        ruleset_add_node(&rig.next, &b);
+        assert_int_equal(change(&error), cases[i].code);
+        if (cases[i].code)
+            assert_string_equal(error.place, "nodes[1].addresses[1]");
+        ruleset_remove_node(&rig.next, "a");
+        ruleset_remove_node(&rig.next, "b");
+    }
+}
+
 static void connections_live_through_other_changes(void **state)
 {
     (void)state;
@@ -494,6 +523,7 @@ int main(void)
         TEST(who_and_when_are_kept),
         TEST(a_refused_change_changes_nothing),
         TEST(bad_routes_are_refused_with_their_place),
+        TEST(an_address_belongs_to_one_node),
         TEST(connections_live_through_other_changes),
         TEST(a_renamed_route_keeps_its_address),
         TEST(a_unix_route_leaves_no_file),
