@@ -79,7 +79,8 @@ void command_format_overview(struct text *text)
     text_append(text, "\nOptions of every command:\n");
     append_options(text, OPTION_COMMON);
     text_append(text,
-                "\nExit codes: 0 done, 1 refused by severd, 2 usage, 3 severd not reachable.\n"
+                "\nExit codes: 0 done, 1 refused, 2 the command line or a file is not right,\n"
+                "3 severd not reachable, 4 done but standard output can't be written.\n"
                 "severctl COMMAND --help says more, with an example.\n");
 }
 
@@ -172,8 +173,8 @@ int command_main(int argc, char **argv)
         session.json = arguments.given & OPTION_JSON;
         code = choose(&session, &arguments);
     }
-    if (fputs(text_get(&session.out), stdout) < 0 || fflush(stdout) != 0)
-        code = code ? code : SESSION_REFUSED;
+    if (session.out.length && code == SESSION_DONE)
+        code = session_write(&session);
     text_free(&session.out);
     if (code && session.error.message[0]) {
         char message[ERROR_MESSAGE_MAX + ERROR_PLACE_MAX];

@@ -70,8 +70,10 @@ const struct command commands[] = {
      "one in force, so that nobody's change is lost; --force goes without.",
      "severctl apply ruleset.json", OPTION_FORCE, 1, 1, run_apply},
     {"save", "[FILE]", "write the ruleset in force",
-     "Writes JSON to standard output, or into FILE.", "severctl save ruleset.json", 0, 0, 1,
-     run_save},
+     "Writes JSON to standard output, or into FILE: a regular file is replaced in one step, a "
+     "pipe\n"
+     "or device written into.",
+     "severctl save ruleset.json", 0, 0, 1, run_save},
     {"exec", "NODE -- COMMAND...", "run a command under a node's clock",
      "Sets LD_PRELOAD to the clock library, SEVER_CLOCK_PAGE to the node's page and SEVER_NODE to\n"
      "its name, then becomes COMMAND. It must run on severd's machine and be dynamically linked.",

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ctl/format.h"
 
@@ -25,8 +26,9 @@ static int exit_code_of(int code)
 int session_request(struct session *session, const char *method, const char *path, json_t *body,
                     json_t **answer)
 {
-    return exit_code_of(
-        wire_client_request(session->client, method, path, body, answer, &session->error));
+    int code = wire_client_request(session->client, method, path, body, answer, &session->error);
+    session->changed |= code == 0 && strcmp(method, "GET") != 0;
+    return exit_code_of(code);
 }
 
 const char *session_path(char *buffer, const char *collection, const char *name)
@@ -47,6 +49,18 @@ int session_usage(struct session *session, const char *format, ...)
     return SESSION_USAGE;
 }
 
+int session_write(struct session *session)
+{
+    if (fputs(text_get(&session->out), stdout) >= 0 && fflush(stdout) == 0) {
+        text_clear(&session->out);
+        return SESSION_DONE;
+    }
+    error_set(&session->error, -errno, "%sstandard output can't be written: %s",
+              session->changed ? "the change is in force, but " : "", strerror(errno));
+    text_clear(&session->out);
+    return SESSION_UNWRITABLE;
+}
+
 void session_print_json(struct session *session, json_t *json)
 {
     char *dump = json_dumps(json, JSON_INDENT(2));
@@ -56,15 +70,23 @@ void session_print_json(struct session *session, json_t *json)
     free(dump);
 }
 
-void session_end_line(struct session *session)
+bool session_get_version(struct session *session, int64_t *version)
 {
     json_t *status = NULL;
-    struct error ignored; /* the change itself is in force: no failure of it */
-    if (!wire_client_request(session->client, "GET", "/v1/status", NULL, &status, &ignored))
-        text_append(&session->out, " (ruleset %" PRId64 ")",
-                    format_number(status, "ruleset_version"));
-    text_append(&session->out, "\n");
+    struct error ignored;
+    if (wire_client_request(session->client, "GET", "/v1/status", NULL, &status, &ignored))
+        return false;
+    *version = format_number(status, "ruleset_version");
     json_decref(status);
+    return true;
+}
+
+void session_end_line(struct session *session)
+{
+    int64_t version;
+    if (session_get_version(session, &version))
+        text_append(&session->out, " (ruleset %" PRId64 ")", version);
+    text_append(&session->out, "\n");
 }
 
 int session_list(struct session *session, const char *path,
@@ -92,14 +114,11 @@ int session_remove(struct session *session, const char *path, const char *name, 
         session_end_line(session);
         return SESSION_DONE;
     }
-    json_t *status = NULL;
-    code = session_request(session, "GET", "/v1/status", NULL, &status);
-    if (code)
-        return code;
-    json_t *report = json_pack("{s:s, s:I}", "removed", name, "ruleset_version",
-                               (json_int_t)format_number(status, "ruleset_version"));
+    json_t *report = json_pack("{s:s}", "removed", name);
+    int64_t version;
+    if (session_get_version(session, &version))
+        json_object_set_new(report, "ruleset_version", json_integer(version));
     session_print_json(session, report);
     json_decref(report);
-    json_decref(status);
     return SESSION_DONE;
 }

@@ -16,6 +16,7 @@ enum session_exit {
     SESSION_REFUSED = 1,     /* severd said no, and why */
     SESSION_USAGE = 2,       /* the command line is not right */
     SESSION_UNREACHABLE = 3, /* nobody answers, or it is not severd */
+    SESSION_UNWRITABLE = 4,  /* done, but standard output can't be written */
 };
 
 enum { SESSION_PATH_MAX = 512 };
@@ -24,7 +25,8 @@ struct session {
     struct wire_client *client;
     bool json;
     bool colour;
-    struct text out; /* printed by main when the command has returned, whatever it returned */
+    bool changed;    /* a request that changes something has succeeded */
+    struct text out; /* printed by main when the command has returned 0 */
     struct error error;
 };
 
@@ -40,17 +42,27 @@ const char *session_path(char *buffer, const char *collection, const char *name)
 int session_usage(struct session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Writes session->out to standard output and empties it. SESSION_DONE, or SESSION_UNWRITABLE with
+ * the error filled. */
+int session_write(struct session *session);
+
 /* Appends the JSON and a newline. */
 void session_print_json(struct session *session, json_t *json);
 
-/* Ends the line of a change that is in force: appends " (ruleset N)" and a newline. */
+/* The version of the ruleset in force. False when severd doesn't say; session->error stays as it
+ * is: what was done before is no failure because of that. */
+bool session_get_version(struct session *session, int64_t *version);
+
+/* Ends the line of a change that is in force: appends " (ruleset N)", when severd says it, and a
+ * newline. */
 void session_end_line(struct session *session);
 
 /* GET path, printed by `format` (format.h), or as it is with --json. */
 int session_list(struct session *session, const char *path,
                  void (*format)(struct text *text, json_t *answer, bool colour));
 
-/* DELETE path, then prints `done` (or {"removed": name, "ruleset_version": N} with --json). */
+/* DELETE path, then prints `done`, or {"removed": name, "ruleset_version": N} with --json, without
+ * the version when severd doesn't say it. */
 int session_remove(struct session *session, const char *path, const char *name, const char *done);
 
 #endif

@@ -18,6 +18,7 @@ enum { EVENTS_SHOWN = 8 };
 struct watch {
     struct session *session;
     bool redraw;                /* a terminal, and no --json */
+    int code;                   /* what a write has ended with, SESSION_DONE until one fails */
     struct wire_client *second; /* for the tables; NULL when not redrawing */
     json_t *links;              /* the answer drawn last */
     uint64_t drawn_ns;
@@ -32,11 +33,11 @@ static void note_signal(int number)
     interrupted = 1;
 }
 
-static void print_now(struct text *text)
+/* False when nobody can read it any more. */
+static bool print_now(struct watch *watch)
 {
-    fputs(text_get(text), stdout);
-    fflush(stdout);
-    text_clear(text);
+    watch->code = session_write(watch->session);
+    return watch->code == SESSION_DONE;
 }
 
 static void keep_event(struct watch *watch, json_t *data)
@@ -48,7 +49,8 @@ static void keep_event(struct watch *watch, json_t *data)
     watch->events[0] = oldest;
 }
 
-static void show_event(struct watch *watch, const char *event, json_t *data)
+/* False when it can't be written. */
+static bool show_event(struct watch *watch, const char *event, json_t *data)
 {
     struct text *out = &watch->session->out;
     if (watch->session->json) {
@@ -58,20 +60,21 @@ static void show_event(struct watch *watch, const char *event, json_t *data)
             text_append(out, "%s\n", dump);
         free(dump);
         json_decref(line);
-        print_now(out);
-    } else if (strcmp(event, "ruleset") != 0) {
-        return;
-    } else if (watch->redraw) {
-        keep_event(watch, data);
-        watch->drawn_ns = 0; /* at once */
-    } else {
+        return print_now(watch);
+    }
+    if (strcmp(event, "ruleset") != 0)
+        return true;
+    if (!watch->redraw) {
         format_event(out, data);
         text_append(out, "\n");
-        print_now(out);
+        return print_now(watch);
     }
+    keep_event(watch, data);
+    watch->drawn_ns = 0; /* at once */
+    return true;
 }
 
-/* False when severd no longer answers. */
+/* False when severd no longer answers, or the terminal is gone. */
 static bool draw(struct watch *watch)
 {
     struct session *session = watch->session;
@@ -93,12 +96,11 @@ static bool draw(struct watch *watch)
     text_append(&session->out, "\n");
     for (size_t i = 0; i < EVENTS_SHOWN && watch->events[i].length; i++)
         text_append(&session->out, "%s\n", text_get(&watch->events[i]));
-    print_now(&session->out);
     json_decref(status);
     json_decref(watch->links);
     watch->links = links;
     watch->drawn_ns = now_ns;
-    return true;
+    return print_now(watch);
 }
 
 static bool on_event(void *context, const char *event, json_t *data)
@@ -106,8 +108,8 @@ static bool on_event(void *context, const char *event, json_t *data)
     struct watch *watch = context;
     if (interrupted)
         return false;
-    if (event)
-        show_event(watch, event, data);
+    if (event && !show_event(watch, event, data))
+        return false;
     return !watch->redraw || draw(watch);
 }
 
@@ -126,8 +128,8 @@ int run_watch(struct session *session, const struct arguments *arguments)
     json_decref(watch.links);
     for (size_t i = 0; i < EVENTS_SHOWN; i++)
         text_free(&watch.events[i]);
-    if (interrupted)
-        return SESSION_DONE;
+    if (interrupted || watch.code)
+        return watch.code;
     if (!result && !session->error.message[0])
         error_set(&session->error, -1, "severd has closed the connection");
     return SESSION_UNREACHABLE;
