@@ -53,6 +53,7 @@ struct api_backend {
 enum {
     API_SERVERS_MAX = 8,           /* listening sockets */
     API_CONNECTIONS_MAX = 256,     /* a listening socket; one more ends the one idle for longest */
+    API_BODIES_MAX = 64 << 20,     /* bytes of all bodies that are being handed in */
     API_LISTENERS_MAX = 64,        /* of GET /v1/events */
     API_LISTENER_EVENTS_MAX = 256, /* unsent; one more and the listener is dropped */
 };

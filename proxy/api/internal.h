@@ -40,7 +40,8 @@ struct api {
     struct api_server servers[API_SERVERS_MAX];
     size_t server_count;
     struct api_connection *connections;
-    uint64_t now_ns; /* of this api_run */
+    uint64_t now_ns;   /* of this api_run */
+    size_t body_bytes; /* of all requests that are being handed in; at most API_BODIES_MAX */
     struct api_listeners listeners;
 };
 
@@ -58,16 +59,21 @@ struct api_call {
 /* Answers the call: an HTTP status of success, or a negative errno with *error. */
 typedef int (*api_handler)(struct api_call *call, struct error *error);
 
+struct api_query {
+    const char *key, *example; /* a query always has a value; example: one, for the error */
+};
+
 struct api_path {
     const char *method, *pattern;
     api_handler handler;
-    const char *query; /* the one query key that it takes; NULL for none */
+    const struct api_query *query; /* the one query key that it takes; NULL for none */
 };
 extern const struct api_path api_paths[];
 extern const size_t api_path_count;
 
-/* Finds the path for a method and an undecoded path, writing what {name} stands for. NULL with
- * *error: -ENOENT naming the closest path; -EOPNOTSUPP, then allow (size bytes) has the methods. */
+/* Finds the path for a method and an undecoded path, writing what {name} stands for. HEAD is GET,
+ * but not for events, which have no end. NULL with *error: -ENOENT naming the closest path;
+ * -EOPNOTSUPP, then allow (size bytes) has the methods; -EINVAL for a name that is too long. */
 const struct api_path *api_find_path(const char *method, const char *path,
                                      char name[API_SEGMENT_MAX], char *allow, size_t size,
                                      struct error *error);

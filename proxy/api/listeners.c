@@ -3,12 +3,13 @@
  * takes it out of libmicrohttpd's epoll altogether, and the next event resumes it. (Nothing becomes
  * readable by that, so `resumed` makes the API's deadline come at once.) So a queue is
  * empty exactly while its connection is suspended. A peer that is gone is found by the next
- * heartbeat. A peer that does not read fills the socket, then the queue; the event that finds the
- * queue full resets the connection instead, and libmicrohttpd then releases everything in its own
- * time, through release_listener. */
+ * heartbeat, or when a new listener finds no room. A peer that does not read fills the socket, then
+ * the queue; the event that finds the queue full resets the connection instead, and libmicrohttpd
+ * then releases everything in its own time, through release_listener. */
 #include "proxy/api/listeners.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "proxy/base/log.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
+#include "proxy/wire/codec.h"
 
 #define HEARTBEAT_NS (10 * NS_PER_S)
 
@@ -42,7 +44,7 @@ struct api_listener {
 static struct api_event *create_event(uint64_t version, const char *type, json_t *data)
 {
     struct text text = {0};
-    char *json = json_dumps(data, JSON_COMPACT);
+    char *json = json_dumps(data, WIRE_DUMP_FLAGS);
     if (!json)
         abort();
     text_append(&text, "id: %" PRIu64 "\nevent: %s\ndata: %s\n\n", version, type, json);
@@ -84,7 +86,10 @@ static void drop(struct api_listener *listener)
     struct linger reset = {.l_onoff = 1};
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(listener->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (listener->closing)
+        return;
     listener->closing = true;
+    listener->listeners->count--;
     release_queue(listener);
     if (info) {
         setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
@@ -195,7 +200,8 @@ static void release_listener(void *context)
     *listener->link = listener->next;
     if (listener->next)
         listener->next->link = listener->link;
-    listener->listeners->count--;
+    if (!listener->closing)
+        listener->listeners->count--;
     free(listener);
 }
 
@@ -216,10 +222,30 @@ static bool push_history(struct api_listener *listener, uint64_t since, uint64_t
     return true;
 }
 
+/* A listener has nothing more to say: end of stream means that it left, or can't be told from it.
+ */
+static bool is_gone(const struct api_listener *listener)
+{
+    char byte;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(listener->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    ssize_t got = info ? recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static void drop_gone(struct api_listeners *listeners)
+{
+    for (struct api_listener *l = listeners->first; l; l = l->next)
+        if (!l->closing && is_gone(l))
+            drop(l);
+}
+
 struct MHD_Response *api_listeners_add(struct api_listeners *listeners,
                                        struct MHD_Connection *connection, const uint64_t *since,
                                        uint64_t version, const char *by, uint64_t now_ns)
 {
+    if (listeners->count == API_LISTENERS_MAX)
+        drop_gone(listeners);
     if (listeners->count == API_LISTENERS_MAX)
         return NULL;
     struct api_listener *listener = memory_allocate_zeroed(1, sizeof(*listener));

@@ -20,7 +20,7 @@ struct api_listener;
 /* Zero-initialised is fine. */
 struct api_listeners {
     struct api_listener *first;
-    size_t count;
+    size_t count;          /* of those that are not being ended */
     bool resumed;          /* libmicrohttpd has to run for someone, though no descriptor says so */
     uint64_t heartbeat_ns; /* when the next heartbeat is due; meaningful while count > 0 */
     struct api_event *history[API_LISTENER_EVENTS_MAX]; /* the last changes, oldest overwritten */
@@ -36,7 +36,7 @@ void api_listeners_run(struct api_listeners *listeners, uint64_t version, uint64
 uint64_t api_listeners_deadline_ns(const struct api_listeners *listeners);
 
 /* Makes the response of a new listener. since: NULL, or the version after which it wants the
- * changes. NULL when there are too many listeners. */
+ * changes. NULL when there are too many listeners, whose peers are all there. */
 struct MHD_Response *api_listeners_add(struct api_listeners *listeners,
                                        struct MHD_Connection *connection, const uint64_t *since,
                                        uint64_t version, const char *by, uint64_t now_ns);

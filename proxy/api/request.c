@@ -1,9 +1,12 @@
 /* One HTTP request: who may ask, the body, the handler, the answer.
  *
  * Theory of operation. libmicrohttpd calls once with the headers, then with pieces of the body,
- * then once more, and only then is anything decided and answered: an answer in the middle of a body
- * would close the connection under a client that is still sending. A body that is too large is read
- * on and thrown away (the connection's deadline bounds that).
+ * then once more. What the headers decide (who asks, path, method, query) is decided at the first
+ * call, so that nobody who may not ask makes severd keep a body. It is answered at the last one: an
+ * answer in the middle of a body would close the connection under a client that is still sending.
+ * A body that nobody will read (of a request that is refused, or of GET and DELETE), that is too
+ * large, or for which there is no room among the bodies of all connections, is read on and thrown
+ * away (the connection's deadline bounds that).
  *
  * A web page must not drive severd. Its requests carry the page's Origin, or, after DNS rebinding,
  * the page's Host: the first must be ours, the second a loopback name (on TCP). */
@@ -19,27 +22,32 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "proxy/base/units.h"
+#include "proxy/fault/ruleset_text.h"
 #include "proxy/wire/codec.h"
 
 #define REQUEST_NS (30 * NS_PER_S)
 
 enum { ALLOW_MAX = 128 };
 
+/* Success, or an HTTP status for the error. */
+struct outcome {
+    unsigned status;
+    char allow[ALLOW_MAX]; /* for 405 */
+};
+
 struct api_request {
+    struct api_call call;
+    const struct api_path *path;
     struct text body;
-    bool too_large;
+    struct outcome outcome;
+    struct error error;
+    int code; /* negative: it is refused, whatever else comes */
 };
 
 static const char *header_of(struct MHD_Connection *connection, const char *name)
 {
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
-
-/* Success, or an HTTP status for the error. */
-struct outcome {
-    unsigned status;
-    char allow[ALLOW_MAX]; /* for 405 */
-};
 
 static int check_origin(const struct api_server *server, struct MHD_Connection *connection,
                         struct error *error)
@@ -66,10 +74,9 @@ static int read_by(struct api_call *call, struct error *error)
         by = "sever";
     else if (!by || !by[0])
         by = "api";
-    json_t *is_text = json_string(by);
-    json_decref(is_text);
-    if (strlen(by) >= sizeof(call->by) || !is_text)
-        return error_set_at(error, -EINVAL, "X-Sever-By", "who asks is at most %zu bytes of text",
+    if (strlen(by) >= sizeof(call->by) || !ruleset_text_is_printable(by, strlen(by)))
+        return error_set_at(error, -EINVAL, "X-Sever-By",
+                            "who asks is at most %zu bytes of printable UTF-8 text",
                             sizeof(call->by) - 1);
     snprintf(call->by, sizeof(call->by), "%s", by);
     return 0;
@@ -96,7 +103,7 @@ static int check_if_match(struct api_call *call, struct error *error)
 }
 
 struct query_check {
-    const char *allowed; /* NULL: none */
+    const struct api_query *allowed; /* NULL: none */
     int seen;
     struct error *error;
     int code;
@@ -107,14 +114,16 @@ static enum MHD_Result check_query_key(void *context, enum MHD_ValueKind kind, c
 {
     struct query_check *check = context;
     (void)kind;
-    (void)value;
-    if (!check->allowed || strcmp(key, check->allowed) != 0)
+    if (!check->allowed || strcmp(key, check->allowed->key) != 0)
         check->code =
             error_set_at(check->error, -EINVAL, "", "'%.64s' is not known here; %s%s", key,
                          check->allowed ? "the query may have " : "there is no query",
-                         check->allowed ? check->allowed : "");
+                         check->allowed ? check->allowed->key : "");
     else if (++check->seen > 1)
         check->code = error_set_at(check->error, -EINVAL, "", "'%s' is there twice", key);
+    else if (!value || !value[0])
+        check->code = error_set_at(check->error, -EINVAL, key, "a value is wanted: write %s=%s",
+                                   key, check->allowed->example);
     return check->code < 0 ? MHD_NO : MHD_YES;
 }
 
@@ -125,35 +134,75 @@ static int check_query(struct api_call *call, const struct api_path *path, struc
     return check.code;
 }
 
-static int read_body(struct api_call *call, const struct api_request *request, struct error *error)
+static bool changes(const struct api_path *path)
 {
-    if (request->too_large)
-        return error_set(error, -EFBIG, "a body is at most %d bytes", WIRE_BODY_MAX);
-    call->body = wire_parse_object(text_get(&request->body), request->body.length, error);
-    return call->body ? 0 : error->code;
+    return strcmp(path->method, "GET") != 0;
 }
 
-/* Everything between the last byte of a request and the answer's first. */
-static int decide(struct api_call *call, const struct api_server *server, const char *url,
-                  const char *method, const struct api_request *request, struct outcome *outcome,
-                  struct error *error)
+static bool wants_body(const struct api_request *request)
 {
+    return request->code == 0 && changes(request->path) &&
+           strcmp(request->path->method, "DELETE") != 0;
+}
+
+/* What the headers decide. 0 or a negative errno. */
+static int judge_headers(struct api_request *request, const struct api_server *server,
+                         const char *url, const char *method)
+{
+    struct api_call *call = &request->call;
+    struct error *error = &request->error;
     int code = check_origin(server, call->connection, error);
     if (code < 0)
         return code;
-    const struct api_path *path =
-        api_find_path(method, url, call->name, outcome->allow, sizeof(outcome->allow), error);
-    if (!path)
+    request->path = api_find_path(method, url, call->name, request->outcome.allow,
+                                  sizeof(request->outcome.allow), error);
+    if (!request->path)
         return error->code;
-    bool changes = strcmp(path->method, "GET") != 0;
-    code = check_query(call, path, error);
-    if (code == 0)
-        code = read_by(call, error);
-    if (code == 0 && changes && strcmp(path->method, "DELETE") != 0)
-        code = read_body(call, request, error);
-    if (code == 0 && changes)
-        code = check_if_match(call, error);
-    return code < 0 ? code : path->handler(call, error);
+    code = check_query(call, request->path, error);
+    return code < 0 ? code : read_by(call, error);
+}
+
+static void forget_body(struct api_request *request)
+{
+    request->call.api->body_bytes -= request->body.length;
+    text_free(&request->body);
+}
+
+static void take_body(struct api_request *request, const char *bytes, size_t length)
+{
+    struct api *api = request->call.api;
+    if (!wants_body(request))
+        return;
+    if (request->body.length + length > WIRE_BODY_MAX)
+        request->code =
+            error_set(&request->error, -EFBIG, "a body is at most %d bytes", WIRE_BODY_MAX);
+    else if (api->body_bytes + length > API_BODIES_MAX)
+        request->code = error_set(&request->error, -EBUSY,
+                                  "bodies of %d MiB in all are being handed in: try again",
+                                  API_BODIES_MAX >> 20);
+    if (request->code < 0) {
+        forget_body(request);
+        return;
+    }
+    text_append_bytes(&request->body, bytes, length);
+    api->body_bytes += length;
+}
+
+/* Everything between the last byte of a request and the answer's first. */
+static int decide(struct api_request *request)
+{
+    struct api_call *call = &request->call;
+    struct error *error = &request->error;
+    if (request->code < 0)
+        return request->code;
+    if (wants_body(request)) {
+        call->body = wire_parse_object(text_get(&request->body), request->body.length, error);
+        forget_body(request);
+        if (!call->body)
+            return error->code;
+    }
+    int code = changes(request->path) ? check_if_match(call, error) : 0;
+    return code < 0 ? code : request->path->handler(call, error);
 }
 
 static unsigned status_of(int code)
@@ -196,7 +245,7 @@ static json_t *encode_error(const struct error *error)
 
 static struct MHD_Response *create_json_response(json_t *json)
 {
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *text = json ? json_dumps(json, WIRE_DUMP_FLAGS) : NULL;
     if (json && !text)
         abort();
     struct MHD_Response *response =
@@ -228,24 +277,21 @@ static enum MHD_Result send_answer(struct api_call *call, const struct outcome *
     return result;
 }
 
-static enum MHD_Result answer(struct api_server *server, struct MHD_Connection *connection,
-                              const char *url, const char *method,
-                              const struct api_request *request)
+static enum MHD_Result answer(struct api_request *request)
 {
-    struct api_call call = {.api = server->api, .connection = connection};
-    struct outcome outcome = {0};
-    struct error error = {0};
-    int code = decide(&call, server, url, method, request, &outcome, &error);
+    struct api_call *call = &request->call;
+    int code = decide(request);
     if (code < 0) {
-        json_decref(call.answer);
-        call.answer = encode_error(&error);
-        outcome.status = status_of(code);
+        json_decref(call->answer);
+        call->answer = encode_error(&request->error);
+        request->outcome.status = status_of(code);
     } else {
-        outcome.status = (unsigned)code;
+        request->outcome.status = (unsigned)code;
     }
-    enum MHD_Result result = send_answer(&call, &outcome);
-    json_decref(call.answer);
-    json_decref(call.body);
+    enum MHD_Result result = send_answer(call, &request->outcome);
+    json_decref(call->answer);
+    json_decref(call->body);
+    call->answer = call->body = NULL;
     return result;
 }
 
@@ -258,20 +304,17 @@ enum MHD_Result api_handle_request(void *context, struct MHD_Connection *connect
     struct api_request *request = *request_context;
     (void)version;
     if (!request) {
-        *request_context = memory_allocate_zeroed(1, sizeof(*request));
+        *request_context = request = memory_allocate_zeroed(1, sizeof(*request));
+        request->call = (struct api_call){.api = server->api, .connection = connection};
         api_set_deadline(connection, server->api->now_ns + REQUEST_NS);
+        request->code = judge_headers(request, server, url, method);
         return MHD_YES;
     }
     if (*upload_data_size == 0) {
         api_set_deadline(connection, server->api->now_ns + REQUEST_NS);
-        return answer(server, connection, url, method, request);
+        return answer(request);
     }
-    if (request->body.length + *upload_data_size > WIRE_BODY_MAX) {
-        request->too_large = true;
-        text_free(&request->body);
-    }
-    if (!request->too_large)
-        text_append_bytes(&request->body, upload_data, *upload_data_size);
+    take_body(request, upload_data, *upload_data_size);
     *upload_data_size = 0;
     return MHD_YES;
 }
@@ -285,7 +328,7 @@ void api_complete_request(void *context, struct MHD_Connection *connection, void
     if (!request)
         return;
     api_set_deadline(connection, server->api->now_ns + REQUEST_NS);
-    text_free(&request->body);
+    forget_body(request);
     free(request);
     *request_context = NULL;
 }

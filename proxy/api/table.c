@@ -8,6 +8,9 @@
 
 enum { SEGMENTS_MAX = 4, COST_MISSING = 2, COST_CLOSE = 4 };
 
+static const struct api_query query_link = {"link", "n1->n2"}, query_node = {"node", "n1"},
+                              query_since = {"since", "12"};
+
 const struct api_path api_paths[] = {
     {"GET", "/v1/status", api_get_status, NULL},
     {"GET", "/v1/ruleset", api_get_ruleset, NULL},
@@ -16,7 +19,7 @@ const struct api_path api_paths[] = {
     {"POST", "/v1/nodes", api_add_node, NULL},
     {"GET", "/v1/nodes/{name}", api_get_node, NULL},
     {"DELETE", "/v1/nodes/{name}", api_remove_node, NULL},
-    {"GET", "/v1/links", api_list_links, "node"},
+    {"GET", "/v1/links", api_list_links, &query_node},
     {"GET", "/v1/routes", api_list_routes, NULL},
     {"POST", "/v1/routes", api_add_route, NULL},
     {"GET", "/v1/routes/{name}", api_get_route, NULL},
@@ -24,7 +27,7 @@ const struct api_path api_paths[] = {
     {"DELETE", "/v1/routes/{name}", api_remove_route, NULL},
     {"GET", "/v1/faults", api_list_faults, NULL},
     {"POST", "/v1/faults", api_add_fault, NULL},
-    {"DELETE", "/v1/faults", api_remove_faults, "link"},
+    {"DELETE", "/v1/faults", api_remove_faults, &query_link},
     {"GET", "/v1/faults/{name}", api_get_fault, NULL},
     {"PATCH", "/v1/faults/{name}", api_patch_fault, NULL},
     {"DELETE", "/v1/faults/{name}", api_remove_fault, NULL},
@@ -36,7 +39,7 @@ const struct api_path api_paths[] = {
     {"GET", "/v1/clocks", api_list_clocks, NULL},
     {"PUT", "/v1/clocks/{name}", api_put_clock, NULL},
     {"DELETE", "/v1/clocks/{name}", api_remove_clock, NULL},
-    {"GET", "/v1/events", api_get_events, "since"},
+    {"GET", "/v1/events", api_get_events, &query_since},
 };
 const size_t api_path_count = sizeof(api_paths) / sizeof(api_paths[0]);
 
@@ -84,6 +87,25 @@ static bool matches(const struct segments *path, const struct segments *pattern,
     return true;
 }
 
+/* Is a segment longer than any name, so that it is no use to look further? */
+static bool too_long(const struct segments *path)
+{
+    char decoded[API_SEGMENT_MAX];
+    for (size_t i = 0; i < path->count; i++)
+        if (path->length[i] >= API_SEGMENT_MAX ||
+            (api_decode_segment(path->start[i], path->length[i], decoded, sizeof(decoded)) &&
+             strlen(decoded) >= RULESET_NAME_MAX))
+            return true;
+    return false;
+}
+
+/* The methods that a path answers to, as Allow has them. */
+static const char *methods_of(const struct api_path *path)
+{
+    bool head = strcmp(path->method, "GET") == 0 && path->handler != api_get_events;
+    return head ? "GET, HEAD" : path->method;
+}
+
 /* How much has to change for path to match pattern. */
 static unsigned cost_of(const struct segments *path, const struct segments *pattern)
 {
@@ -123,19 +145,23 @@ const struct api_path *api_find_path(const char *method, const char *path,
                                      struct error *error)
 {
     size_t length = 0;
-    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+    bool head = strcmp(method, "HEAD") == 0;
     struct segments segments = split(path);
     allow[0] = '\0';
+    if (too_long(&segments)) {
+        error_set(error, -EINVAL, "a name in a path is at most %d bytes", RULESET_NAME_MAX - 1);
+        return NULL;
+    }
     for (size_t i = 0; i < api_path_count; i++) {
         const struct api_path *candidate = &api_paths[i];
         struct segments pattern = split(candidate->pattern);
         if (!matches(&segments, &pattern, name))
             continue;
-        if (strcmp(candidate->method, wanted) == 0)
+        const char *methods = methods_of(candidate);
+        if (strcmp(candidate->method, method) == 0 || (head && strstr(methods, "HEAD")))
             return candidate;
-        length += (size_t)snprintf(allow + length, size - length, "%s%s%s", length > 0 ? ", " : "",
-                                   candidate->method,
-                                   strcmp(candidate->method, "GET") == 0 ? ", HEAD" : "");
+        length += (size_t)snprintf(allow + length, size - length, "%s%s", length > 0 ? ", " : "",
+                                   methods);
     }
     if (length > 0)
         error_set(error, -EOPNOTSUPP, "%.32s is not possible on %.200s; allowed are %s", method,

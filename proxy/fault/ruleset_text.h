@@ -1,4 +1,4 @@
-/* What names may look like. Internal to proxy/fault. */
+/* What names and other short texts for people may look like. */
 #ifndef SEVER_FAULT_RULESET_TEXT_H
 #define SEVER_FAULT_RULESET_TEXT_H
 

@@ -13,6 +13,7 @@
 
 #include "proxy/base/monotonic.h"
 #include "proxy/wire/client_internal.h"
+#include "proxy/wire/codec.h"
 #include "proxy/wire/parse.h"
 
 #define DEFAULT_TIMEOUT_NS (10 * NS_PER_S)
@@ -257,7 +258,7 @@ static int request(struct wire_client *client, const char *method, const char *p
     int code = wire_client_prepare(client, path, &headers, error);
     if (code < 0)
         return code;
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    char *text = body ? json_dumps(body, WIRE_DUMP_FLAGS) : NULL;
     if (body && !text)
         abort();
     curl_easy_setopt(client->curl, CURLOPT_CUSTOMREQUEST, method);

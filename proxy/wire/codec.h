@@ -16,6 +16,10 @@
 #include "proxy/base/error.h"
 #include "proxy/fault/ruleset.h"
 
+/* How JSON goes on the wire: nine digits are what a probability has, and 17 would show 0.05 as
+ * 0.050000000000000003. */
+#define WIRE_DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
+
 enum { WIRE_BODY_MAX = 8 * 1024 * 1024, WIRE_DEPTH_MAX = 16 };
 
 /* Parses a body: one JSON object, duplicate keys refused, place "line 3, column 7". NULL with

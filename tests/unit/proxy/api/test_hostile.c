@@ -150,9 +150,50 @@ static void who_asks(void **state)
     char headers[256];
     snprintf(headers, sizeof(headers), "Host: localhost\r\nX-Sever-By: %064d\r\n", 0);
     assert_int_equal(raw("POST /v1/partitions", headers, "{\"isolate\":\"n1\"}"), 400);
-    assert_int_equal(raw("POST /v1/partitions", "Host: localhost\r\nX-Sever-By: \xff\r\n",
-                         "{\"isolate\":\"n1\"}"),
-                     400);
+    static const char *const bad[] = {"\xff", "\x1b[2J", "a\x07", "\xc2\x9b"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(headers, sizeof(headers), "Host: localhost\r\nX-Sever-By: %s\r\n", bad[i]);
+        assert_int_equal(raw("POST /v1/nodes", headers, "{\"name\":\"n9\"}"), 400);
+    }
+    assert_non_null(strstr(text_get(&text), "\"place\":\"X-Sever-By\""));
+}
+
+/* A key without a value is no filter, and must not be taken for none. */
+static void queries_without_a_value_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *wanted;
+    } cases[] = {
+        {"DELETE /v1/faults?link", "write link=n1->n2"},
+        {"DELETE /v1/faults?link=", "write link=n1->n2"},
+        {"GET /v1/links?node", "write node=n1"},
+        {"GET /v1/events?since", "write since=12"},
+        {"GET /v1/links?node=n1&node", "twice"},
+    };
+    assert_int_equal(fixture_ask(fixture, "POST", "/v1/faults",
+                                 "{\"type\":\"latency\",\"link\":\"n1->n2\",\"delay_ns\":1}",
+                                 &text),
+                     0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(raw(cases[i].line, "Host: localhost\r\n", NULL), 400);
+        if (!strstr(text_get(&text), cases[i].wanted))
+            fail_msg("no '%s' in %s", cases[i].wanted, text_get(&text));
+    }
+    assert_int_equal(fixture->ruleset.fault_count, 1);
+}
+
+static void long_names_in_a_path(void **state)
+{
+    (void)state;
+    char line[512];
+    snprintf(line, sizeof(line), "GET /v1/nodes/%063d", 0);
+    assert_int_equal(raw(line, "Host: localhost\r\n", NULL), 404);
+    for (int length = 64; length < 400; length += 100) {
+        snprintf(line, sizeof(line), "GET /v1/nodes/%0*d", length, 0);
+        assert_int_equal(raw(line, "Host: localhost\r\n", NULL), 400);
+        assert_non_null(strstr(text_get(&text), "at most 63 bytes"));
+    }
 }
 
 static void a_huge_body_is_refused_and_answered(void **state)
@@ -175,6 +216,81 @@ static void a_huge_body_is_refused_and_answered(void **state)
     close(fd);
     free(chunk);
     assert_int_equal(fixture->ruleset.version, 1);
+}
+
+/* Opens a connection, and hands in all of a body but its last byte. */
+static int hand_in(const char *line, const char *headers, size_t length)
+{
+    int fd = fixture_connect(fixture);
+    struct text request = {0};
+    char *body = memory_allocate(length);
+    memset(body, ' ', length);
+    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n", line,
+                headers, length);
+    fixture_send(fd, text_get(&request), request.length);
+    fixture_send(fd, body, length - 1);
+    text_free(&request);
+    free(body);
+    return fd;
+}
+
+/* The status of an innocent request with a body: 400 when it is read, 503 when there is no room. */
+static int small_body(void)
+{
+    return raw("PUT /v1/ruleset", "Host: localhost\r\n", "{\"nonsense\": 1}");
+}
+
+static void all_bodies_together_are_bounded(void **state)
+{
+    (void)state;
+    enum { FULL = API_BODIES_MAX / (8 << 20), COUNT = FULL + 1 };
+    int fds[COUNT];
+    uint64_t end_ns = monotonic_now_ns() + 60 * NS_PER_S;
+    for (size_t i = 0; i < COUNT; i++)
+        fds[i] = hand_in("PUT /v1/ruleset", "Host: localhost\r\n", 8 << 20);
+    while (small_body() != 503) /* until the last has arrived */
+        assert_true(monotonic_now_ns() < end_ns);
+    assert_non_null(strstr(text_get(&text), "64 MiB"));
+    assert_int_equal(raw("GET /v1/status", "Host: localhost\r\n", NULL), 200);
+    size_t refused = 0;
+    for (size_t i = 0; i < COUNT; i++) {
+        fixture_send(fds[i], " ", 1);
+        fixture_receive(fds[i], &text);
+        refused += strstr(text_get(&text), "HTTP/1.1 503") != NULL;
+        close(fds[i]);
+    }
+    assert_int_equal(refused, 1);
+    assert_int_equal(small_body(), 400); /* and there is room again */
+}
+
+/* Nothing is kept of what will not be read: more than all room there is, and room is left. */
+static void bodies_of_refused_requests_are_not_kept(void **state)
+{
+    (void)state;
+    enum { COUNT = API_BODIES_MAX / (8 << 20) + 1 };
+    static const struct {
+        const char *line, *headers, *status;
+    } cases[] = {
+        {"PUT /v1/ruleset", "Host: evil.example\r\n", "HTTP/1.1 403"},
+        {"PUT /v1/ruleset", "Host: localhost\r\nOrigin: http://evil.example\r\n", "HTTP/1.1 403"},
+        {"PUT /v1/nowhere", "Host: localhost\r\n", "HTTP/1.1 404"},
+        {"PUT /v1/status", "Host: localhost\r\n", "HTTP/1.1 405"},
+        {"DELETE /v1/partitions", "Host: localhost\r\n", "HTTP/1.1 204"},
+        {"GET /v1/status", "Host: localhost\r\n", "HTTP/1.1 200"},
+    };
+    int fds[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        size_t which = i % (sizeof(cases) / sizeof(cases[0]));
+        fds[i] = hand_in(cases[which].line, cases[which].headers, 9 << 20);
+        assert_int_equal(small_body(), 400);
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        fixture_send(fds[i], " ", 1);
+        fixture_receive(fds[i], &text);
+        assert_non_null(
+            strstr(text_get(&text), cases[i % (sizeof(cases) / sizeof(cases[0]))].status));
+        close(fds[i]);
+    }
 }
 
 static void a_truncated_body_changes_nothing(void **state)
@@ -280,7 +396,11 @@ int main(void)
         TEST(origins),
         TEST(statuses_and_headers),
         TEST(who_asks),
+        TEST(queries_without_a_value_are_refused),
+        TEST(long_names_in_a_path),
         TEST(a_huge_body_is_refused_and_answered),
+        TEST(all_bodies_together_are_bounded),
+        TEST(bodies_of_refused_requests_are_not_kept),
         TEST(a_truncated_body_changes_nothing),
         TEST(deep_and_odd_bodies),
         TEST(slow_clients_wait_alone),

@@ -163,10 +163,22 @@ static void every_probability_is_exact(void **state)
         name_of(fault.link.to, "n", 1);
         fault.loss.probability_ppb = i < 1000 ? (uint32_t)i : (uint32_t)below(&dice, 1000000001);
         json_t *json = wire_encode_fault(&fault);
+        char *text = json_dumps(json, WIRE_DUMP_FLAGS);
+        json_decref(json);
+        json = json_loads(text, 0, NULL);
         assert_int_equal(wire_decode_fault(json, NULL, &decoded, NULL), 0);
         assert_int_equal(decoded.loss.probability_ppb, fault.loss.probability_ppb);
+        if (fault.loss.probability_ppb == 50)
+            assert_non_null(strstr(text, "\"probability\":5e-08"));
         json_decref(json);
+        free(text);
     }
+    struct ruleset_fault five_percent = {.type = RULESET_LOSS, .loss = {50000000}};
+    json_t *json = wire_encode_fault(&five_percent);
+    char *text = json_dumps(json, WIRE_DUMP_FLAGS);
+    assert_non_null(strstr(text, "\"probability\":0.05,"));
+    json_decref(json);
+    free(text);
 }
 
 static const struct {
