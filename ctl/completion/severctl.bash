@@ -1,36 +1,69 @@
 # Completion of severctl for bash: commands, options, and the names that severd knows.
 #   . severctl.bash    or install as /usr/share/bash-completion/completions/severctl
+#
+# Names are what somebody else chose: they are compared and quoted, never expanded. One with a
+# quote or a backslash in it isn't offered.
 
 # The names in one of severd's lists, asked for with the --url on the line; nothing without severd.
 _severctl_names() { # COMMAND KEY
     local i url=()
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        [ "${COMP_WORDS[i]}" = --url ] && url=(--url "${COMP_WORDS[i + 1]}")
+    for ((i = 1; i < cword; i++)); do
+        [ "${words[i]}" = --url ] && url=(--url "${words[i + 1]}")
+        [[ ${words[i]} == --url=* ]] && url=("${words[i]}")
     done
-    severctl "$1" --json "${url[@]}" 2>/dev/null |
-        sed -n "s/^ *\"$2\": \"\(.*\)\",\{0,1\}\$/\1/p"
+    severctl "$1" --json "${url[@]}" 2>/dev/null | sed -n "s/^ *\"$2\": \"\([^\"\\\\]*\)\",\{0,1\}\$/\1/p"
+}
+
+# Offers those of the lines on standard input that continue the word, quoted for the shell. What
+# bash replaces begins behind the word's last : or =.
+_severctl_offer() {
+    local line kept=${word%"${word##*[:=]}"}
+    while IFS= read -r line; do
+        printf -v line %q "$line"
+        [ "${line:0:${#word}}" = "$word" ] && COMPREPLY+=("${line#"$kept"}")
+    done
+}
+
+# bash ends words at : and = too, so that a URL comes in pieces: into `words` and `cword` as typed.
+_severctl_join() {
+    local i joined=
+    words=() cword=0
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        if [ $i -gt 0 ] && [[ $joined || ${COMP_WORDS[i]} == [:=] ]]; then
+            words[cword]+=${COMP_WORDS[i]}
+        else
+            cword=${#words[@]}
+            words[cword]=${COMP_WORDS[i]}
+        fi
+        joined=
+        [[ ${COMP_WORDS[i]} == [:=] ]] && joined=1
+    done
 }
 
 _severctl_words() { # COMMAND
     case $1 in
-    nodes) echo 'add remove'; _severctl_names nodes name ;;
-    routes) echo 'add remove'; _severctl_names routes name ;;
-    faults) echo 'remove clear'; _severctl_names faults name ;;
+    nodes) printf '%s\n' add remove; _severctl_names nodes name ;;
+    routes) printf '%s\n' add remove; _severctl_names routes name ;;
+    faults) printf '%s\n' remove clear; _severctl_names faults name ;;
     heal) _severctl_names partitions name ;;
-    clock) echo 'drift reset'; _severctl_names nodes name ;;
+    clock) printf '%s\n' drift reset; _severctl_names nodes name ;;
+    help) printf '%s\n' $commands ;;
     links | cut | split | isolate | delay | loss | rate | exec) _severctl_names nodes name ;;
     esac
 }
 
 _severctl() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' i
+    local words cword i command=''
+    _severctl_join
+    local word=${words[cword]} before=${words[cword - 1]}
     local commands='status nodes links routes cut split isolate heal partitions delay loss rate faults clock watch apply save exec'
     local options='--json --url --help --version'
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        case ${COMP_WORDS[i]} in
+    COMPREPLY=()
+    for ((i = 1; i < cword; i++)); do
+        case ${words[i]} in
         --url) ((i++)) ;;
         -*) ;;
-        *) command=${COMP_WORDS[i]}; break ;;
+        *) command=${words[i]}; break ;;
         esac
     done
     case $command in
@@ -43,19 +76,21 @@ _severctl() {
     apply) options+=' --force' ;;
     esac
     case $before in
-    --direction) mapfile -t COMPREPLY < <(compgen -W 'both upstream downstream' -- "$word"); return ;;
-    --distribution) mapfile -t COMPREPLY < <(compgen -W 'uniform normal pareto paretonormal' -- "$word"); return ;;
-    --from | --to) mapfile -t COMPREPLY < <(compgen -W "$(_severctl_names nodes name)" -- "$word"); return ;;
-    --route) mapfile -t COMPREPLY < <(compgen -W "$(_severctl_names routes name)" -- "$word"); return ;;
+    --direction) _severctl_offer < <(printf '%s\n' both upstream downstream) ;;
+    --distribution) _severctl_offer < <(printf '%s\n' uniform normal pareto paretonormal) ;;
+    --from | --to) _severctl_offer < <(_severctl_names nodes name) ;;
+    --route) _severctl_offer < <(_severctl_names routes name) ;;
+    *)
+        if [ -z "$command" ] && [[ $word != -* ]]; then
+            _severctl_offer < <(printf '%s\n' $commands)
+        elif [[ $word == -* ]]; then
+            _severctl_offer < <(printf '%s\n' $options)
+        elif [ "$command" = apply ] || [ "$command" = save ]; then
+            compopt -o default 2>/dev/null # files, quoted as bash does it
+        else
+            _severctl_offer < <(_severctl_words "$command")
+        fi
+        ;;
     esac
-    if [ -z "$command" ] && [[ $word != -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
-    elif [[ $word == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
-    elif [ "$command" = apply ] || [ "$command" = save ]; then
-        mapfile -t COMPREPLY < <(compgen -f -- "$word")
-    else
-        mapfile -t COMPREPLY < <(compgen -W "$(_severctl_words "$command")" -- "$word")
-    fi
 }
 complete -F _severctl severctl
