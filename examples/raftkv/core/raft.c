@@ -239,10 +239,10 @@ static void receive(struct raft *raft, const struct raft_message *message, uint6
         raft_receive_append_reply(raft, message, now_ns, actions);
         break;
     case RAFT_MESSAGE_READ_INDEX:
-        raft_read_begin(raft, message->from, message->request, actions);
+        raft_receive_read_index(raft, message, actions);
         break;
     case RAFT_MESSAGE_READ_INDEX_REPLY:
-        raft_add_read(actions, message->request, message->success, message->index);
+        raft_receive_read_index_reply(raft, message, actions);
         break;
     case RAFT_MESSAGE_PROPOSE:
         receive_propose(raft, message, actions);

@@ -142,7 +142,9 @@ enum raft_event_type {
     RAFT_EVENT_TICK,    /* timers, and the end of a batch of steps */
     RAFT_EVENT_RECEIVE, /* message: borrowed. Unknown senders and other nodes' mail are ignored */
     RAFT_EVENT_PROPOSE, /* payload (borrowed, held if needed), request: comes back in proposals */
-    RAFT_EVENT_READ     /* request: comes back in reads */
+    /* request: comes back in reads. A name for this ask: an answer to it must not be mistaken for
+     * that to another, so asking again in the same term takes a new one. */
+    RAFT_EVENT_READ
 };
 
 struct raft_event {

@@ -7,7 +7,11 @@
  * is committed, before which it can't know the commit index, (2) notes the commit index, (3) starts
  * a heartbeat round numbered after the read's arrival, and (4) grants the index when a quorum has
  * answered that round or a later one. Reads that arrive in one batch share a round. A follower asks
- * its leader with a READ_INDEX message and applies up to the granted index itself. */
+ * its leader with a READ_INDEX message and applies up to the granted index itself.
+ *
+ * An ask counts in its term only, at both ends: the leader refuses one of an older term, and the
+ * follower takes an answer only from the leader it has now, in the term they share. So an answer
+ * that was long on its way can't be taken for that to a later ask. */
 #include <assert.h>
 
 #include "examples/raftkv/core/raft_state.h"
@@ -45,6 +49,23 @@ void raft_read_begin(struct raft *raft, uint8_t from, uint64_t request,
     } else {
         answer(raft, &read, false, actions);
     }
+}
+
+void raft_receive_read_index(struct raft *raft, const struct raft_message *message,
+                             struct raft_actions *actions)
+{
+    struct raft_pending_read read = {.from = message->from, .request = message->request};
+    if (message->term == raft->term)
+        raft_read_begin(raft, message->from, message->request, actions);
+    else
+        answer(raft, &read, false, actions);
+}
+
+void raft_receive_read_index_reply(const struct raft *raft, const struct raft_message *message,
+                                   struct raft_actions *actions)
+{
+    if (message->term == raft->term && message->from == raft->leader)
+        raft_add_read(actions, message->request, message->success, message->index);
 }
 
 /* Gives the reads that wait for it an index and the next round. */

@@ -108,6 +108,10 @@ uint64_t raft_quorum_due_ns(const struct raft *raft);
 /* raft_read.c */
 void raft_read_begin(struct raft *raft, uint8_t from, uint64_t request,
                      struct raft_actions *actions);
+void raft_receive_read_index(struct raft *raft, const struct raft_message *message,
+                             struct raft_actions *actions);
+void raft_receive_read_index_reply(const struct raft *raft, const struct raft_message *message,
+                                   struct raft_actions *actions);
 void raft_reads_advance(struct raft *raft, struct raft_actions *actions);
 void raft_reads_start_round(struct raft *raft);
 void raft_reads_refuse(struct raft *raft, struct raft_actions *actions);

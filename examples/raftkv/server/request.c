@@ -17,8 +17,9 @@
  * effect: they are asked again after a change of leader, and refused with NOQUORUM when their time
  * is over.
  *
- * Reads that arrive in one turn share one read index. A request's id is the index of its slot and a
- * generation, so that an answer to an old one finds nothing. */
+ * Reads that arrive in one turn share one read index, asked for under a name that is used once: an
+ * answer to an earlier ask of the same reads finds nothing. A request's id is the index of its slot
+ * and a generation, to the same end. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -183,7 +184,7 @@ static void propose(struct server *server, struct request *request, struct raft_
 void requests_submit(struct server *server, struct raft_actions *actions)
 {
     uint64_t now = loop_now_ns(server->loop);
-    uint64_t batch = 0;
+    bool asks = false;
     bool has_leader = server->status.leader != RAFT_NONE;
     struct request *next;
     for (struct request *request = server->first_request; request && server->waiting_count;
@@ -197,14 +198,14 @@ void requests_submit(struct server *server, struct raft_actions *actions)
         } else if (has_leader && request->kind == REQUEST_WRITE) {
             propose(server, request, actions);
         } else if (has_leader) {
-            batch = batch ? batch : request->id;
-            request->batch = batch;
+            asks = true;
+            request->batch = server->next_batch;
             set_state(server, request, REQUEST_ASKED);
         }
     }
-    if (!batch)
+    if (!asks)
         return;
-    struct raft_event event = {.type = RAFT_EVENT_READ, .request = batch};
+    struct raft_event event = {.type = RAFT_EVENT_READ, .request = server->next_batch++};
     raft_step(server->raft, &event, now, actions);
 }
 

@@ -46,7 +46,7 @@ struct request {
     enum request_state state;
     uint64_t id;
     uint64_t arrived_ns;
-    uint64_t batch;               /* read: the id it was asked under */
+    uint64_t batch;               /* read: the ask that it shares */
     uint64_t index;               /* write: where appended, 0 unknown; read: its read index */
     uint64_t term;                /* write: of the appended entry */
     struct raft_payload *payload; /* the command, after the origin */
@@ -120,7 +120,8 @@ struct server {
     struct request **request_slots; /* REQUESTS_MAX; by the low bits of the id */
     uint32_t *free_slots;
     uint32_t free_count;
-    uint64_t next_generation;
+    uint64_t next_generation; /* of request ids; starts anywhere */
+    uint64_t next_batch;      /* of reads, one for each ask; starts anywhere */
     struct request *first_request, *last_request;
     uint32_t waiting_count, granted_count;
     uint64_t commands_processed;

@@ -64,6 +64,7 @@ struct node {
     uint64_t chain[LOG_MAX + 1]; /* chained hash of the log in memory up to an index */
     uint64_t committed;          /* seen of its commit index */
     enum raft_role role;
+    uint64_t asked, asked_in_term; /* its last read */
 };
 
 struct seen { /* the chained hash that goes with (index, term) */
@@ -332,6 +333,20 @@ static void deliver(struct world *world, size_t f)
     raft_message_release(&flight.message);
 }
 
+/* A read's request; in a new term the one before is asked again under its name, and then has to
+ * cover what was committed until now: an answer of the older term must not come through. */
+static uint64_t name_read(struct world *world, unsigned i)
+{
+    struct node *node = &world->nodes[i];
+    uint64_t term = raft_get_status(node->raft, world->now_ns).term;
+    bool again = node->asked && node->asked_in_term < term && node->actions.read_count == 0;
+    uint64_t request = again ? node->asked : ++world->requests;
+    node->asked = request;
+    node->asked_in_term = term;
+    world->read_floor[request % READS_TRACKED] = world->committed;
+    return request;
+}
+
 /* A client somewhere proposes or reads. */
 static void act_as_client(struct world *world)
 {
@@ -339,9 +354,9 @@ static void act_as_client(struct world *world)
     world->next_client_ns = world->now_ns + below(world, 20 * MS);
     if (!world->nodes[i].raft || raft_last_index(world->nodes[i].raft) > LOG_MAX - 600)
         return;
-    struct raft_event event = {.type = RAFT_EVENT_READ, .request = ++world->requests};
+    struct raft_event event = {.type = RAFT_EVENT_READ};
     if (below(world, 3) == 0) {
-        world->read_floor[event.request % READS_TRACKED] = world->committed;
+        event.request = name_read(world, i);
         step(world, i, &event);
         return;
     }

@@ -711,8 +711,8 @@ static void losing_the_lead_refuses_reads(void **state)
     struct fixture fixture = create(3, 0);
     elect(&fixture);
     read(&fixture, 5);
-    receive(&fixture,
-            (struct raft_message){.type = RAFT_MESSAGE_READ_INDEX, .from = 2, .request = 6});
+    receive(&fixture, (struct raft_message){
+                          .type = RAFT_MESSAGE_READ_INDEX, .from = 2, .term = 1, .request = 6});
     receive(&fixture,
             (struct raft_message){.type = RAFT_MESSAGE_APPEND_REPLY, .from = 1, .term = 8});
     assert_int_equal(fixture.actions.read_count, 1);
@@ -755,6 +755,56 @@ static void a_follower_forwards(void **state)
                                             .request = 6,
                                             .index = 4});
     assert_true(fixture.actions.reads[0].granted);
+    destroy(&fixture);
+}
+
+/* A read index that an older leader granted may be behind what was committed since. */
+static void only_the_leader_of_this_term_answers_reads(void **state)
+{
+    (void)state;
+    struct fixture fixture = create(3, 0);
+    append(&fixture, 2, 0, 0, 0, NULL, 0);
+    read(&fixture, 6);
+    struct raft_message reply = {.type = RAFT_MESSAGE_READ_INDEX_REPLY,
+                                 .from = 2,
+                                 .term = 1,
+                                 .success = true,
+                                 .request = 6,
+                                 .index = 4};
+    receive(&fixture, reply); /* of the leader before */
+    assert_int_equal(fixture.actions.read_count, 0);
+    reply.from = 1;
+    receive(&fixture, reply); /* of this one, but from another term */
+    assert_int_equal(fixture.actions.read_count, 0);
+    reply.from = 2;
+    reply.term = 2;
+    receive(&fixture, reply); /* of this term, but not its leader */
+    assert_int_equal(fixture.actions.read_count, 0);
+    reply.term = 3;
+    receive(&fixture, reply); /* nor from a term whose leader isn't known */
+    assert_int_equal(fixture.actions.read_count, 0);
+    append(&fixture, 3, 0, 0, 0, NULL, 0);
+    reply.from = 1;
+    receive(&fixture, reply);
+    assert_int_equal(fixture.actions.read_count, 1);
+    assert_true(fixture.actions.reads[0].granted);
+    destroy(&fixture);
+}
+
+static void an_ask_of_an_older_term_is_refused(void **state)
+{
+    (void)state;
+    struct fixture fixture = create(3, 0);
+    elect(&fixture);
+    struct raft_message ask = {.type = RAFT_MESSAGE_READ_INDEX, .from = 2, .request = 6};
+    receive(&fixture, ask);
+    const struct raft_message *reply = find_message(&fixture, RAFT_MESSAGE_READ_INDEX_REPLY, 2);
+    assert_non_null(reply);
+    assert_false(reply->success);
+    assert_int_equal(reply->term, 1);
+    ask.term = 1;
+    receive(&fixture, ask);
+    assert_null(find_message(&fixture, RAFT_MESSAGE_READ_INDEX_REPLY, 2)); /* waits for its round */
     destroy(&fixture);
 }
 
@@ -814,6 +864,8 @@ int main(void)
         cmocka_unit_test(read_defects_answer_too_early),
         cmocka_unit_test(losing_the_lead_refuses_reads),
         cmocka_unit_test(a_follower_forwards),
+        cmocka_unit_test(only_the_leader_of_this_term_answers_reads),
+        cmocka_unit_test(an_ask_of_an_older_term_is_refused),
         cmocka_unit_test(a_leader_takes_what_is_forwarded_and_others_refuse),
     };
     return cmocka_run_group_tests_name("examples/raftkv/core/raft", tests, NULL, NULL);
