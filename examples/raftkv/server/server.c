@@ -78,7 +78,8 @@ static void create_requests(struct server *server)
     server->free_slots = memory_allocate_zeroed(REQUESTS_MAX, sizeof(*server->free_slots));
     for (uint32_t i = 0; i < REQUESTS_MAX; i++)
         server->free_slots[server->free_count++] = REQUESTS_MAX - 1 - i;
-    server->next_generation = 1;
+    /* other names than in earlier lives of this node, whose answers may still be on their way */
+    server->next_generation = server->next_batch = 1 + (server->origin >> 20);
 }
 
 int server_open(struct server *server, const struct options *options, struct error *error)
