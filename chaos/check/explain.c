@@ -137,7 +137,7 @@ static bool saw(const struct register_operation *operation, int64_t *value)
            (operation->kind == REGISTER_READ || operation->kind == REGISTER_CAS);
 }
 
-/* "n4 read 12", "n4's cas found 12" */
+/* "n4 read 12", "n4's cas found 12", "n4 read -1 (unexpected reply 'x')" */
 static void append_saw(const struct story *story, size_t at)
 {
     char name[NAME_SIZE], value[VALUE_SIZE];
@@ -146,6 +146,8 @@ static void append_saw(const struct story *story, size_t at)
     bool read = told(story, at)->function == HISTORY_READ;
     text_append(story->out, "%s%s %s", actor(story, at, name), read ? " read" : "'s cas found",
                 value_text(seen, value));
+    if (told(story, at)->reason[0])
+        text_append(story->out, " (%s)", told(story, at)->reason);
 }
 
 /* "n2's write of 17", "n2's cas to 17" */

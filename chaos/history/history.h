@@ -8,7 +8,8 @@
  * A read carries its value on the ok line; null is a register never written. An ok cas swapped; a
  * failed cas line says that the value was not the expected one and has "value" as called, unless
  * it has an "error": then it was refused and did not happen. "client" stands on the invoke line
- * where it differs from "process"; "error" where the server gave a reason. Members of other names
+ * where it differs from "process"; "error" where the server gave a reason, or an ok read found what
+ * no client writes. Members of other names
  * are ignored, blank lines skipped. */
 #ifndef SEVER_CHAOS_HISTORY_H
 #define SEVER_CHAOS_HISTORY_H
@@ -43,7 +44,9 @@ struct history_operation {
     uint64_t invoke_ns;
     uint64_t return_ns;  /* HISTORY_NEVER for unknown */
     uint64_t settled_ns; /* when the client stopped waiting (equals return_ns when known) */
-    char reason[96]; /* what the server said when it refused; "" otherwise. In the file: "error" */
+    /* What the server said when it refused, or answered what nobody could expect; "" otherwise. In
+     * the file: "error". */
+    char reason[96];
 };
 
 struct history {

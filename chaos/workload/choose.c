@@ -62,8 +62,9 @@ void workload_choose(struct workload_client *client, const struct experiment_wor
 void workload_learn(struct workload_client *client, unsigned key_index,
                     const struct history_operation *operation)
 {
+    bool known = operation->value != WORKLOAD_STRANGE;
     if (operation->outcome == HISTORY_OK)
-        client->last_seen[key_index] = operation->value;
+        client->last_seen[key_index] = known ? operation->value : HISTORY_NIL;
     else if (operation->outcome == HISTORY_MISMATCH || operation->outcome == HISTORY_UNKNOWN)
         client->last_seen[key_index] = HISTORY_NIL;
 }
@@ -91,50 +92,76 @@ static bool starts_with(const struct resp_reply *reply, const char *word)
     return reply->length >= length && memcmp(reply->text, word, length) == 0;
 }
 
-/* A value that this workload can have written: a decimal number. */
+/* A value that this workload can have written: a number from 1, as it writes them. */
 static bool read_value(const struct resp_reply *reply, int64_t *value)
 {
     char digits[24];
-    if (reply->kind != RESP_BULK || reply->length == 0 || reply->length >= sizeof(digits))
+    if (reply->kind != RESP_BULK || reply->length == 0 || reply->length >= sizeof(digits) ||
+        reply->text[0] == '0')
         return false;
+    for (size_t i = 0; i < reply->length; i++)
+        if (reply->text[i] < '0' || reply->text[i] > '9')
+            return false;
     memcpy(digits, reply->text, reply->length);
     digits[reply->length] = '\0';
-    char *end;
     errno = 0;
-    long long number = strtoll(digits, &end, 10);
-    if (errno || *end || digits[0] == ' ')
-        return false;
-    *value = number;
-    return true;
+    *value = strtoll(digits, NULL, 10);
+    return errno == 0;
+}
+
+/* "unexpected reply 'text'", or ":5", "nil" for what is no text. */
+static void set_strange_reason(struct history_operation *operation, const struct resp_reply *reply)
+{
+    char reason[sizeof(operation->reason)];
+    int shown = reply->length < sizeof(reason) ? (int)reply->length : (int)sizeof(reason);
+    int length;
+    if (reply->kind == RESP_INTEGER)
+        length =
+            snprintf(reason, sizeof(reason), "unexpected reply :%lld", (long long)reply->integer);
+    else if (reply->kind == RESP_NIL)
+        length = snprintf(reason, sizeof(reason), "unexpected reply nil");
+    else
+        length = snprintf(reason, sizeof(reason), "unexpected reply '%.*s'", shown, reply->text);
+    set_reason(operation, reason,
+               (size_t)length < sizeof(reason) ? (size_t)length : sizeof(reason) - 1);
+}
+
+/* An answer that this workload can't have caused. To a read it is one all the same: of a value that
+ * nobody wrote. */
+static void judge_strange(struct history_operation *operation, const struct resp_reply *reply)
+{
+    bool read = operation->function == HISTORY_READ;
+    operation->outcome = read ? HISTORY_OK : HISTORY_UNKNOWN;
+    if (read)
+        operation->value = WORKLOAD_STRANGE;
+    set_strange_reason(operation, reply);
 }
 
 static void judge_answer(struct history_operation *operation, const struct resp_reply *reply)
 {
+    bool one = reply->kind == RESP_INTEGER && reply->integer == 1;
+    bool zero = reply->kind == RESP_INTEGER && reply->integer == 0;
+    bool nil = reply->kind == RESP_NIL;
+    bool done = resp_reply_is(reply, "OK");
+    operation->outcome = HISTORY_OK;
     switch (operation->function) {
     case HISTORY_READ:
-        if (reply->kind == RESP_NIL)
+        if (nil)
             operation->value = HISTORY_NIL;
         else if (!read_value(reply, &operation->value))
-            goto strange;
-        operation->outcome = HISTORY_OK;
-        return;
+            judge_strange(operation, reply);
+        break;
     case HISTORY_WRITE:
-        if (!resp_reply_is(reply, "OK"))
-            goto strange;
-        operation->outcome = HISTORY_OK;
-        return;
+        if (!done)
+            judge_strange(operation, reply);
+        break;
     case HISTORY_CAS:
-        if (resp_reply_is(reply, "OK") || (reply->kind == RESP_INTEGER && reply->integer == 1))
-            operation->outcome = HISTORY_OK;
-        else if (reply->kind == RESP_NIL || (reply->kind == RESP_INTEGER && reply->integer == 0))
+        if (zero || nil)
             operation->outcome = HISTORY_MISMATCH;
-        else
-            goto strange;
-        return;
+        else if (!done && !one)
+            judge_strange(operation, reply);
+        break;
     }
-strange:
-    operation->outcome = operation->function == HISTORY_READ ? HISTORY_FAIL : HISTORY_UNKNOWN;
-    set_reason(operation, "unexpected reply", strlen("unexpected reply"));
 }
 
 void workload_judge(struct history_operation *operation, int code, bool sent,

@@ -66,7 +66,7 @@ static void count(struct workload *workload, size_t node, const struct history_o
         counts->unknown++;
         break;
     }
-    if (operation->reason[0]) {
+    if (operation->reason[0] && operation->outcome != HISTORY_OK) {
         /* A server's error is known by its first word; our own messages are short. */
         bool word = operation->reason[0] >= 'A' && operation->reason[0] <= 'Z';
         size_t length = strcspn(operation->reason, word ? " " : ":");

@@ -18,6 +18,10 @@
 
 /* ---- pure parts ------------------------------------------------------------------------------ */
 
+/* Values are numbers from 1. A read that is answered with anything else, and no error, is an ok
+ * read of this value, which nobody writes; `reason` tells what it was. */
+enum { WORKLOAD_STRANGE = -1 };
+
 /* What a client knows when it chooses: the value it last saw under each key. */
 struct workload_client {
     unsigned index; /* of the client, from 0 */

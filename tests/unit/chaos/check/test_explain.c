@@ -91,6 +91,10 @@ static void a_value_from_nowhere(void **state)
     expect_why(&history, "n4 read 13 before anybody had begun to write 13.\n");
     add(&history, 4, HISTORY_CAS, HISTORY_OK, 3, 4, 40, 50);
     expect_why(&history, "n4's cas found 3, and nobody ever wrote 3.\n");
+    add(&history, 4, HISTORY_READ, HISTORY_OK, 0, -1, 40, 50);
+    snprintf(history.operations[0].reason, sizeof(history.operations[0].reason),
+             "unexpected reply '4x'");
+    expect_why(&history, "n4 read -1 (unexpected reply '4x'), and nobody ever wrote -1.\n");
 }
 
 static void two_cas_from_one_value(void **state)
@@ -136,6 +140,8 @@ static void what_passes_is_told_in_a_line(void **state)
     struct history history = {0};
     struct check_linearizable result;
     struct text text = {0};
+    add(&history, 1, HISTORY_WRITE, HISTORY_OK, 0, 1, 0, 10);
+    add(&history, 1, HISTORY_READ, HISTORY_OK, 0, 1, 20, 30);
     check_linearizable(&history, NULL, &result);
     check_linearizable_explain(&history, &result, 0, 80, &text);
     assert_string_equal(text_get(&text), "pass\n");
@@ -146,6 +152,7 @@ static void what_passes_is_told_in_a_line(void **state)
     assert_string_equal(text_get(&text), "unknown: ran out\n");
     text_free(&text);
     check_linearizable_free(&result);
+    history_free(&history);
 }
 
 /* A narrow terminal, a single moment: nothing is written outside its columns. */

@@ -132,7 +132,7 @@ static void answers(void **state)
 {
     (void)state;
     struct resp_reply ok = reply_of(RESP_STATUS, "OK"), nil = reply_of(RESP_NIL, "");
-    struct resp_reply number = reply_of(RESP_BULK, "42"), word = reply_of(RESP_BULK, "4x");
+    struct resp_reply number = reply_of(RESP_BULK, "42");
     struct resp_reply one = {.kind = RESP_INTEGER, .integer = 1}, zero = {.kind = RESP_INTEGER};
     struct history_operation read = judge(HISTORY_READ, 0, true, &number, NULL);
     assert_int_equal(read.outcome, HISTORY_OK);
@@ -140,13 +140,59 @@ static void answers(void **state)
     read = judge(HISTORY_READ, 0, true, &nil, NULL);
     assert_int_equal(read.outcome, HISTORY_OK);
     assert_true(read.value == HISTORY_NIL);
-    assert_int_equal(judge(HISTORY_READ, 0, true, &word, NULL).outcome, HISTORY_FAIL);
     assert_int_equal(judge(HISTORY_WRITE, 0, true, &ok, NULL).outcome, HISTORY_OK);
     assert_int_equal(judge(HISTORY_WRITE, 0, true, &nil, NULL).outcome, HISTORY_UNKNOWN);
     assert_int_equal(judge(HISTORY_CAS, 0, true, &one, NULL).outcome, HISTORY_OK);
     assert_int_equal(judge(HISTORY_CAS, 0, true, &zero, NULL).outcome, HISTORY_MISMATCH);
     assert_int_equal(judge(HISTORY_CAS, 0, true, &nil, NULL).outcome, HISTORY_MISMATCH);
     assert_int_equal(judge(HISTORY_CAS, 0, true, &number, NULL).outcome, HISTORY_UNKNOWN);
+}
+
+/* A read that is answered with garbage has been answered: with a value that nobody wrote. */
+static void garbage_is_a_value_that_nobody_wrote(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"4x",
+                                        "",
+                                        "x",
+                                        "0",
+                                        "007",
+                                        " 5",
+                                        "+5",
+                                        "-5",
+                                        "\n",
+                                        "99999999999999999999",
+                                        "-9223372036854775808"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct resp_reply reply = reply_of(RESP_BULK, texts[i]);
+        struct history_operation read = judge(HISTORY_READ, 0, true, &reply, NULL);
+        assert_int_equal(read.outcome, HISTORY_OK);
+        assert_int_equal(read.value, WORKLOAD_STRANGE);
+        assert_memory_equal(read.reason, "unexpected reply '", 18);
+    }
+    struct resp_reply reply = {.kind = RESP_BULK, .text = "5\0x", .length = 3};
+    assert_int_equal(judge(HISTORY_READ, 0, true, &reply, NULL).value, WORKLOAD_STRANGE);
+    reply = (struct resp_reply){.kind = RESP_INTEGER, .integer = 5};
+    assert_int_equal(judge(HISTORY_READ, 0, true, &reply, NULL).value, WORKLOAD_STRANGE);
+    assert_string_equal(judge(HISTORY_READ, 0, true, &reply, NULL).reason, "unexpected reply :5");
+    char big[200];
+    memset(big, 'x', sizeof(big));
+    reply = (struct resp_reply){.kind = RESP_BULK, .text = big, .length = sizeof(big)};
+    struct history_operation read = judge(HISTORY_READ, 0, true, &reply, NULL);
+    assert_int_equal(strlen(read.reason), sizeof(read.reason) - 1);
+    reply = reply_of(RESP_STATUS, "QUEUED");
+    read = judge(HISTORY_READ, 0, true, &reply, NULL);
+    assert_int_equal(read.outcome, HISTORY_OK);
+    assert_string_equal(read.reason, "unexpected reply 'QUEUED'");
+    struct history_operation write = judge(HISTORY_WRITE, 0, true, &reply, NULL);
+    assert_int_equal(write.outcome, HISTORY_UNKNOWN);
+    assert_int_equal(write.value, 1);
+
+    struct workload_client client; /* and no cas expects it */
+    workload_client_init(&client, 0, 1, 1);
+    workload_learn(&client, 0, &read);
+    assert_true(client.last_seen[0] == HISTORY_NIL);
+    workload_client_free(&client);
 }
 
 static void refusals_and_losses(void **state)
@@ -190,6 +236,7 @@ int main(void)
         cmocka_unit_test(a_cas_expects_what_was_last_seen),
         cmocka_unit_test(slots_keep_the_rate_and_their_order),
         cmocka_unit_test(answers),
+        cmocka_unit_test(garbage_is_a_value_that_nobody_wrote),
         cmocka_unit_test(refusals_and_losses),
         cmocka_unit_test(a_long_reason_is_cut),
     };
