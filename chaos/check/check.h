@@ -28,9 +28,13 @@ struct check_linearizable_limits {
 
 struct check_linearizable {
     enum check_verdict verdict;
-    char key[HISTORY_KEY_MAX]; /* the key that failed or ran out; "" on pass */
+    char key[HISTORY_KEY_MAX]; /* the key that failed or ran out; else "" */
     char reason[256];          /* "ran out of 512 MiB after 12345 of 20000 operations", ... */
     size_t checked;            /* operations that took part */
+    /* Some key has an acknowledged change and an answered read or cas that could have seen it, so
+     * that something could have been wrong. What would pass without is unknown: "not tested: ..."
+     */
+    bool tested;
     uint64_t steps;
     /* On fail: indexes into history->operations of the smallest piece found that can't be ordered,
      * in invocation order. Taking any one away (with what may have seen it) makes it orderable,

@@ -1,7 +1,11 @@
 /* Theory of operation. A register's operations say nothing about another's, so a history is
  * linearizable when each key's part is (Herlihy and Wing's locality; Horn and Kroening). Keys are
  * checked one after the other under one bound on steps; the first that fails ends the check, one
- * that runs out of its bound doesn't: a failure of a later key is worth more than "unknown". */
+ * that runs out of its bound doesn't: a failure of a later key is worth more than "unknown".
+ *
+ * Nothing can be wrong with a history in which nothing was acknowledged, or nothing looked. It has
+ * an order, but that is no pass: without an acknowledged change, and an answer under the same key
+ * that could have shown it, the verdict is unknown. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +97,37 @@ static void solve(struct register_operation *operations, size_t *count,
     free(plain);
 }
 
+/* Is there an acknowledged change, and another operation that looked and ended after the change had
+ * begun? operations: in invocation order. */
+static bool is_tested(const struct register_operation *operations, size_t count)
+{
+    bool changed = false, looked = false;
+    uint64_t looked_ns = 0; /* the latest end of one that looked */
+    for (size_t i = 0; i < count; i++) {
+        const struct register_operation *operation = &operations[i];
+        bool changes = operation->kind == REGISTER_WRITE || operation->kind == REGISTER_CAS;
+        bool looks = operation->kind != REGISTER_WRITE;
+        if (operation->optional)
+            continue;
+        if ((looks && changed) || (changes && looked && looked_ns >= operation->invoke_ns))
+            return true;
+        changed |= changes;
+        looked |= looks;
+        if (looks && operation->return_ns > looked_ns)
+            looked_ns = operation->return_ns;
+    }
+    return false;
+}
+
+static void set_untested(struct check_linearizable *result)
+{
+    result->verdict = CHECK_UNKNOWN;
+    snprintf(result->reason, sizeof(result->reason), "not tested: %s",
+             result->checked == 0
+                 ? "no operation was acknowledged"
+                 : "no change was acknowledged under a key that a read or cas then looked at");
+}
+
 static void check_key(const struct history *history, const size_t *indexes, size_t count,
                       const struct check_linearizable_limits *limits, uint64_t *steps,
                       struct check_linearizable *result)
@@ -105,6 +140,7 @@ static void check_key(const struct history *history, const size_t *indexes, size
     struct register_result search;
     uint64_t before = *steps;
     result->checked += used;
+    result->tested |= is_tested(operations, used);
     solve(operations, &used, limits, steps, &search);
     result->steps += before - *steps;
     const char *key = history->operations[indexes[0]].key;
@@ -138,6 +174,8 @@ void check_linearizable(const struct history *history,
         check_key(history, indexes + begin, end - begin, &bound, &steps, result);
         begin = end;
     }
+    if (result->verdict == CHECK_PASS && !result->tested)
+        set_untested(result);
     free(indexes);
 }
 

@@ -396,7 +396,7 @@ static void judge_linearizable(struct run *run, struct report_result *result)
         snprintf(result->summary, sizeof(result->summary),
                  "no order explains %zu operations on key %s", found.core_count, found.key);
     else
-        snprintf(result->summary, sizeof(result->summary), "key %s: %s", found.key, found.reason);
+        snprintf(result->summary, sizeof(result->summary), "%s", found.reason);
     if (found.verdict == CHECK_FAIL && run->report.explanation.length == 0)
         check_linearizable_explain(&run->history, &found, run->report.start_ns, command_width(),
                                    &run->report.explanation);
