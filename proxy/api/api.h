@@ -35,9 +35,10 @@ struct api_backend {
     /* The ruleset in force; valid until the next change. */
     const struct ruleset *(*current)(void *context);
     /* Checks `next` (version as copied from current), puts it in force on every worker, and returns
-     * 0 only then, with its version raised by one. set_at_ns and set_by of new and changed faults
-     * and partitions, which come with set_at_ns 0, are filled in from `by`. On failure nothing has
-     * changed: -EINVAL, -EEXIST, -EADDRINUSE, ... `next` is copied. */
+     * 0 only then, with its version raised by one. Faults and partitions that are in force already
+     * and the same keep their set_at_ns and set_by; those of all others are filled in, set_by from
+     * `by`, whatever `next` has there. On failure nothing has changed: -EINVAL, -EEXIST,
+     * -EADDRINUSE, ... `next` is copied. */
     int (*change)(void *context, const struct ruleset *next, const char *by, struct error *error);
     void (*link_state)(void *context, const char *from, const char *to, struct api_link_state *out);
     uint64_t (*fault_touched)(void *context, const char *fault);

@@ -60,47 +60,14 @@ static bool same_route(const void *a, const void *b)
            strcmp(one->to, other->to) == 0 && one->enabled == other->enabled;
 }
 
-static bool same_link(const struct ruleset_link *a, const struct ruleset_link *b)
-{
-    return strcmp(a->from, b->from) == 0 && strcmp(a->to, b->to) == 0;
-}
-
 static bool same_partition(const void *a, const void *b)
 {
-    const struct ruleset_partition *one = a, *other = b;
-    if (one->link_count != other->link_count)
-        return false;
-    for (size_t i = 0; i < one->link_count; i++)
-        if (!same_link(&one->links[i], &other->links[i]))
-            return false;
-    return true;
-}
-
-static bool same_parameters(const struct ruleset_fault *a, const struct ruleset_fault *b)
-{
-    switch (a->type) {
-    case RULESET_LATENCY:
-        return a->latency.delay_ns == b->latency.delay_ns &&
-               a->latency.jitter_ns == b->latency.jitter_ns &&
-               a->latency.distribution == b->latency.distribution;
-    case RULESET_LOSS:
-        return a->loss.probability_ppb == b->loss.probability_ppb;
-    case RULESET_RATE:
-        return a->rate.bytes_per_s == b->rate.bytes_per_s &&
-               a->rate.burst_bytes == b->rate.burst_bytes &&
-               a->rate.queue_bytes == b->rate.queue_bytes;
-    case RULESET_FAULT_TYPES:
-        break;
-    }
-    return false;
+    return ruleset_same_partition(a, b);
 }
 
 static bool same_fault(const void *a, const void *b)
 {
-    const struct ruleset_fault *one = a, *other = b;
-    return one->type == other->type && same_link(&one->link, &other->link) &&
-           one->both_ways == other->both_ways && strcmp(one->route, other->route) == 0 &&
-           one->direction == other->direction && same_parameters(one, other);
+    return ruleset_same_fault(a, b);
 }
 
 static bool same_clock(const void *a, const void *b)
@@ -233,26 +200,4 @@ json_t *api_describe_changes(const struct ruleset *before, const struct ruleset 
     if (teller.more > 0)
         json_array_append_new(teller.texts, json_sprintf("and %zu more", teller.more));
     return teller.texts;
-}
-
-void api_keep_origins(const struct ruleset *current, struct ruleset *next)
-{
-    struct array faults = ARRAY(current, faults, fault_count);
-    struct array partitions = ARRAY(current, partitions, partition_count);
-    size_t hint = 0;
-    for (size_t i = 0; i < next->fault_count; i++) {
-        struct ruleset_fault *fault = &next->faults[i];
-        const struct ruleset_fault *old = find(&faults, fault->name, &hint);
-        bool kept = old && same_fault(old, fault);
-        snprintf(fault->set_by, sizeof(fault->set_by), "%s", kept ? old->set_by : "");
-        fault->set_at_ns = kept ? old->set_at_ns : 0;
-    }
-    hint = 0;
-    for (size_t i = 0; i < next->partition_count; i++) {
-        struct ruleset_partition *partition = &next->partitions[i];
-        const struct ruleset_partition *old = find(&partitions, partition->name, &hint);
-        bool kept = old && same_partition(old, partition);
-        snprintf(partition->set_by, sizeof(partition->set_by), "%s", kept ? old->set_by : "");
-        partition->set_at_ns = kept ? old->set_at_ns : 0;
-    }
 }

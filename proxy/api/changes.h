@@ -1,4 +1,4 @@
-/* What is different between two rulesets, for people and for bookkeeping. Pure. */
+/* What is different between two rulesets, for people. Pure. */
 #ifndef SEVER_API_CHANGES_H
 #define SEVER_API_CHANGES_H
 
@@ -10,9 +10,5 @@ enum { API_CHANGES_MAX = 64 }; /* texts in one description; more are only counte
 
 /* An array of texts such as "partition split set", "fault latency-1 removed", "clock n1 +2ms". */
 json_t *api_describe_changes(const struct ruleset *before, const struct ruleset *after);
-
-/* Faults and partitions of next that are in current, the same, keep set_by and set_at_ns from
- * there; those of all others are cleared. */
-void api_keep_origins(const struct ruleset *current, struct ruleset *next);
 
 #endif

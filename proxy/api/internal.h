@@ -95,7 +95,7 @@ int api_apply(struct api_call *call, const struct ruleset *next, struct error *e
 /* As api_apply for a change of one element: "faults[7].delay_ns" becomes "delay_ns". */
 int api_apply_element(struct api_call *call, const struct ruleset *next, const char *array,
                       size_t index, struct error *error);
-/* -ENOENT: "there is no WHAT 'NAME'". */
+/* -ENOENT: "there is no WHAT 'NAME'", for "node" with those that there are. */
 int api_no_such(const struct api_call *call, const char *what, struct error *error);
 /* A query value, percent-decoded; NULL when absent. -EINVAL for a malformed one. */
 int api_get_query(const struct api_call *call, const char *key, char buffer[API_SEGMENT_MAX],

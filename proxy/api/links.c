@@ -181,7 +181,7 @@ int api_list_links(struct api_call *call, struct error *error)
     if (code < 0)
         return code;
     if (limited && !ruleset_find_node(ruleset, node))
-        return error_set_at(error, -ENOENT, "node", "there is no node '%.200s'", node);
+        return ruleset_no_such_node(ruleset, node, -ENOENT, "node", error);
     struct node_index index;
     index_nodes(&index, ruleset);
     struct link_names partitions = list_partitions(ruleset, &index);

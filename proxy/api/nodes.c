@@ -1,6 +1,7 @@
 /* /v1/nodes */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "proxy/api/internal.h"
 #include "proxy/wire/codec.h"
@@ -42,20 +43,61 @@ int api_add_node(struct api_call *call, struct error *error)
     return API_CREATED;
 }
 
+/* -EINVAL when something of this kind names the node. */
+static int refuse_named(const char *node, const char *array, size_t index, const char *field,
+                        const char *kind, const char *name, struct error *error)
+{
+    char place[ERROR_PLACE_MAX];
+    snprintf(place, sizeof(place), "%s[%zu].%s", array, index, field);
+    return error_set_at(error, -EINVAL, place, "%s '%s' names node '%s': remove that first", kind,
+                        name, node);
+}
+
+static bool link_has(const struct ruleset_link *link, const char *node)
+{
+    return strcmp(link->from, node) == 0 || strcmp(link->to, node) == 0;
+}
+
+/* -EINVAL with the first thing that names the node, by its own name. */
+static int check_unnamed(const struct ruleset *ruleset, const char *node, struct error *error)
+{
+    for (size_t i = 0; i < ruleset->route_count; i++) {
+        const struct ruleset_route *route = &ruleset->routes[i];
+        bool from = strcmp(route->from, node) == 0;
+        if (from || strcmp(route->to, node) == 0)
+            return refuse_named(node, "routes", i, from ? "from" : "to", "route", route->name,
+                                error);
+    }
+    for (size_t i = 0; i < ruleset->partition_count; i++) {
+        const struct ruleset_partition *partition = &ruleset->partitions[i];
+        for (size_t l = 0; l < partition->link_count; l++)
+            if (link_has(&partition->links[l], node)) {
+                char field[32];
+                snprintf(field, sizeof(field), "links[%zu]", l);
+                return refuse_named(node, "partitions", i, field, "partition", partition->name,
+                                    error);
+            }
+    }
+    for (size_t i = 0; i < ruleset->fault_count; i++)
+        if (link_has(&ruleset->faults[i].link, node))
+            return refuse_named(node, "faults", i, "link", "fault", ruleset->faults[i].name, error);
+    for (size_t i = 0; i < ruleset->clock_count; i++)
+        if (strcmp(ruleset->clocks[i].node, node) == 0)
+            return refuse_named(node, "clocks", i, "node", "clock", node, error);
+    return 0;
+}
+
 int api_remove_node(struct api_call *call, struct error *error)
 {
     struct ruleset next;
     if (!ruleset_find_node(api_current(call), call->name))
         return api_no_such(call, "node", error);
+    int code = check_unnamed(api_current(call), call->name, error);
+    if (code < 0)
+        return code;
     ruleset_copy(&next, api_current(call));
     ruleset_remove_node(&next, call->name);
-    int code = api_apply(call, &next, error);
+    code = api_apply(call, &next, error);
     ruleset_free(&next);
-    if (code == -EINVAL) {
-        char place[ERROR_PLACE_MAX];
-        snprintf(place, sizeof(place), "%s", error->place);
-        return error_set_at(error, code, place, "node '%s' is named here: remove this first",
-                            call->name);
-    }
     return code < 0 ? code : API_NO_CONTENT;
 }

@@ -50,8 +50,6 @@ int api_add_partition(struct api_call *call, struct error *error)
         return code;
     if (!partition.name[0])
         api_choose_name(api_current(call), default_prefix(call->body), is_taken, partition.name);
-    partition.set_by[0] = '\0';
-    partition.set_at_ns = 0;
     ruleset_copy(&next, api_current(call));
     ruleset_add_partition(&next, &partition);
     free(partition.links);

@@ -366,6 +366,8 @@ int api_apply_element(struct api_call *call, const struct ruleset *next, const c
 
 int api_no_such(const struct api_call *call, const char *what, struct error *error)
 {
+    if (strcmp(what, "node") == 0)
+        return ruleset_no_such_node(api_current(call), call->name, -ENOENT, "", error);
     return error_set(error, -ENOENT, "there is no %s '%.200s'", what, call->name);
 }
 

@@ -1,6 +1,7 @@
 /* /v1/routes */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "proxy/api/internal.h"
 #include "proxy/base/address.h"
@@ -69,20 +70,31 @@ int api_patch_route(struct api_call *call, struct error *error)
     return code < 0 ? code : answer_with(call, call->name, API_OK);
 }
 
+/* -EINVAL with the first fault that is on the route. */
+static int check_no_fault_on(const struct ruleset *ruleset, const char *route, struct error *error)
+{
+    for (size_t i = 0; i < ruleset->fault_count; i++) {
+        char place[ERROR_PLACE_MAX];
+        if (strcmp(ruleset->faults[i].route, route) != 0)
+            continue;
+        snprintf(place, sizeof(place), "faults[%zu].route", i);
+        return error_set_at(error, -EINVAL, place, "fault '%s' is on route '%s': remove that first",
+                            ruleset->faults[i].name, route);
+    }
+    return 0;
+}
+
 int api_remove_route(struct api_call *call, struct error *error)
 {
     struct ruleset next;
     if (!ruleset_find_route(api_current(call), call->name))
         return api_no_such(call, "route", error);
+    int code = check_no_fault_on(api_current(call), call->name, error);
+    if (code < 0)
+        return code;
     ruleset_copy(&next, api_current(call));
     ruleset_remove_route(&next, call->name);
-    int code = api_apply(call, &next, error);
+    code = api_apply(call, &next, error);
     ruleset_free(&next);
-    if (code == -EINVAL) {
-        char place[ERROR_PLACE_MAX];
-        snprintf(place, sizeof(place), "%s", error->place);
-        return error_set_at(error, code, place, "route '%s' is named here: remove this first",
-                            call->name);
-    }
     return code < 0 ? code : API_NO_CONTENT;
 }

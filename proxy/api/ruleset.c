@@ -1,7 +1,6 @@
 /* /v1/ruleset and /v1/events. */
 #include <errno.h>
 
-#include "proxy/api/changes.h"
 #include "proxy/api/internal.h"
 #include "proxy/base/units.h"
 #include "proxy/wire/codec.h"
@@ -28,7 +27,6 @@ int api_put_ruleset(struct api_call *call, struct error *error)
         next.seed = current->seed;
     if (code == 0) {
         next.version = current->version;
-        api_keep_origins(current, &next);
         code = api_apply(call, &next, error);
     }
     ruleset_free(&next);

@@ -15,6 +15,8 @@
 #include "proxy/base/text.h"
 #include "proxy/fault/name_table.h"
 
+enum { NODES_LISTED = 6 }; /* about so many names in a message, more when they are short */
+
 static size_t capacity_for(size_t count)
 {
     size_t capacity = 4;
@@ -191,6 +193,61 @@ const struct ruleset_clock *ruleset_find_clock(const struct ruleset *ruleset, co
     return NULL;
 }
 
+static bool same_link(const struct ruleset_link *a, const struct ruleset_link *b)
+{
+    return strcmp(a->from, b->from) == 0 && strcmp(a->to, b->to) == 0;
+}
+
+bool ruleset_same_partition(const struct ruleset_partition *a, const struct ruleset_partition *b)
+{
+    if (a->link_count != b->link_count)
+        return false;
+    for (size_t i = 0; i < a->link_count; i++)
+        if (!same_link(&a->links[i], &b->links[i]))
+            return false;
+    return true;
+}
+
+static bool same_parameters(const struct ruleset_fault *a, const struct ruleset_fault *b)
+{
+    switch (a->type) {
+    case RULESET_LATENCY:
+        return a->latency.delay_ns == b->latency.delay_ns &&
+               a->latency.jitter_ns == b->latency.jitter_ns &&
+               a->latency.distribution == b->latency.distribution;
+    case RULESET_LOSS:
+        return a->loss.probability_ppb == b->loss.probability_ppb;
+    case RULESET_RATE:
+        return a->rate.bytes_per_s == b->rate.bytes_per_s &&
+               a->rate.burst_bytes == b->rate.burst_bytes &&
+               a->rate.queue_bytes == b->rate.queue_bytes;
+    case RULESET_FAULT_TYPES:
+        break;
+    }
+    return false;
+}
+
+bool ruleset_same_fault(const struct ruleset_fault *a, const struct ruleset_fault *b)
+{
+    return a->type == b->type && same_link(&a->link, &b->link) && a->both_ways == b->both_ways &&
+           strcmp(a->route, b->route) == 0 && a->direction == b->direction && same_parameters(a, b);
+}
+
+int ruleset_no_such_node(const struct ruleset *ruleset, const char *name, int code,
+                         const char *place, struct error *error)
+{
+    char known[NODES_LISTED * RULESET_NAME_MAX] = "";
+    size_t length = 0, listed = 0;
+    for (; listed < ruleset->node_count && length + RULESET_NAME_MAX < sizeof(known) / 2; listed++)
+        length += (size_t)snprintf(known + length, sizeof(known) - length, "%s%s",
+                                   listed ? ", " : "", ruleset->nodes[listed].name);
+    if (listed < ruleset->node_count)
+        snprintf(known + length, sizeof(known) - length, " and %zu more",
+                 ruleset->node_count - listed);
+    return error_set_at(error, code, place, "there is no node '%.*s' (%s%s)", RULESET_NAME_MAX - 1,
+                        name, ruleset->node_count ? "nodes: " : "there are no nodes", known);
+}
+
 /* Takes the element that is at `element` (NULL: there is none) out of array. */
 #define REMOVE(array, count, element)                                                              \
     do {                                                                                           \
@@ -249,8 +306,7 @@ static int check_groups(const struct ruleset *ruleset, const struct ruleset_grou
             const char *name = groups[g].names[i];
             snprintf(place, sizeof(place), "groups[%zu][%zu]", g, i);
             if (!ruleset_find_node(ruleset, name))
-                return error_set_at(error, -EINVAL, place, "there is no node '%.*s'",
-                                    RULESET_NAME_MAX, name);
+                return ruleset_no_such_node(ruleset, name, -EINVAL, place, error);
             uint32_t other = name_table_add(seen, name, (uint32_t)g);
             if (other != NAME_TABLE_NONE)
                 return error_set_at(error, -EINVAL, place, "node '%s' is in a group already, %u",
@@ -300,8 +356,7 @@ int ruleset_partition_isolate(const struct ruleset *ruleset, const char *name,
                               struct ruleset_partition *partition, struct error *error)
 {
     if (!ruleset_find_node(ruleset, name))
-        return error_set_at(error, -EINVAL, "isolate", "there is no node '%.*s'", RULESET_NAME_MAX,
-                            name);
+        return ruleset_no_such_node(ruleset, name, -EINVAL, "isolate", error);
     size_t others = 0;
     for (size_t i = 0; i < ruleset->node_count; i++)
         others += is_other_member(&ruleset->nodes[i], name);

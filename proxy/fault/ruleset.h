@@ -3,7 +3,8 @@
  * This is the vocabulary that every program shares (DESIGN: node, link, route, fault, partition,
  * clock, ruleset). It has no behaviour of its own: it is copied, changed, checked as a whole and
  * handed over; fault_plan (plan.h) is what workers read. Names are 1..63 bytes of printable UTF-8
- * text; node names are further limited to [A-Za-z0-9_.-] and may not be "*".
+ * text that does not begin with '-'; node names are further limited to [A-Za-z0-9_.-] and are not
+ * dots only.
  *
  * Ownership: a ruleset owns its arrays. Zero-initialised is a valid, empty ruleset. */
 #ifndef SEVER_FAULT_RULESET_H
@@ -156,6 +157,16 @@ struct ruleset_route *ruleset_find_route(const struct ruleset *ruleset, const ch
 struct ruleset_fault *ruleset_find_fault(const struct ruleset *ruleset, const char *name);
 struct ruleset_partition *ruleset_find_partition(const struct ruleset *ruleset, const char *name);
 const struct ruleset_clock *ruleset_find_clock(const struct ruleset *ruleset, const char *node);
+
+/* The same but for who set it and when (and, of partitions, in the same order of links). The name
+ * does not count. */
+bool ruleset_same_fault(const struct ruleset_fault *a, const struct ruleset_fault *b);
+bool ruleset_same_partition(const struct ruleset_partition *a, const struct ruleset_partition *b);
+
+/* Fills *error with "there is no node 'n9' (nodes: n1, n2)", naming at most some of the nodes, and
+ * returns code. */
+int ruleset_no_such_node(const struct ruleset *ruleset, const char *name, int code,
+                         const char *place, struct error *error);
 
 /* True when removed. Removing a node fails a later ruleset_check while something names it. */
 bool ruleset_remove_node(struct ruleset *ruleset, const char *name);

@@ -100,8 +100,9 @@ static bool text_is_fine(const char *text, size_t size, bool empty_allowed)
 static int check_name(struct checker *checker, struct name_table *names, const char *name,
                       const char *array, size_t index)
 {
-    if (!text_is_fine(name, RULESET_NAME_MAX, false))
-        return refuse(checker, -EINVAL, "a name is 1 to 63 bytes of printable UTF-8 text",
+    if (!text_is_fine(name, RULESET_NAME_MAX, false) || name[0] == '-')
+        return refuse(checker, -EINVAL,
+                      "a name is 1 to 63 bytes of printable UTF-8 text and does not begin with -",
                       "%s[%zu].name", array, index);
     if (name_table_add(names, name, (uint32_t)index) != NAME_TABLE_NONE) {
         char message[2 * RULESET_NAME_MAX];
@@ -133,14 +134,15 @@ static int find_node(struct checker *checker, const char *name)
         if (index != NAME_TABLE_NONE)
             return (int)index;
     }
-    return error_set(checker->error, -EINVAL, "there is no node '%.*s'", RULESET_NAME_MAX - 1,
-                     name);
+    return ruleset_no_such_node(checker->ruleset, name, -EINVAL, "", checker->error);
 }
 
 static int check_node(struct checker *checker, const struct ruleset_node *node, size_t index)
 {
     if (!ruleset_text_is_node_name(node->name, strnlen(node->name, sizeof(node->name))))
-        return refuse(checker, -EINVAL, "a node name is 1 to 63 of A-Z a-z 0-9 _ . -",
+        return refuse(checker, -EINVAL,
+                      "a node name is 1 to 63 of A-Z a-z 0-9 _ . -, does not begin with - and is "
+                      "not dots only",
                       "nodes[%zu].name", index);
     int code = check_name(checker, &checker->nodes, node->name, "nodes", index);
     if (code < 0)

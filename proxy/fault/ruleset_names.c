@@ -117,7 +117,8 @@ int ruleset_parse_node_kind(const char *text, enum ruleset_node_kind *kind, stru
 
 bool ruleset_text_is_node_name(const char *text, size_t length)
 {
-    if (length == 0 || length >= RULESET_NAME_MAX)
+    bool only_dots = true;
+    if (length == 0 || length >= RULESET_NAME_MAX || text[0] == '-')
         return false;
     for (size_t i = 0; i < length; i++) {
         char c = text[i];
@@ -125,8 +126,9 @@ bool ruleset_text_is_node_name(const char *text, size_t length)
                        c == '_' || c == '.' || c == '-';
         if (!allowed)
             return false;
+        only_dots = only_dots && c == '.';
     }
-    return true;
+    return !only_dots;
 }
 
 /* Bytes of the UTF-8 sequence at text (RFC 3629: shortest form, no surrogates, at most U+10FFFF),
@@ -186,8 +188,8 @@ int ruleset_parse_link(const char *text, struct ruleset_link *link, bool *both_w
     size_t to_length = strlen(head + 1);
     if (!is_link_end(text, from_length) || !is_link_end(head + 1, to_length))
         return error_set(error, -EINVAL,
-                         "each end of a link is '*' or a node name, 1 to %d of A-Z a-z 0-9 _ . -, "
-                         "not as in '%.*s'",
+                         "each end of a link is '*' or a node name, 1 to %d of A-Z a-z 0-9 _ . - "
+                         "that begin with no -, not as in '%.*s'",
                          RULESET_NAME_MAX - 1, RULESET_LINK_TEXT_MAX, text);
     *link = (struct ruleset_link){0};
     memcpy(link->from, text, from_length);

@@ -20,6 +20,9 @@
  * 0.050000000000000003. */
 #define WIRE_DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(9))
 
+/* The highest version that is read: counting on from there never leaves JSON's integers. */
+#define WIRE_VERSION_MAX (UINT64_C(1) << 62)
+
 enum { WIRE_BODY_MAX = 8 * 1024 * 1024, WIRE_DEPTH_MAX = 16 };
 
 /* Parses a body: one JSON object, duplicate keys refused, place "line 3, column 7". NULL with
@@ -35,12 +38,14 @@ json_t *wire_encode_clock(const struct ruleset_clock *clock);
 
 /* All decoders: 0, or -EINVAL with place and message. */
 
-/* out: overwritten on success (caller frees with ruleset_free). Faults and partitions need a name;
+/* out: overwritten on success (caller frees with ruleset_free). A version is at most
+ * WIRE_VERSION_MAX. Faults and partitions need a name;
  * partitions are given as links. */
 int wire_decode_ruleset(json_t *json, struct ruleset *out, struct error *error);
 int wire_decode_node(json_t *json, struct ruleset_node *out, struct error *error);
 int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *error);
-/* A PATCH body: "upstream" and "enabled" alone; what is absent stays as it is in *route. */
+/* A PATCH body: "upstream" and "enabled" may be other than in *route, all else must be the same;
+ * what is absent stays as it is. */
 int wire_decode_route_patch(json_t *json, struct ruleset_route *route, struct error *error);
 /* base: the fault whose values stand where the JSON is silent (PATCH; its name, type and target
  * can't change), or NULL for a new one, whose name is "" when the JSON has none. */

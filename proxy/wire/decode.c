@@ -57,16 +57,17 @@ int wire_decode_node(json_t *json, struct ruleset_node *out, struct error *error
     return 0;
 }
 
+static const char *const route_keys[] = {"name", "protocol", "listen",  "upstream",
+                                         "from", "to",       "enabled", NULL};
+static const char *const route_reported[] = {"listening", NULL};
+
 int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *error)
 {
-    static const char *const keys[] = {"name", "protocol", "listen",  "upstream",
-                                       "from", "to",       "enabled", NULL};
-    static const char *const reported[] = {"listening", NULL};
     struct ruleset_route route = {.enabled = true};
     struct reader reader;
     struct error ignored = {0};
     int protocol = RULESET_TCP;
-    reader_open(&reader, json, keys, reported, error ? error : &ignored);
+    reader_open(&reader, json, route_keys, route_reported, error ? error : &ignored);
     reader_text(&reader, "name", true, route.name, sizeof(route.name));
     reader_enum(&reader, "protocol", false, parse_protocol, &protocol);
     reader_text(&reader, "listen", true, route.listen, sizeof(route.listen));
@@ -81,15 +82,40 @@ int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *err
     return 0;
 }
 
+/* Which route it is and whose can't change. */
+static void refuse_other_route(struct reader *reader, const struct ruleset_route *route,
+                               const struct ruleset_route *patched)
+{
+    static const char message[] = "only upstream and enabled can change: remove the route and add "
+                                  "another";
+    if (strcmp(route->name, patched->name) != 0)
+        reader_fail(reader, "name", message);
+    if (route->protocol != patched->protocol)
+        reader_fail(reader, "protocol", message);
+    if (strcmp(route->listen, patched->listen) != 0)
+        reader_fail(reader, "listen", message);
+    if (strcmp(route->from, patched->from) != 0)
+        reader_fail(reader, "from", message);
+    if (strcmp(route->to, patched->to) != 0)
+        reader_fail(reader, "to", message);
+}
+
 int wire_decode_route_patch(json_t *json, struct ruleset_route *route, struct error *error)
 {
-    static const char *const keys[] = {"upstream", "enabled", NULL};
     struct ruleset_route patched = *route;
     struct reader reader;
     struct error ignored = {0};
-    reader_open(&reader, json, keys, none, error ? error : &ignored);
+    int protocol = (int)route->protocol;
+    reader_open(&reader, json, route_keys, route_reported, error ? error : &ignored);
+    reader_text(&reader, "name", false, patched.name, sizeof(patched.name));
+    reader_enum(&reader, "protocol", false, parse_protocol, &protocol);
+    patched.protocol = (enum ruleset_protocol)protocol;
+    reader_text(&reader, "listen", false, patched.listen, sizeof(patched.listen));
     reader_text(&reader, "upstream", false, patched.upstream, sizeof(patched.upstream));
+    reader_text(&reader, "from", false, patched.from, sizeof(patched.from));
+    reader_text(&reader, "to", false, patched.to, sizeof(patched.to));
     reader_bool(&reader, "enabled", &patched.enabled);
+    refuse_other_route(&reader, route, &patched);
     if (reader.code == 0)
         *route = patched;
     return reader.code;
@@ -342,6 +368,8 @@ int wire_decode_ruleset(json_t *json, struct ruleset *out, struct error *error)
     struct error ignored = {0};
     reader_open(&reader, json, keys, none, error ? error : &ignored);
     reader_unsigned(&reader, "version", false, &ruleset.version);
+    if (ruleset.version > WIRE_VERSION_MAX)
+        reader_fail(&reader, "version", "a version is at most 2^62");
     read_seed(&reader, &ruleset.seed);
     read_elements(&reader, "nodes", RULESET_NODES_MAX, append_node, &ruleset);
     read_elements(&reader, "routes", RULESET_ROUTES_MAX, append_route, &ruleset);

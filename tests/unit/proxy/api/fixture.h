@@ -51,22 +51,24 @@ static inline int fixture_change(void *context, const struct ruleset *next, cons
     code = ruleset_check(next, error);
     if (code < 0)
         return code;
-    uint64_t version = fixture->ruleset.version + 1;
-    struct ruleset copy;
-    ruleset_copy(&copy, next);
-    ruleset_free(&fixture->ruleset);
-    fixture->ruleset = copy;
-    fixture->ruleset.version = version;
-    for (size_t i = 0; i < copy.fault_count; i++)
-        if (copy.faults[i].set_at_ns == 0) {
-            snprintf(copy.faults[i].set_by, RULESET_NAME_MAX, "%s", by);
-            copy.faults[i].set_at_ns = FIXTURE_SET_AT_NS;
-        }
-    for (size_t i = 0; i < copy.partition_count; i++)
-        if (copy.partitions[i].set_at_ns == 0) {
-            snprintf(copy.partitions[i].set_by, RULESET_NAME_MAX, "%s", by);
-            copy.partitions[i].set_at_ns = FIXTURE_SET_AT_NS;
-        }
+    struct ruleset before = fixture->ruleset;
+    ruleset_copy(&fixture->ruleset, next);
+    fixture->ruleset.version = before.version + 1;
+    for (size_t i = 0; i < fixture->ruleset.fault_count; i++) {
+        struct ruleset_fault *fault = &fixture->ruleset.faults[i];
+        const struct ruleset_fault *old = ruleset_find_fault(&before, fault->name);
+        bool kept = old && ruleset_same_fault(old, fault);
+        snprintf(fault->set_by, RULESET_NAME_MAX, "%s", kept ? old->set_by : by);
+        fault->set_at_ns = kept ? old->set_at_ns : FIXTURE_SET_AT_NS;
+    }
+    for (size_t i = 0; i < fixture->ruleset.partition_count; i++) {
+        struct ruleset_partition *partition = &fixture->ruleset.partitions[i];
+        const struct ruleset_partition *old = ruleset_find_partition(&before, partition->name);
+        bool kept = old && ruleset_same_partition(old, partition);
+        snprintf(partition->set_by, RULESET_NAME_MAX, "%s", kept ? old->set_by : by);
+        partition->set_at_ns = kept ? old->set_at_ns : FIXTURE_SET_AT_NS;
+    }
+    ruleset_free(&before);
     return 0;
 }
 

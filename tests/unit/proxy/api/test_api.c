@@ -121,12 +121,35 @@ static void nodes(void **state)
     assert_int_equal(ask("POST", "/v1/nodes", "{\"name\":\"a b\"}"), -EINVAL);
     assert_int_equal(ask("GET", "/v1/nodes/n6", NULL), 0);
     assert_int_equal(ask("GET", "/v1/nodes/n7", NULL), -ENOENT);
-    assert_has("there is no node 'n7'");
+    assert_has("there is no node 'n7' (nodes: n1, n2, n3, c1, n6)");
     assert_int_equal(ask("POST", "/v1/partitions", "{\"isolate\":\"n6\"}"), 0);
     assert_int_equal(ask("DELETE", "/v1/nodes/n6", NULL), -EINVAL);
     assert_has("partitions[0].links[0]");
-    assert_has("remove this first");
+    assert_has("partition 'isolate-1' names node 'n6': remove that first");
     assert_int_equal(ask("DELETE", "/v1/partitions/isolate-1", NULL), 0);
+    static const struct {
+        const char *path, *body, *removed, *wanted;
+    } uses[] = {
+        {"/v1/routes",
+         "{\"name\":\"db\",\"listen\":\"127.0.0.1:0\",\"upstream\":\"127.0.0.1:1\",\"from\":"
+         "\"n6\"}",
+         "/v1/routes/db", "routes[0].from: route 'db' names node 'n6': remove that first"},
+        {"/v1/routes",
+         "{\"name\":\"db\",\"listen\":\"127.0.0.1:0\",\"upstream\":\"127.0.0.1:1\",\"to\":\"n6\"}",
+         "/v1/routes/db", "routes[0].to: route 'db' names node 'n6': remove that first"},
+        {"/v1/faults", "{\"type\":\"loss\",\"link\":\"n1->n6\",\"probability\":1}",
+         "/v1/faults/loss-1", "faults[0].link: fault 'loss-1' names node 'n6': remove that first"},
+    };
+    for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++) {
+        assert_int_equal(ask("POST", uses[i].path, uses[i].body), 0);
+        assert_int_equal(ask("DELETE", "/v1/nodes/n6", NULL), -EINVAL);
+        assert_has(uses[i].wanted);
+        assert_int_equal(ask("DELETE", uses[i].removed, NULL), 0);
+    }
+    assert_int_equal(ask("PUT", "/v1/clocks/n6", "{\"offset_ns\":5}"), 0);
+    assert_int_equal(ask("DELETE", "/v1/nodes/n6", NULL), -EINVAL);
+    assert_has("clocks[0].node: clock 'n6' names node 'n6': remove that first");
+    assert_int_equal(ask("DELETE", "/v1/clocks/n6", NULL), 0);
     assert_int_equal(ask("DELETE", "/v1/nodes/n6", NULL), 0);
     assert_string_equal(text_get(&text), "");
     assert_int_equal(ask("DELETE", "/v1/nodes/n6", NULL), -ENOENT);
@@ -153,6 +176,7 @@ static void links(void **state)
     assert_int_equal(json_array_size(json_object_get(answer, "links")), 6);
     json_decref(answer);
     assert_int_equal(ask("GET", "/v1/links?node=n9", NULL), -ENOENT);
+    assert_has("(nodes: n1, n2, n3, c1)");
     assert_int_equal(ask("GET", "/v1/links?nod=n1", NULL), -EINVAL);
     assert_has("'nod' is not known here");
     assert_int_equal(ask("GET", "/v1/links?node=n1&node=n2", NULL), -EINVAL);
@@ -179,7 +203,13 @@ static void routes(void **state)
     assert_int_equal(ask("PATCH", path, "{\"upstream\":\"127.0.0.1:2\",\"enabled\":true}"), 0);
     assert_has("\"upstream\":\"127.0.0.1:2\"");
     assert_int_equal(ask("PATCH", path, "{\"listen\":\"127.0.0.1:2\"}"), -EINVAL);
-    assert_has("listen: 'listen' is not known here; allowed are upstream, enabled");
+    assert_has("listen: only upstream and enabled can change");
+    assert_int_equal(ask("PATCH", path, "{\"sisten\":1}"), -EINVAL);
+    assert_has("sisten: 'sisten' is not known here");
+    json_t *reported = NULL; /* what was read can be written back */
+    assert_int_equal(wire_client_request(fixture->client, "GET", path, NULL, &reported, NULL), 0);
+    assert_int_equal(wire_client_request(fixture->client, "PATCH", path, reported, NULL, NULL), 0);
+    json_decref(reported);
     assert_int_equal(ask("PATCH", path, "{\"upstream\":\"\"}"), -EINVAL);
     assert_has("upstream: ");
     assert_int_equal(ask("GET", "/v1/routes", NULL), 0);
@@ -187,7 +217,8 @@ static void routes(void **state)
     ask("POST", "/v1/faults",
         "{\"type\":\"rate\",\"route\":\"n2 \xe2\x86\x92 50%/x?\",\"bytes_per_s\":1}");
     assert_int_equal(ask("DELETE", path, NULL), -EINVAL);
-    assert_has("faults[0].route");
+    assert_has(
+        "faults[0].route: fault 'rate-1' is on route 'n2 \xe2\x86\x92 50%/x?': remove that first");
     assert_int_equal(ask("DELETE", "/v1/faults/rate-1", NULL), 0);
     assert_int_equal(ask("DELETE", path, NULL), 0);
     assert_int_equal(ask("GET", path, NULL), -ENOENT);

@@ -147,29 +147,6 @@ static void long_descriptions_are_cut(void **state)
     ruleset_free(&after);
 }
 
-static void origins_stay_with_what_is_the_same(void **state)
-{
-    (void)state;
-    struct ruleset current = full(), next = full();
-    for (size_t i = 0; i < next.fault_count; i++)
-        next.faults[i].set_at_ns = 77; /* a client's own idea of it */
-    next.faults[1].loss.probability_ppb = 3;
-    add_fault(&next, "new", RULESET_LOSS);
-    ruleset_partition_add_link(&next.partitions[1], "n2", "n1");
-    api_keep_origins(&current, &next);
-    assert_int_equal(next.faults[0].set_at_ns, 5);
-    assert_string_equal(next.faults[0].set_by, "me");
-    assert_int_equal(next.faults[1].set_at_ns, 0);
-    assert_string_equal(next.faults[1].set_by, "");
-    assert_int_equal(next.faults[3].set_at_ns, 0);
-    assert_string_equal(next.faults[3].set_by, "");
-    assert_int_equal(next.partitions[0].set_at_ns, 5);
-    assert_int_equal(next.partitions[1].set_at_ns, 0);
-    assert_string_equal(next.partitions[1].set_by, "");
-    ruleset_free(&current);
-    ruleset_free(&next);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,7 +154,6 @@ int main(void)
         cmocka_unit_test(what_changed_in_place),
         cmocka_unit_test(what_is_no_change),
         cmocka_unit_test(long_descriptions_are_cut),
-        cmocka_unit_test(origins_stay_with_what_is_the_same),
     };
     return cmocka_run_group_tests_name("proxy/api/changes", tests, NULL, NULL);
 }

@@ -258,6 +258,46 @@ static void isolation_is_from_every_other_member(void **state)
     ruleset_free(&ruleset);
 }
 
+/* Whoever set it and when is no difference; any parameter is. */
+static void things_are_compared_by_what_they_do(void **state)
+{
+    (void)state;
+    struct ruleset_fault fault = latency("f", "n1<->n2", MS), other = fault;
+    put(other.set_by, "someone");
+    other.set_at_ns = 7;
+    assert_true(ruleset_same_fault(&fault, &other));
+    other.latency.jitter_ns++;
+    assert_false(ruleset_same_fault(&fault, &other));
+    other = fault;
+    other.both_ways = false;
+    assert_false(ruleset_same_fault(&fault, &other));
+    other = fault;
+    put(other.link.to, "n3");
+    assert_false(ruleset_same_fault(&fault, &other));
+    fault = latency("f", "r", MS);
+    other = fault;
+    other.direction = RULESET_UPSTREAM;
+    assert_false(ruleset_same_fault(&fault, &other));
+    struct ruleset_fault loss = {.type = RULESET_LOSS, .loss = {5}}, less = loss;
+    assert_true(ruleset_same_fault(&loss, &less));
+    less.loss.probability_ppb = 4;
+    assert_false(ruleset_same_fault(&loss, &less));
+    struct ruleset_fault rate = {.type = RULESET_RATE, .rate = {5, 6, 7}}, slower = rate;
+    assert_true(ruleset_same_fault(&rate, &slower));
+    slower.rate.queue_bytes = 8;
+    assert_false(ruleset_same_fault(&rate, &slower));
+    assert_false(ruleset_same_fault(&rate, &loss));
+    struct ruleset_partition one = {.name = "p"}, two = {.name = "p", .set_at_ns = 3};
+    ruleset_partition_add_link(&one, "n1", "n2");
+    assert_false(ruleset_same_partition(&one, &two));
+    ruleset_partition_add_link(&two, "n1", "n2");
+    assert_true(ruleset_same_partition(&one, &two));
+    put(two.links[0].from, "n3");
+    assert_false(ruleset_same_partition(&one, &two));
+    free(one.links);
+    free(two.links);
+}
+
 static void links_are_read_and_written(void **state)
 {
     (void)state;
@@ -268,8 +308,8 @@ static void links_are_read_and_written(void **state)
         {"n1->n2", "n1", "n2", false},   {"n1<->n2", "n1", "n2", true},
         {"*->n2", "*", "n2", false},     {"n1<->*", "n1", "*", true},
         {"*->*", "*", "*", false},       {"a-b->c.d", "a-b", "c.d", false},
-        {"a--->-b", "a--", "-b", false}, {"a-<->-b", "a-", "-b", true},
-        {"_->.", "_", ".", false},
+        {"a--->b-", "a--", "b-", false}, {"a-<->b.", "a-", "b.", true},
+        {"_->.a", "_", ".a", false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct ruleset_link link;
@@ -297,25 +337,17 @@ static void bad_links_are_refused(void **state)
 {
     (void)state;
     static const char *const cases[] = {
-        "",
-        "n1",
-        "n1-n2",
-        "->",
-        "n1->",
-        "->n2",
-        ">n2",
-        "n1>n2",
-        "n1<-n2",
-        "n1 -> n2",
-        "n1->n2 ",
-        "n1->n2->n3",
-        "**->n1",
-        "n*->n2",
-        "n1->n\x01",
-        "n1<<->n2",
-        "n1->n/2",
-        "<->n1",
-        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx->n1"};
+        "",          "n1",
+        "n1-n2",     "->",
+        "n1->",      "->n2",
+        ">n2",       "n1>n2",
+        "n1<-n2",    "n1 -> n2",
+        "n1->n2 ",   "n1->n2->n3",
+        "**->n1",    "n*->n2",
+        "n1->n\x01", "n1<<->n2",
+        "n1->n/2",   "-a->b",
+        "a->-b",     "a->..",
+        "<->n1",     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx->n1"};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct ruleset_link link = {.from = "kept"};
         bool both_ways = true;
@@ -374,6 +406,7 @@ int main(void)
         cmocka_unit_test(a_split_separates_the_groups_both_ways),
         cmocka_unit_test(bad_splits_change_nothing),
         cmocka_unit_test(isolation_is_from_every_other_member),
+        cmocka_unit_test(things_are_compared_by_what_they_do),
         cmocka_unit_test(links_are_read_and_written),
         cmocka_unit_test(bad_links_are_refused),
         cmocka_unit_test(names_of_enumerations),

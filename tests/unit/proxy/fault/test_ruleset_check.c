@@ -63,6 +63,11 @@ SPOIL(node_space, put(r->nodes[1].name, "n 2"))
 SPOIL(node_utf8, put(r->nodes[1].name, "n\xc3\xa9"))
 SPOIL(node_endless, memset(r->nodes[1].name, 'a', RULESET_NAME_MAX))
 SPOIL(node_twice, put(r->nodes[2].name, "n1"))
+SPOIL(node_dash, put(r->nodes[1].name, "-n2"))
+SPOIL(node_dots, put(r->nodes[1].name, ".."))
+SPOIL(route_dash, put(r->routes[0].name, "-r"))
+SPOIL(fault_dash, put(r->faults[0].name, "--force"))
+SPOIL(partition_dash, put(r->partitions[1].name, "-"))
 SPOIL(node_kind, r->nodes[2].kind = (enum ruleset_node_kind)7)
 SPOIL(node_addresses, r->nodes[2].address_count = 5)
 SPOIL(node_address_empty, r->nodes[2].address_count = 1)
@@ -137,6 +142,11 @@ static const struct {
     {spoil_node_utf8, -EINVAL, "nodes[1].name"},
     {spoil_node_endless, -EINVAL, "nodes[1].name"},
     {spoil_node_twice, -EEXIST, "nodes[2].name"},
+    {spoil_node_dash, -EINVAL, "nodes[1].name"},
+    {spoil_node_dots, -EINVAL, "nodes[1].name"},
+    {spoil_route_dash, -EINVAL, "routes[0].name"},
+    {spoil_fault_dash, -EINVAL, "faults[0].name"},
+    {spoil_partition_dash, -EINVAL, "partitions[1].name"},
     {spoil_node_kind, -EINVAL, "nodes[2].kind"},
     {spoil_node_addresses, -E2BIG, "nodes[2].addresses"},
     {spoil_node_address_empty, -EINVAL, "nodes[2].addresses[0]"},
@@ -227,6 +237,29 @@ static void each_thing_wrong_is_named_with_its_place(void **state)
         assert_int_equal(ruleset_check(&copy, NULL), code);
         ruleset_free(&copy);
     }
+}
+
+/* A name that is wrong by a letter is told with those that are right, but not with all of 128. */
+static void an_unknown_node_is_told_with_the_known(void **state)
+{
+    (void)state;
+    struct ruleset ruleset = {0};
+    struct error error = {0};
+    char name[RULESET_NAME_MAX];
+    assert_int_equal(ruleset_no_such_node(&ruleset, "x", -ENOENT, "here", &error), -ENOENT);
+    assert_string_equal(error.message, "there is no node 'x' (there are no nodes)");
+    assert_string_equal(error.place, "here");
+    add_node(&ruleset, "app");
+    add_node(&ruleset, "db");
+    ruleset_no_such_node(&ruleset, "ap", -EINVAL, "", &error);
+    assert_string_equal(error.message, "there is no node 'ap' (nodes: app, db)");
+    for (int i = 2; i < RULESET_NODES_MAX; i++) {
+        snprintf(name, sizeof(name), "%063d", i);
+        add_node(&ruleset, name);
+    }
+    ruleset_no_such_node(&ruleset, name, -EINVAL, "", &error);
+    assert_non_null(strstr(error.message, " more)"));
+    ruleset_free(&ruleset);
 }
 
 static void bounds_themselves_are_allowed(void **state)
@@ -349,6 +382,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_good_one_passes),
         cmocka_unit_test(each_thing_wrong_is_named_with_its_place),
+        cmocka_unit_test(an_unknown_node_is_told_with_the_known),
         cmocka_unit_test(bounds_themselves_are_allowed),
         cmocka_unit_test(the_limits_hold),
         cmocka_unit_test(links_are_limited_over_all_partitions),

@@ -168,8 +168,6 @@ static void every_probability_is_exact(void **state)
         json = json_loads(text, 0, NULL);
         assert_int_equal(wire_decode_fault(json, NULL, &decoded, NULL), 0);
         assert_int_equal(decoded.loss.probability_ppb, fault.loss.probability_ppb);
-        if (fault.loss.probability_ppb == 50)
-            assert_non_null(strstr(text, "\"probability\":5e-08"));
         json_decref(json);
         free(text);
     }
@@ -194,6 +192,8 @@ static const struct {
     {"{\"seed\":1e300}", "seed", "whole number"},
     {"{\"nodes\":{}}", "nodes", "an array is wanted here, not an object"},
     {"{\"nodes\":[1]}", "nodes[0]", "an object is wanted here, not a number"},
+    {"{\"version\":4611686018427387905}", "version", "at most 2^62"},
+    {"{\"version\":9223372036854775807}", "version", "at most 2^62"},
     {"{\"nodes\":[{}]}", "nodes[0].name", "'name' is missing"},
     {"{\"nodes\":[{\"name\":1}]}", "nodes[0].name", "a text is wanted here"},
     {"{\"nodes\":[{\"name\":\"a\"},{\"name\":\"b\",\"kind\":\"x\"}]}", "nodes[1].kind",
