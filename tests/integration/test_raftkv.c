@@ -489,6 +489,76 @@ static void redis_tools_are_clients(void **state)
     }
 }
 
+struct pipeline {
+    int fd;
+    unsigned count;
+    const char *command;
+};
+
+static void *send_pipeline(void *context)
+{
+    struct pipeline *pipeline = context;
+    struct text text = {0};
+    for (unsigned i = 0; i < pipeline->count; i++)
+        text_append(&text, "%s\r\n", pipeline->command);
+    ssize_t sent = send(pipeline->fd, text_get(&text), text.length, MSG_NOSIGNAL);
+    bool whole = sent == (ssize_t)text.length;
+    text_free(&text);
+    return whole ? pipeline : NULL;
+}
+
+/* Reads length bytes and forgets them. */
+static bool drain(struct connection *connection, size_t length)
+{
+    static char room[1 << 20];
+    while (length > 0) {
+        size_t part = length < sizeof(room) ? length : sizeof(room);
+        ssize_t got = recv(connection->fd, room, part, 0);
+        if (got <= 0)
+            return false;
+        length -= (size_t)got;
+    }
+    return true;
+}
+
+/* SET key to length bytes. */
+static void set_large(unsigned node, const char *key, size_t length)
+{
+    char reply[REPLY_MAX];
+    struct connection connection = dial(node);
+    struct text text = {0};
+    text_append(&text, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n", strlen(key), key, length);
+    for (size_t i = 0; i < length; i++)
+        text_append_bytes(&text, "v", 1);
+    text_append(&text, "\r\n");
+    assert_int_equal(send(connection.fd, text_get(&text), text.length, MSG_NOSIGNAL), text.length);
+    text_free(&text);
+    assert_true(read_line(&connection, reply));
+    assert_string_equal(reply, "+OK");
+    hang_up(&connection);
+}
+
+/* Hundreds of megabytes of answers to one connection: its output stops its input over and over. */
+static void a_long_pipeline_comes_to_its_end(void **state)
+{
+    (void)state;
+    enum { VALUE = 16500, COUNT = 20480 };
+    pthread_t sender;
+    void *sent;
+    be_patient();
+    unsigned leader = start_all();
+    set_large(leader, "big", VALUE);
+    struct connection connection = dial(leader);
+    struct pipeline pipeline = {connection.fd, COUNT, "GET big"};
+    assert_int_equal(pthread_create(&sender, NULL, send_pipeline, &pipeline), 0);
+    bool whole = drain(&connection, (size_t)COUNT * (strlen("$16500\r\n") + VALUE + 2));
+    shutdown(connection.fd, SHUT_RDWR); /* releases the sender if it waits */
+    assert_int_equal(pthread_join(sender, &sent), 0);
+    hang_up(&connection);
+    assert_true(whole);
+    assert_non_null(sent);
+}
+
 static void kill_any_node_loses_nothing(void **state)
 {
     (void)state;
@@ -722,6 +792,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         CLUSTER_TEST(any_node_serves),
         CLUSTER_TEST(redis_tools_are_clients),
+        CLUSTER_TEST(a_long_pipeline_comes_to_its_end),
         CLUSTER_TEST(kill_any_node_loses_nothing),
         CLUSTER_TEST(killing_all_at_once_loses_nothing),
         CLUSTER_TEST(a_torn_tail_is_cut_and_corruption_refused),

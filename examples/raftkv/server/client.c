@@ -332,29 +332,37 @@ static void send_output(struct client *client)
         kill_client(client);
 }
 
+/* True when there is more to do at once: the output stopped the input, and has gone out whole, so
+ * that no event will come for it. */
+static bool advance(struct client *client)
+{
+    collect_answers(client);
+    if (client->blocked) {
+        process_input(client);
+        collect_answers(client);
+    }
+    bool was_full = !may_take_more(client);
+    send_output(client);
+    return !client->dead && client->blocked && was_full && may_take_more(client);
+}
+
 bool clients_flush(struct server *server)
 {
     uint32_t waiting = server->waiting_count;
+    bool again = false;
     struct client *next;
     for (struct client *client = server->first_client; client; client = next) {
         next = client->next;
         if (!client->dirty)
             continue;
-        client->dirty = false;
-        if (!client->dead)
-            collect_answers(client);
-        if (!client->dead && client->blocked) {
-            process_input(client);
-            collect_answers(client);
-        }
-        if (!client->dead)
-            send_output(client);
+        client->dirty = !client->dead && advance(client);
+        again = again || client->dirty;
         if (client->dead)
             free_client(client);
         else
             update_events(client);
     }
-    return server->waiting_count > waiting;
+    return again || server->waiting_count > waiting;
 }
 
 void clients_close(struct server *server)
