@@ -20,6 +20,7 @@ const struct option_shape option_shapes[] = {
     {OPTION_ROUTE, "--route", "NAME", "on this route, in place of a link"},
     {OPTION_DIRECTION, "--direction", "D", "with --route: both, upstream or downstream"},
     {OPTION_FORCE, "--force", NULL, "whatever version is in force"},
+    {OPTION_ANYWAY, "--anyway", NULL, "run what can't be shifted too, with true time"},
 };
 const size_t option_count = sizeof(option_shapes) / sizeof(option_shapes[0]);
 

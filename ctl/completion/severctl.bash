@@ -74,6 +74,7 @@ _severctl() {
     loss) options+=' --name --route --direction' ;;
     rate) options+=' --name --burst --queue --route --direction' ;;
     apply) options+=' --force' ;;
+    exec) options+=' --anyway' ;;
     esac
     case $before in
     --direction) _severctl_offer < <(printf '%s\n' both upstream downstream) ;;
