@@ -1,6 +1,6 @@
-/* The preload library in programs that were not made for it: date, python3, redis-server, and this
- * test itself as a probe (--probe-...). Every check is a bracket: the real clocks are read before
- * and after, and what the program says must lie between the two shifted readings. */
+/* The preload library in programs that were not made for it: date, python3, redis-server, raftkv,
+ * and this test itself as a probe (--probe-...). Every check is a bracket: the real clocks are read
+ * before and after, and what the program says must lie between the two shifted readings. */
 #include "tests/lib/test.h"
 
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proxy/base/address.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/clock/clock_control.h"
 #include "tests/lib/child.h"
@@ -315,6 +316,19 @@ static int redis_start(struct child *redis, struct fixture *fixture, const char 
     return -1;
 }
 
+/* A server that has been running all along answers TIME by each clock it is given. */
+static void check_live_changes(struct fixture *fixture, int fd)
+{
+    const int64_t offsets[] = {7 * HOUR, 2000000, HOUR, -SECOND, 0};
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
+        clock_page_set(fixture->page, offsets[i], 0, monotonic_now_ns());
+        struct expected expected = {.offset_ns = offsets[i]};
+        struct moment before = moment_now();
+        int64_t seen = redis_time_ns(fd);
+        assert_between(seen, &expected, before, moment_now(), 1000);
+    }
+}
+
 static void test_redis_follows_live_changes(void **state)
 {
     struct fixture *fixture = *state;
@@ -324,14 +338,7 @@ static void test_redis_follows_live_changes(void **state)
     clock_page_set(fixture->page, 7 * HOUR, 0, monotonic_now_ns());
     int fd = redis_start(&redis, fixture, path);
     assert_true(fd >= 0);
-    const int64_t offsets[] = {7 * HOUR, 2000000, HOUR, -SECOND, 0};
-    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
-        clock_page_set(fixture->page, offsets[i], 0, monotonic_now_ns());
-        struct expected expected = {.offset_ns = offsets[i]};
-        struct moment before = moment_now();
-        int64_t seen = redis_time_ns(fd);
-        assert_between(seen, &expected, before, moment_now(), 1000);
-    }
+    check_live_changes(fixture, fd);
     clock_page_set(fixture->page, -HOUR, 0, monotonic_now_ns());
     struct expected expected = {.offset_ns = -HOUR};
     struct text output = {0};
@@ -348,6 +355,36 @@ static void test_redis_follows_live_changes(void **state)
     close(fd);
     child_kill(&redis);
     unlink(path);
+}
+
+static void test_raftkv_follows_live_changes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct child raftkv;
+    struct address address;
+    char program[1100], host[32], client[48], peers[48], data[96], line[512];
+    snprintf(program, sizeof(program), "%.*s/../../bin/raftkv",
+             (int)(strrchr(self_path, '/') - self_path), self_path);
+    snprintf(host, sizeof(host), "127.90.%d.1", getpid() % 250 + 1);
+    snprintf(client, sizeof(client), "%s:6379", host);
+    snprintf(peers, sizeof(peers), "n1=%s:16379", host);
+    snprintf(data, sizeof(data), "%s/data", fixture->directory);
+    clock_page_set(fixture->page, 7 * HOUR, 0, monotonic_now_ns());
+    const char *argv[] = {program,   "--id", "n1",     "--bind", host,
+                          "--peers", peers,  "--data", data,     NULL};
+    child_start(&raftkv, argv, fixture->environment);
+    bool ready = false;
+    while (!ready && child_read_line(&raftkv, line, sizeof(line)))
+        ready = strstr(line, "is ready") != NULL;
+    if (!ready)
+        fail_msg("%s does not start: %s", program, line);
+    assert_int_equal(address_parse(client, &address, NULL), 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address.storage, address.length), 0);
+    check_live_changes(fixture, fd);
+    close(fd);
+    child_kill(&raftkv);
+    assert_int_equal(child_run((const char *const[]){"rm", "-r", data, NULL}, NULL, NULL, NULL), 0);
 }
 
 /* ---- Probes: this program again, under the library ---- */
@@ -616,6 +653,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_python_follows_live_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_python_drifts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_redis_follows_live_changes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_raftkv_follows_live_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_every_function_is_shifted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_absolute_deadlines_are_converted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cost_of_a_clock_read, set_up, tear_down),
