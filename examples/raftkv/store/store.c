@@ -8,6 +8,10 @@
  * (and that made durable before anything new is written). If there is one, acknowledged data is
  * damaged, and opening fails with the offset.
  *
+ * What was read is synced before opening succeeds: a process that was killed between write and
+ * fdatasync leaves a batch that is only in the page cache, and its successor must not act on it, a
+ * vote above all, while a power failure could still take it back.
+ *
  * Creation writes each file whole, syncs it, and syncs the directory and its parent, so that a
  * crash leaves either no store or a complete one. */
 #include "examples/raftkv/store/store.h"
@@ -251,6 +255,8 @@ int store_open(const char *directory, const char *node, const char *cluster,
         code = open_log(opened, error);
     if (!code)
         code = read_log(opened, visitor, found, error);
+    if (!code && fdatasync(opened->log_fd))
+        code = fail(error, -errno, "can't make durable", opened->path);
     if (code) {
         store_close(opened);
         return code;

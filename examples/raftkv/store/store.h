@@ -38,9 +38,10 @@ struct store_report {
 };
 
 /* Opens or creates directory (one level, mode 0700) for this node of this cluster, and plays the
- * log to visitor. node, cluster: one-line text, compared for identity. *report may be NULL. Errors:
- * -EBUSY another process has it; -EPERM it belongs to another node or cluster; -EBADMSG corruption,
- * the message names the file and offset; -errno of the system. */
+ * log to visitor; when it returns, all of that is on the disk. node, cluster: one-line text,
+ * compared for identity. *report may be NULL. Errors: -EBUSY another process has it; -EPERM it
+ * belongs to another node or cluster; -EBADMSG corruption, the message names the file and offset;
+ * -errno of the system. */
 int store_open(const char *directory, const char *node, const char *cluster,
                const struct store_visitor *visitor, struct store **store,
                struct store_report *report, struct error *error);

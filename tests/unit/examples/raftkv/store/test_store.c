@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "examples/raftkv/store/batch.h"
@@ -16,6 +17,20 @@
 #include "proxy/base/text.h"
 
 enum { LOG_MAX = 64, MAGIC_BYTES = 16 };
+
+/* In place of the C library's: counts, and fails when told to. */
+static unsigned syncs;
+static int sync_error;
+
+int fdatasync(int fd)
+{
+    syncs++;
+    if (sync_error) {
+        errno = sync_error;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 /* What a visitor has put together. */
 struct replica {
@@ -346,6 +361,38 @@ static void a_failing_write_is_an_error(void **state)
     assert_int_equal(fixture->report.torn_bytes, 10);
 }
 
+/* A process that was killed after write and before fdatasync leaves a batch that may still be lost.
+ */
+static void what_is_read_is_made_durable_first(void **state)
+{
+    struct fixture *fixture = *state;
+    fill(fixture);
+    store_close(fixture->store);
+    fixture->store = NULL;
+    unsigned before = syncs;
+    assert_int_equal(open_store(fixture), 0);
+    assert_int_equal(syncs, before + 1);
+    store_close(fixture->store);
+    fixture->store = NULL;
+    sync_error = EIO;
+    int code = open_store(fixture);
+    sync_error = 0;
+    assert_int_equal(code, -EIO);
+    assert_null(fixture->store);
+    assert_non_null(strstr(fixture->error.message, "can't make durable"));
+}
+
+static void a_failing_sync_is_an_error(void **state)
+{
+    struct fixture *fixture = *state;
+    fill(fixture);
+    add(fixture, 5, 3, "maybe");
+    sync_error = EIO;
+    int code = store_sync(fixture->store, &fixture->error);
+    sync_error = 0;
+    assert_int_equal(code, -EIO);
+}
+
 /* An intact batch whose items are nonsense: each refused, none read out of bounds. */
 static void nonsense_in_an_intact_batch_is_refused(void **state)
 {
@@ -398,6 +445,8 @@ int main(void)
         STORE_TEST(a_visitor_can_refuse),
         STORE_TEST(a_directory_that_cannot_be_is_an_error),
         STORE_TEST(a_failing_write_is_an_error),
+        STORE_TEST(what_is_read_is_made_durable_first),
+        STORE_TEST(a_failing_sync_is_an_error),
         STORE_TEST(nonsense_in_an_intact_batch_is_refused),
     };
     return cmocka_run_group_tests_name("examples/raftkv/store", tests, NULL, NULL);
