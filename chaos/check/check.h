@@ -92,7 +92,8 @@ struct check_result {
  *                   changed meanwhile; an answer that came only after the heal is no violation
  *   recovers        counts from the end of the last faulty period
  *   availability    before faults: begun before the first fault; during: in a faulty period; after:
- *                   begun after the last; of majority, minority: while on such a side
+ *                   begun after the last; of majority, minority: while on such a side. What was due
+ *                   and never begun (history_missed) is not answered either
  * An expectation that nothing in the run puts to the test (no partition happened; no operation fell
  * in the phase) is CHECK_UNKNOWN, never a pass. */
 void check_expectation(const struct experiment_expectation *expectation,

@@ -252,15 +252,14 @@ static void judge_recovery(struct judge *judge)
 /* ---- availability ------------------------------------------------------------------------------
  */
 
-static bool is_counted(const struct judge *judge, const struct history_operation *operation)
+static bool is_counted(const struct judge *judge, const char *name, uint64_t begun_ns)
 {
     const struct experiment_expectation *expectation = judge->expectation;
-    const struct check_period *period = period_at(judge->timeline, operation->invoke_ns);
-    size_t node = node_index(judge->timeline, operation->node);
+    const struct check_period *period = period_at(judge->timeline, begun_ns);
+    size_t node = node_index(judge->timeline, name);
     if (!period)
         return false;
-    if (expectation->side == EXPERIMENT_SIDE_NODE &&
-        strcmp(operation->node, expectation->node) != 0)
+    if (expectation->side == EXPERIMENT_SIDE_NODE && strcmp(name, expectation->node) != 0)
         return false;
     if (expectation->side == EXPERIMENT_SIDE_MAJORITY ||
         expectation->side == EXPERIMENT_SIDE_MINORITY) {
@@ -271,11 +270,11 @@ static bool is_counted(const struct judge *judge, const struct history_operation
     }
     switch (expectation->phase) {
     case EXPERIMENT_PHASE_BEFORE:
-        return judge->faults && operation->invoke_ns < judge->begin_ns;
+        return judge->faults && begun_ns < judge->begin_ns;
     case EXPERIMENT_PHASE_DURING:
         return period->faulty;
     case EXPERIMENT_PHASE_AFTER:
-        return judge->faults && !period->faulty && operation->invoke_ns >= judge->end_ns;
+        return judge->faults && !period->faulty && begun_ns >= judge->end_ns;
     default:
         return true;
     }
@@ -284,16 +283,24 @@ static bool is_counted(const struct judge *judge, const struct history_operation
 static void judge_availability(struct judge *judge)
 {
     const struct experiment_expectation *expectation = judge->expectation;
-    uint64_t counted = 0, answered = 0;
-    for (size_t i = 0; i < judge->history->count; i++) {
-        const struct history_operation *operation = &judge->history->operations[i];
-        if (!is_counted(judge, operation))
+    const struct history *history = judge->history;
+    uint64_t counted = 0, answered = 0, missed = 0;
+    char never[96] = "";
+    for (size_t i = 0; i < history->count; i++) {
+        const struct history_operation *operation = &history->operations[i];
+        if (!is_counted(judge, operation->node, operation->invoke_ns))
             continue;
         counted++;
         answered += is_answered(operation);
         if (is_answered(operation) == expectation->at_most)
             add_evidence(judge, i);
     }
+    for (size_t i = 0; i < history->missed_count; i++)
+        missed += is_counted(judge, history->missed[i].node, history->missed[i].due_ns);
+    if (missed > 0)
+        snprintf(never, sizeof(never),
+                 " (%" PRIu64 " of them never begun: their client was still waiting)", missed);
+    counted += missed;
     if (counted == 0) {
         conclude(judge, CHECK_UNKNOWN, "not tested: no operation was begun on that side and phase");
         return;
@@ -303,8 +310,8 @@ static void judge_availability(struct judge *judge)
     bool holds = expectation->at_most ? share <= wanted : share >= wanted;
     conclude(judge, holds ? CHECK_PASS : CHECK_FAIL,
              "%" PRIu64 " of %" PRIu64
-             " operations were answered: %.2f %% (at %s %.4g %% expected)",
-             answered, counted, 100.0 * (double)answered / (double)counted,
+             " operations%s were answered: %.2f %% (at %s %.4g %% expected)",
+             answered, counted, never, 100.0 * (double)answered / (double)counted,
              expectation->at_most ? "most" : "least", (double)expectation->share_ppb / 1e7);
 }
 

@@ -50,7 +50,7 @@
  *                                      side without majority succeeds until the partition heals
  *   recovers within DURATION           after the last heal, each live node serves an operation
  *   availability [of majority|minority|NODENAME] [before|during|after faults]
- *                at least|at most PERCENT         share of operations that were answered ok */
+ *                at least|at most PERCENT         share of operations that were due and answered */
 #ifndef SEVER_CHAOS_EXPERIMENT_H
 #define SEVER_CHAOS_EXPERIMENT_H
 

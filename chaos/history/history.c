@@ -8,6 +8,7 @@
 void history_free(struct history *history)
 {
     free(history->operations);
+    free(history->missed);
     *history = (struct history){0};
 }
 
@@ -19,6 +20,16 @@ void history_add(struct history *history, const struct history_operation *operat
             memory_resize(history->operations, history->capacity, sizeof(history->operations[0]));
     }
     history->operations[history->count++] = *operation;
+}
+
+void history_add_missed(struct history *history, const struct history_missed *missed)
+{
+    if (history->missed_count == history->missed_capacity) {
+        history->missed_capacity = history->missed_capacity ? history->missed_capacity * 2 : 64;
+        history->missed =
+            memory_resize(history->missed, history->missed_capacity, sizeof(history->missed[0]));
+    }
+    history->missed[history->missed_count++] = *missed;
 }
 
 static int compare_u64(uint64_t a, uint64_t b)

@@ -49,14 +49,24 @@ struct history_operation {
     char reason[96];
 };
 
+/* An operation that was due and never begun, because its client was still waiting for the answer to
+ * the one before. */
+struct history_missed {
+    uint64_t due_ns;
+    char node[HISTORY_NODE_MAX]; /* whom it would have asked */
+};
+
 struct history {
     struct history_operation *operations; /* in invocation order */
     size_t count, capacity;
+    struct history_missed *missed; /* in any order; not in the file */
+    size_t missed_count, missed_capacity;
 };
 
 void history_free(struct history *history);
 /* Appends a copy (any order; history_sort puts them right). */
 void history_add(struct history *history, const struct history_operation *operation);
+void history_add_missed(struct history *history, const struct history_missed *missed);
 void history_sort(struct history *history);
 /* Appends the lines of the whole history, in time order. What history_parse then reads is the same
  * history, but for bytes of `reason` that are not UTF-8 ('?' stands for them). Operations must be

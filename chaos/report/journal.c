@@ -134,6 +134,9 @@ json_t *report_verdict_json(const struct report *report)
                         report->obstacle[0] ? clean_string(report->obstacle) : json_null());
     json_object_set_new(verdict, "operations",
                         json_integer(report->history ? (json_int_t)report->history->count : 0));
+    json_object_set_new(
+        verdict, "operations_never_begun",
+        json_integer(report->history ? (json_int_t)report->history->missed_count : 0));
     json_object_set_new(verdict, "directory", clean_string(report->directory));
     json_object_set_new(verdict, "again", clean_string(text_get(&again)));
     text_free(&again);

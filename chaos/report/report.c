@@ -70,6 +70,9 @@ static void append_counts(const struct report *report, struct text *out)
         text_append(out, "%zu operations: %zu ok, %zu refused, %zu unknown\n", history->count,
                     count[HISTORY_OK] + count[HISTORY_MISMATCH], count[HISTORY_FAIL],
                     count[HISTORY_UNKNOWN]);
+    if (history && history->missed_count)
+        text_append(out, "%zu more were due and never begun: their client was still waiting\n",
+                    history->missed_count);
 }
 
 static void append_unproved(const struct report *report, struct text *out)

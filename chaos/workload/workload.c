@@ -6,7 +6,10 @@
  *
  * Pace: the time line of each client is cut into slots of clients/rate seconds with one operation
  * in each, at a place drawn by seed. A client that is late (its node does not answer) skips the
- * slots it missed: load does not pile up behind a fault and then flood the healed cluster.
+ * slots it missed: load does not pile up behind a fault and then flood the healed cluster. Slots
+ * that went by while it waited for an answer are written down, because an operation that could not
+ * even be begun is one that was not served; leaving them out would make a node that hangs look
+ * better than one that refuses (Tene's "coordinated omission").
  *
  * An operation that was sent and not answered is unknown: the connection is dropped (its answer
  * must never be taken for that of the next) and the process retires, because a process that may
@@ -33,6 +36,7 @@ struct client_thread {
     struct resp_connection connection;
     struct history history;
     size_t node;
+    uint64_t waited_until_ns; /* the end of its last operation */
     pthread_t thread;
 };
 
@@ -43,8 +47,9 @@ struct workload {
     size_t started;
     uint64_t start_ns;
     atomic_bool stopping;
-    int stop_fd;  /* readable: no new operations */
-    int abort_fd; /* readable: give up those in flight too */
+    _Atomic uint64_t stopped_ns; /* UINT64_MAX until then */
+    int stop_fd;                 /* readable: no new operations */
+    int abort_fd;                /* readable: give up those in flight too */
     atomic_uint next_process;
     pthread_mutex_t lock;
     struct workload_counts *counts;
@@ -121,7 +126,7 @@ static void operate(struct client_thread *self, uint32_t *process)
     operation.invoke_ns = monotonic_now_ns();
     int code = ask(self, &operation, operation.invoke_ns + workload->parameters.timeout_ns, &reply,
                    &sent, &error);
-    operation.settled_ns = monotonic_now_ns();
+    operation.settled_ns = self->waited_until_ns = monotonic_now_ns();
     workload_judge(&operation, code, sent, &reply, error.message);
     operation.return_ns =
         operation.outcome == HISTORY_UNKNOWN ? HISTORY_NEVER : operation.settled_ns;
@@ -152,6 +157,17 @@ static bool wait_until(struct workload *workload, uint64_t due_ns)
     }
 }
 
+/* The slot went by. */
+static void miss(struct client_thread *self, uint64_t due_ns)
+{
+    struct workload *workload = self->workload;
+    struct history_missed missed = {.due_ns = due_ns};
+    if (due_ns >= self->waited_until_ns || due_ns >= atomic_load(&workload->stopped_ns))
+        return; /* it did not wait: this thread was late, or the end came first */
+    snprintf(missed.node, sizeof(missed.node), "%s", workload->setup.nodes[self->node]);
+    history_add_missed(&self->history, &missed);
+}
+
 static void *client_main(void *context)
 {
     struct client_thread *self = context;
@@ -163,10 +179,14 @@ static void *client_main(void *context)
                        workload_slot_due(&self->client, parameters, workload->setup.seed, slot);
         uint64_t next = workload->start_ns + workload_slot_due(&self->client, parameters,
                                                                workload->setup.seed, slot + 1);
-        if (monotonic_now_ns() >= next)
-            continue; /* missed */
-        if (!wait_until(workload, due))
+        if (monotonic_now_ns() >= next) {
+            miss(self, due);
+            continue;
+        }
+        if (!wait_until(workload, due)) {
+            miss(self, due);
             break;
+        }
         operate(self, &process);
     }
     resp_close(&self->connection);
@@ -208,6 +228,7 @@ static struct workload *create(const struct workload_setup *setup)
     workload->counts = memory_allocate_zeroed(setup->node_count, sizeof(*workload->counts));
     workload->clients =
         memory_allocate_zeroed(workload->parameters.clients, sizeof(*workload->clients));
+    atomic_init(&workload->stopped_ns, UINT64_MAX);
     atomic_init(&workload->next_process, workload->parameters.clients);
     for (unsigned i = 0; i < workload->parameters.clients; i++) {
         struct client_thread *client = &workload->clients[i];
@@ -260,6 +281,7 @@ void workload_read_counts(struct workload *workload, struct workload_counts *cou
 
 void workload_stop(struct workload *workload, bool abandon, struct history *history)
 {
+    atomic_store(&workload->stopped_ns, monotonic_now_ns());
     atomic_store(&workload->stopping, true);
     raise_flag(workload->stop_fd);
     if (abandon)
@@ -269,6 +291,8 @@ void workload_stop(struct workload *workload, bool abandon, struct history *hist
         pthread_join(client->thread, NULL);
         for (size_t k = 0; k < client->history.count; k++)
             history_add(history, &client->history.operations[k]);
+        for (size_t k = 0; k < client->history.missed_count; k++)
+            history_add_missed(history, &client->history.missed[k]);
     }
     history_sort(history);
     destroy(workload);

@@ -227,6 +227,42 @@ static void availability(void **state)
     history_free(&history);
 }
 
+/* A client that hangs begins few operations; those it could not begin were not served either. */
+static void what_was_never_begun_was_not_available(void **state)
+{
+    (void)state;
+    struct check_period periods[3];
+    struct check_timeline timeline;
+    struct history history = {0};
+    struct experiment_expectation share = {.kind = EXPECT_AVAILABILITY, .share_ppb = 800000000};
+    split_timeline(periods, &timeline);
+    for (uint64_t i = 0; i < 4; i++)
+        at(&history, 2, HISTORY_OK, 6000 + 100 * i, 6010 + 100 * i);
+    at(&history, 1, HISTORY_FAIL, 6000, 11000);
+    expect(&share, &history, &timeline, CHECK_PASS,
+           "4 of 5 operations were answered: 80.00 % (at least 80 % expected)");
+    for (uint64_t i = 0; i < 3; i++) {
+        struct history_missed missed = {.due_ns = (7000 + 1000 * i) * NS_PER_MS, .node = "n1"};
+        history_add_missed(&history, &missed);
+    }
+    expect(&share, &history, &timeline, CHECK_FAIL,
+           "4 of 8 operations (3 of them never begun: their client was still waiting) were "
+           "answered: 50.00 % (at least 80 % expected)");
+    share.side = EXPERIMENT_SIDE_MAJORITY; /* they were the minority's */
+    expect(&share, &history, &timeline, CHECK_PASS,
+           "4 of 4 operations were answered: 100.00 % (at least 80 % expected)");
+    share.side = EXPERIMENT_SIDE_ALL;
+    share.phase = EXPERIMENT_PHASE_AFTER; /* and of the time of the split */
+    expect(&share, &history, &timeline, CHECK_UNKNOWN,
+           "not tested: no operation was begun on that side and phase");
+    history.missed[0].due_ns = 12000 * NS_PER_MS;
+    history.missed[1].due_ns = 18001 * NS_PER_MS; /* when all was over */
+    expect(&share, &history, &timeline, CHECK_FAIL,
+           "0 of 1 operations (1 of them never begun: their client was still waiting) were "
+           "answered: 0.00 % (at least 80 % expected)");
+    history_free(&history);
+}
+
 static void linearizable_is_judged_elsewhere(void **state)
 {
     (void)state;
@@ -243,9 +279,13 @@ static void linearizable_is_judged_elsewhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sides_of_a_matrix),     cmocka_unit_test(minority_stops),
-        cmocka_unit_test(minority_time_runs_on), cmocka_unit_test(recovers),
-        cmocka_unit_test(availability),          cmocka_unit_test(linearizable_is_judged_elsewhere),
+        cmocka_unit_test(sides_of_a_matrix),
+        cmocka_unit_test(minority_stops),
+        cmocka_unit_test(minority_time_runs_on),
+        cmocka_unit_test(recovers),
+        cmocka_unit_test(what_was_never_begun_was_not_available),
+        cmocka_unit_test(availability),
+        cmocka_unit_test(linearizable_is_judged_elsewhere),
     };
     return cmocka_run_group_tests_name("expectation", tests, NULL, NULL);
 }

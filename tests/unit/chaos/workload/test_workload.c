@@ -238,6 +238,41 @@ static void a_refused_connection_did_not_happen(void **state)
     server.address = saved;
 }
 
+/* What was never begun was due while an operation was in flight. */
+static void expect_waited(const struct history *history)
+{
+    for (size_t i = 0; i < history->missed_count; i++) {
+        bool waited = false;
+        assert_string_equal(history->missed[i].node, "n1");
+        for (size_t k = 0; k < history->count; k++)
+            waited |= history->operations[k].invoke_ns <= history->missed[i].due_ns &&
+                      history->operations[k].settled_ns > history->missed[i].due_ns;
+        assert_true(waited);
+    }
+}
+
+/* Clients with a slot every 10 ms against a server that hangs for 100 ms each time. */
+static void slots_that_went_by_are_told(void **state)
+{
+    (void)state;
+    struct history history = run(SILENT, 40);
+    uint64_t interval_ns = parameters.clients * NS_PER_S / parameters.rate_per_s;
+    uint64_t begin_ns = UINT64_MAX, end_ns = 0;
+    for (size_t i = 0; i < history.count; i++) {
+        const struct history_operation *o = &history.operations[i];
+        begin_ns = o->invoke_ns < begin_ns ? o->invoke_ns : begin_ns;
+        end_ns = o->settled_ns > end_ns ? o->settled_ns : end_ns;
+    }
+    assert_true(history.missed_count > 2 * history.count);
+    size_t due = parameters.clients * (size_t)((end_ns - begin_ns) / interval_ns + 2);
+    assert_true(history.count + history.missed_count <= due);
+    expect_waited(&history);
+    history_free(&history);
+    history = run(SERVE, 100);
+    expect_waited(&history);
+    history_free(&history);
+}
+
 static void abandoning_does_not_wait_for_answers(void **state)
 {
     (void)state;
@@ -282,6 +317,7 @@ int main(void)
                                         stop_server),
         cmocka_unit_test_setup_teardown(a_refused_connection_did_not_happen, start_server,
                                         stop_server),
+        cmocka_unit_test_setup_teardown(slots_that_went_by_are_told, start_server, stop_server),
         cmocka_unit_test_setup_teardown(abandoning_does_not_wait_for_answers, start_server,
                                         stop_server),
         cmocka_unit_test_setup_teardown(only_an_empty_cluster_will_do, start_server, stop_server),
