@@ -5,7 +5,7 @@
 
 const struct option_shape option_shapes[] = {
     {OPTION_JSON, "--json", NULL, "print what severd answered, as JSON"},
-    {OPTION_URL, "--url", "URL", "where severd is: http://host:port or unix:/path (or SEVER_URL)"},
+    {OPTION_URL, "--url", "URL", "where severd is: http://host:port or unix:path (or SEVER_URL)"},
     {OPTION_HELP, "--help", NULL, "this text"},
     {OPTION_VERSION, "--version", NULL, "the version"},
     {OPTION_NAME, "--name", "NAME", "what to call the new thing (else TYPE-N)"},

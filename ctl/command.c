@@ -23,22 +23,26 @@ static size_t least(size_t a, size_t b, size_t c)
     return smaller < c ? smaller : c;
 }
 
-/* Levenshtein's distance, row by row. Both at most NAME_MAX_LENGTH long. */
+/* Damerau's distance: two letters that have changed places are one edit, as the commonest slip
+ * should be. Both at most NAME_MAX_LENGTH long. */
 static size_t edits(const char *a, const char *b)
 {
-    size_t row[NAME_MAX_LENGTH + 1], length = strlen(b);
-    for (size_t j = 0; j <= length; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= length; j++) {
-            size_t above = row[j];
-            row[j] = least(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-            diagonal = above;
+    size_t table[NAME_MAX_LENGTH + 1][NAME_MAX_LENGTH + 1];
+    size_t rows = strlen(a), columns = strlen(b);
+    for (size_t i = 0; i <= rows; i++) {
+        for (size_t j = 0; j <= columns; j++) {
+            if (i == 0 || j == 0) {
+                table[i][j] = i + j;
+                continue;
+            }
+            table[i][j] = least(table[i - 1][j] + 1, table[i][j - 1] + 1,
+                                table[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                table[i - 2][j - 2] + 1 < table[i][j])
+                table[i][j] = table[i - 2][j - 2] + 1;
         }
     }
-    return row[length];
+    return table[rows][columns];
 }
 
 const char *command_nearest(const char *name)
@@ -81,7 +85,7 @@ void command_format_overview(struct text *text)
     text_append(text,
                 "\nExit codes: 0 done, 1 refused, 2 the command line or a file is not right,\n"
                 "3 severd not reachable, 4 done but standard output can't be written.\n"
-                "severctl COMMAND --help says more, with an example.\n");
+                "severctl help COMMAND says more, with an example.\n");
 }
 
 void command_format_help(struct text *text, const struct command *command)
@@ -105,6 +109,28 @@ static bool all_text(const struct arguments *arguments)
     return true;
 }
 
+/* option: --url, NULL when it isn't given. A relative socket path begins at the current directory:
+ * the client wants it whole. */
+static int connect_session(struct session *session, const char *option)
+{
+    const char *environment = getenv("SEVER_URL");
+    const char *url = environment && environment[0] ? environment : WIRE_DEFAULT_URL;
+    if (option && !option[0])
+        return session_usage(session, "--url is empty: say where severd is, or leave it out");
+    if (option)
+        url = option;
+    struct text absolute = {0};
+    if (strncmp(url, "unix:", 5) == 0 && url[5] && url[5] != '/') {
+        char *directory = getcwd(NULL, 0);
+        text_append(&absolute, "unix:%s/%s", directory ? directory : "", url + 5);
+        free(directory);
+        url = text_get(&absolute);
+    }
+    int code = wire_client_create(url, "severctl", &session->client, &session->error);
+    text_free(&absolute);
+    return code ? SESSION_USAGE : SESSION_DONE;
+}
+
 static int run_command(struct session *session, const struct command *command,
                        const struct arguments *arguments)
 {
@@ -119,18 +145,17 @@ static int run_command(struct session *session, const struct command *command,
                              command->example);
     if (!all_text(arguments))
         return session_usage(session, "the command line is not UTF-8 text");
-    const char *url = arguments->url ? arguments->url : getenv("SEVER_URL");
-    if (wire_client_create(url && url[0] ? url : WIRE_DEFAULT_URL, "severctl", &session->client,
-                           &session->error))
-        return SESSION_USAGE;
-    int code = command->run(session, arguments);
+    int code = connect_session(session, arguments->url);
+    if (code)
+        return code;
+    code = command->run(session, arguments);
     wire_client_destroy(session->client);
     return code;
 }
 
 /* What is answered without severd. */
 static int run_without_server(struct session *session, const struct arguments *arguments,
-                              const struct command *command)
+                              const struct command *command, bool help)
 {
     if (arguments->given & OPTION_VERSION) {
         text_append(&session->out, "severctl " SEVER_VERSION "\n");
@@ -140,7 +165,7 @@ static int run_without_server(struct session *session, const struct arguments *a
         command_format_help(&session->out, command);
         return SESSION_DONE;
     }
-    if (arguments->given & OPTION_HELP) {
+    if (help) {
         command_format_overview(&session->out);
         return SESSION_DONE;
     }
@@ -151,14 +176,22 @@ static int choose(struct session *session, const struct arguments *arguments)
 {
     const char *name = arguments->word_count ? arguments->words[0] : NULL;
     const struct command *command = name ? command_find(name) : NULL;
+    bool help = arguments->given & OPTION_HELP;
+    if (command && !command->run && !help) { /* severctl help [COMMAND] */
+        if (arguments->word_count > 2)
+            return session_usage(session, "write: severctl help [COMMAND]");
+        help = true;
+        name = arguments->word_count == 2 ? arguments->words[1] : NULL;
+        command = name ? command_find(name) : NULL;
+    }
     if (name && !command) {
         const char *nearest = command_nearest(name);
         return session_usage(session, "there is no command '%s'%s%s%s (severctl --help lists them)",
                              name, nearest ? "; did you mean '" : "", nearest ? nearest : "",
                              nearest ? "'?" : "");
     }
-    if (!command || (arguments->given & (OPTION_HELP | OPTION_VERSION)))
-        return run_without_server(session, arguments, command);
+    if (!command || help || (arguments->given & OPTION_VERSION))
+        return run_without_server(session, arguments, command, help);
     return run_command(session, command, arguments);
 }
 

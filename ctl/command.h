@@ -18,7 +18,8 @@ struct command {
     const char *example;     /* one command line */
     unsigned options;        /* enum option_bit, beside the common ones */
     size_t minimum, maximum; /* positional arguments */
-    /* Does it. Returns an exit code of session.h, with session->error filled when it isn't 0. */
+    /* Does it. Returns an exit code of session.h, with session->error filled when it isn't 0. NULL
+     * for help, which needs no severd. */
     int (*run)(struct session *session, const struct arguments *arguments);
 };
 

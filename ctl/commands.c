@@ -81,5 +81,7 @@ const struct command commands[] = {
      "What\n"
      "COMMAND starts in turn is not looked at.",
      "severctl exec n1 -- date", OPTION_ANYWAY, 1, 1, run_exec},
+    {"help", "[COMMAND]", "this list, or what one command does", "The same as --help.",
+     "severctl help cut", 0, 0, 1, NULL},
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);

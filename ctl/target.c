@@ -13,12 +13,13 @@ int target_parse_link(const char *const words[], size_t count, struct target_lin
     int length;
     if (count == 0 || count > 2)
         return error_set(error, -EINVAL, "which link? %s", link_hint);
-    size_t last = strlen(words[0]);
-    if (last && words[0][last - 1] == '-')
-        return error_set(error, -EINVAL,
-                         "'%s' is half a link: quote it, as in 'n1->n2', or the shell takes the > "
-                         "for a file",
-                         words[0]);
+    /* What the shell leaves of n1-> n2, and of n1 -> n2. */
+    for (size_t i = 0; i < count; i++)
+        if (words[i][0] && words[i][strlen(words[i]) - 1] == '-')
+            return error_set(error, -EINVAL,
+                             "'%s%s%s' is half a link: quote it, as in 'n1->n2', or the shell "
+                             "takes the > for a file",
+                             words[0], count == 2 ? " " : "", count == 2 ? words[1] : "");
     if (count == 2) {
         if (strstr(words[0], "->") || strstr(words[1], "->"))
             return error_set(error, -EINVAL, "'%s %s' is more than one link: %s", words[0],

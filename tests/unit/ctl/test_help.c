@@ -175,6 +175,8 @@ static void test_nearest_command(void **state)
 {
     (void)state;
     assert_string_equal(command_nearest("hela"), "heal");
+    assert_string_equal(command_nearest("hlep"), "help");
+    assert_string_equal(command_nearest("helpp"), "help");
     assert_string_equal(command_nearest("slpit"), "split");
     assert_string_equal(command_nearest("partition"), "partitions");
     assert_string_equal(command_nearest("clocks"), "clock");
