@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -34,6 +35,7 @@ struct cluster {
     char peers[256];
     pid_t pid[NODES];
     const char *extra[4]; /* more options, NULL-terminated */
+    rlim_t descriptors;   /* hard limit; 0: as it is */
 };
 
 static char program[512];
@@ -77,7 +79,9 @@ static void start_node(unsigned i)
     if (pid == 0) {
         int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
         dup2(fd, STDERR_FILENO);
-        if (getppid() == parent)
+        struct rlimit limit = {.rlim_cur = 32, .rlim_max = cluster.descriptors};
+        bool good = !cluster.descriptors || setrlimit(RLIMIT_NOFILE, &limit) == 0;
+        if (good && getppid() == parent)
             execv(program, (char *const *)(uintptr_t)argv);
         _exit(127);
     }
@@ -559,6 +563,46 @@ static void a_long_pipeline_comes_to_its_end(void **state)
     assert_non_null(sent);
 }
 
+/* What a PING gets, or what a connection that is refused is told. */
+static bool ping(struct connection *connection, char *reply)
+{
+    ssize_t sent = send(connection->fd, "PING\r\n", 6, MSG_NOSIGNAL);
+    (void)sent; /* the refusal may be there already */
+    if (!read_line(connection, reply))
+        return false;
+    if (reply[0] == '+')
+        memmove(reply, reply + 1, strlen(reply));
+    return true;
+}
+
+/* More clients than descriptors: the last are told so, and the peers keep theirs. */
+static void clients_leave_descriptors_for_peers(void **state)
+{
+    (void)state;
+    enum { LIMIT = 100, CLIENTS = 120 };
+    struct connection clients[CLIENTS];
+    char reply[REPLY_MAX];
+    unsigned served = 0, refused = 0;
+    be_patient();
+    cluster.descriptors = LIMIT;
+    unsigned leader = start_all();
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        clients[i] = dial(leader);
+        assert_true(ping(&clients[i], reply));
+        served += strcmp(reply, "PONG") == 0;
+        refused += strcmp(reply, "-ERR max number of clients reached") == 0;
+    }
+    assert_int_equal(served + refused, CLIENTS);
+    assert_in_range(served, 8, LIMIT - 1);
+    unsigned other = (leader + 1) % NODES; /* a peer that comes back finds room */
+    kill_node(other, SIGKILL);
+    start_node(other);
+    await_reply(other, "SET found room", "OK");
+    for (unsigned i = 0; i < CLIENTS; i++)
+        hang_up(&clients[i]);
+    await_reply(leader, "GET found", "room");
+}
+
 static void kill_any_node_loses_nothing(void **state)
 {
     (void)state;
@@ -793,6 +837,7 @@ int main(int argc, char **argv)
         CLUSTER_TEST(any_node_serves),
         CLUSTER_TEST(redis_tools_are_clients),
         CLUSTER_TEST(a_long_pipeline_comes_to_its_end),
+        CLUSTER_TEST(clients_leave_descriptors_for_peers),
         CLUSTER_TEST(kill_any_node_loses_nothing),
         CLUSTER_TEST(killing_all_at_once_loses_nothing),
         CLUSTER_TEST(a_torn_tail_is_cut_and_corruption_refused),

@@ -236,12 +236,13 @@ static void client_ready(struct loop_watch *watch, uint32_t events)
 static void accept_client(struct loop_watch *watch, uint32_t events)
 {
     (void)events;
-    struct server *server = loop_container(watch, struct server, client_listener);
+    struct listener *listener = loop_container(watch, struct listener, watch);
+    struct server *server = loop_container(listener, struct server, client_listener);
     for (;;) {
-        int fd = socket_accept(watch->fd, NULL);
+        int fd = listener_accept(listener);
         if (fd < 0)
             return;
-        if (server->client_count == CLIENTS_MAX) {
+        if (server->client_count >= server->clients_max) {
             static const char full[] = "-ERR max number of clients reached\r\n";
             ssize_t sent = send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL);
             (void)sent; /* told if it can be */
@@ -266,15 +267,8 @@ static void accept_client(struct loop_watch *watch, uint32_t events)
 
 int clients_listen(struct server *server, struct error *error)
 {
-    int fd = socket_listen(&server->options->client_address, false, NULL, error);
-    if (fd < 0)
-        return fd;
-    int code = loop_watch_add(server->loop, &server->client_listener, fd, EPOLLIN, accept_client);
-    if (code) {
-        close(fd);
-        return error_set(error, code, "can't watch the listener: %s", strerror(-code));
-    }
-    return 0;
+    return listener_open(&server->client_listener, server->loop, &server->options->client_address,
+                         accept_client, error);
 }
 
 static void free_client(struct client *client)
@@ -371,9 +365,5 @@ void clients_close(struct server *server)
         next = client->next;
         free_client(client);
     }
-    if (server->client_listener.loop) {
-        int fd = server->client_listener.fd;
-        loop_watch_remove(&server->client_listener);
-        close(fd);
-    }
+    listener_close(&server->client_listener);
 }

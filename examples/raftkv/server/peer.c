@@ -65,7 +65,7 @@ struct incoming {
 
 struct peers {
     struct server *server;
-    struct loop_watch listener;
+    struct listener listener;
     struct address source; /* --bind, any port */
     struct outgoing outgoing[RAFT_NODES_MAX];
     struct incoming *first_incoming;
@@ -445,9 +445,10 @@ static void incoming_ready(struct loop_watch *watch, uint32_t events)
 static void accept_peer(struct loop_watch *watch, uint32_t events)
 {
     (void)events;
-    struct peers *peers = loop_container(watch, struct peers, listener);
+    struct listener *listener = loop_container(watch, struct listener, watch);
+    struct peers *peers = loop_container(listener, struct peers, listener);
     for (;;) {
-        int fd = socket_accept(watch->fd, NULL);
+        int fd = listener_accept(listener);
         if (fd < 0)
             return;
         struct incoming *incoming = memory_allocate_zeroed(1, sizeof(*incoming));
@@ -478,14 +479,10 @@ int peers_open(struct server *server, struct error *error)
     peers->random.key = server->seed;
     if (server->options->node_count == 1)
         return 0;
-    int fd = socket_listen(&server->options->peer_address, false, NULL, error);
-    if (fd < 0)
-        return fd;
-    int code = loop_watch_add(server->loop, &peers->listener, fd, EPOLLIN, accept_peer);
-    if (code) {
-        close(fd);
-        return error_set(error, code, "can't watch the listener: %s", strerror(-code));
-    }
+    int code = listener_open(&peers->listener, server->loop, &server->options->peer_address,
+                             accept_peer, error);
+    if (code)
+        return code;
     for (uint8_t i = 0; i < server->options->node_count; i++) {
         struct outgoing *outgoing = &peers->outgoing[i];
         outgoing->peers = peers;
@@ -508,11 +505,7 @@ void peers_close(struct server *server)
     }
     while (peers->first_incoming)
         close_incoming(peers->first_incoming);
-    if (peers->listener.loop) {
-        int fd = peers->listener.fd;
-        loop_watch_remove(&peers->listener);
-        close(fd);
-    }
+    listener_close(&peers->listener);
     free(peers);
     server->peers = NULL;
 }

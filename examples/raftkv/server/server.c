@@ -82,6 +82,20 @@ static void create_requests(struct server *server)
     server->next_generation = server->next_batch = 1 + (server->origin >> 20);
 }
 
+static int limit_clients(struct server *server, struct error *error)
+{
+    long descriptors = listener_raise_limit();
+    if (descriptors < 0)
+        return error_set(error, (int)descriptors, "can't raise the limit of open files: %s",
+                         strerror((int)-descriptors));
+    long left = descriptors - DESCRIPTORS_RESERVED;
+    if (left < CLIENTS_MIN)
+        return error_set(error, -EMFILE, "the limit of open files is %ld: allow at least %d",
+                         descriptors, DESCRIPTORS_RESERVED + CLIENTS_MIN);
+    server->clients_max = left < CLIENTS_MAX ? (uint32_t)left : CLIENTS_MAX;
+    return 0;
+}
+
 int server_open(struct server *server, const struct options *options, struct error *error)
 {
     memset(server, 0, sizeof(*server));
@@ -94,7 +108,9 @@ int server_open(struct server *server, const struct options *options, struct err
     server->seed = random[1];
     server->kv = kv_create();
     create_requests(server);
-    int code = loop_create(&server->loop, error);
+    int code = limit_clients(server, error);
+    if (!code)
+        code = loop_create(&server->loop, error);
     if (!code)
         code = open_raft(server, error);
     if (!code)

@@ -7,17 +7,22 @@
 #include "examples/raftkv/core/raft.h"
 #include "examples/raftkv/server/bytes.h"
 #include "examples/raftkv/server/kv.h"
+#include "examples/raftkv/server/listener.h"
 #include "examples/raftkv/server/options.h"
 #include "examples/raftkv/store/store.h"
 #include "proxy/io/loop.h"
 
 enum {
-    CLIENTS_MAX = 4096,
+    CLIENTS_MAX = 4096,           /* fewer when the limit of descriptors is low */
     CLIENT_REQUESTS_MAX = 1024,   /* unanswered requests of one client: it is not read beyond */
     CLIENT_OUTPUT_MAX = 16 << 20, /* unread answers of one client: it is not read beyond */
     REQUESTS_MAX = 65536,         /* unanswered reads and writes of all clients */
     PEER_QUEUE_MAX = 16 << 20,    /* bytes waiting for one peer: the oldest are dropped beyond */
-    INCOMING_MAX = 64,            /* connections from peers */
+    INCOMING_MAX = 32,            /* connections from peers, and from who has not said hello */
+    /* Descriptors that clients must leave: peers both ways, standard streams, loop, store,
+     * listeners, and some to spare. */
+    DESCRIPTORS_RESERVED = INCOMING_MAX + RAFT_NODES_MAX + 20,
+    CLIENTS_MIN = 8, /* with fewer descriptors the server does not start */
     SERVER_EXIT_FAILED = 1,
     SERVER_EXIT_USAGE = 2,
     SERVER_EXIT_MINORITY = 3
@@ -127,9 +132,9 @@ struct server {
     uint64_t commands_processed;
     bool check_overwritten; /* the leadership changed while writes were out */
 
-    struct loop_watch client_listener;
+    struct listener client_listener;
     struct client *first_client;
-    uint32_t client_count;
+    uint32_t client_count, clients_max;
 
     struct peers *peers;
 };
