@@ -19,11 +19,26 @@ static void store_copy(struct clock_page_copy *copy, const struct clock_shift *s
     atomic_store_explicit(&copy->base_mono_ns, shift->base_mono_ns, memory_order_release);
 }
 
-/* A writer that died half way leaves an odd sequence: copy 1 is then the whole one, and it goes on
- * from there. */
+static void copy_over(struct clock_page_copy *to, const struct clock_page_copy *from)
+{
+    const struct clock_shift shift = {
+        .offset_ns = atomic_load_explicit(&from->offset_ns, memory_order_relaxed),
+        .drift_ppb = atomic_load_explicit(&from->drift_ppb, memory_order_relaxed),
+        .base_mono_ns = atomic_load_explicit(&from->base_mono_ns, memory_order_relaxed),
+    };
+    store_copy(to, &shift);
+}
+
+/* A writer may have died anywhere in here. An odd sequence says that copy 0 may be half stored and
+ * copy 1 is whole; an even one, the other way round: then copy 1 is made whole before anyone is
+ * sent to it. */
 static void write_shift(struct clock_page *page, const struct clock_shift *shift)
 {
-    uint32_t sequence = atomic_load_explicit(&page->sequence, memory_order_relaxed) | 1;
+    uint32_t sequence = atomic_load_explicit(&page->sequence, memory_order_relaxed);
+    if ((sequence & 1) == 0) {
+        copy_over(&page->copies[1], &page->copies[0]);
+        sequence++;
+    }
     atomic_store_explicit(&page->sequence, sequence, memory_order_release);
     store_copy(&page->copies[0], shift);
     atomic_store_explicit(&page->sequence, sequence + 1, memory_order_release);
@@ -127,5 +142,6 @@ void clock_page_destroy(struct clock_page *page, const char *path)
         return;
     clock_page_set(page, 0, 0, 0);
     munmap(page, CLOCK_PAGE_SIZE);
-    unlink(path);
+    if (path)
+        unlink(path);
 }

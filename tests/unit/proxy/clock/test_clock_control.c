@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,6 +216,66 @@ static void test_a_page_left_behind_is_taken_over(void **state)
     munmap(again, CLOCK_PAGE_SIZE);
 }
 
+enum { TORN_NS = 666 };
+
+static struct {
+    struct clock_page *page;
+    char *guarded;
+    int64_t seen_ns;
+    int faults;
+} torn;
+
+/* At the first store into a copy: what does a reader see now? */
+static void read_then_allow(int signal)
+{
+    (void)signal;
+    torn.seen_ns = clock_page_read(torn.page).offset_ns;
+    torn.faults++;
+    mprotect(torn.guarded, CLOCK_PAGE_SIZE, PROT_READ | PROT_WRITE);
+}
+
+/* As a severd killed at the end of a change leaves it: even, copy 1 half written. The next one must
+ * not send readers there. The copies stand on a memory page of their own, write-protected, so that
+ * the first store into one is seen. */
+static void test_a_torn_second_copy_is_never_read(void **state)
+{
+    struct sigaction before, action = {.sa_handler = read_then_allow};
+    size_t head = offsetof(struct clock_page, copies);
+    char *memory = mmap(NULL, (size_t)2 * CLOCK_PAGE_SIZE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)state;
+    assert_true(memory != MAP_FAILED);
+    torn.guarded = memory + CLOCK_PAGE_SIZE;
+    torn.page = (struct clock_page *)(void *)(torn.guarded - head);
+    clock_page_set(torn.page, SECOND, 0, 0);
+    assert_int_equal(torn.page->sequence & 1, 0);
+    atomic_store(&torn.page->copies[1].offset_ns, TORN_NS);
+    assert_int_equal(sigaction(SIGSEGV, &action, &before), 0);
+    assert_int_equal(mprotect(torn.guarded, CLOCK_PAGE_SIZE, PROT_READ), 0);
+    clock_page_set(torn.page, 2 * SECOND, 0, 0);
+    assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+    assert_int_equal(torn.faults, 1);
+    assert_int_equal(torn.seen_ns, SECOND);
+    assert_int_equal(shift_at(torn.page, 0), 2 * SECOND);
+    munmap(memory, (size_t)2 * CLOCK_PAGE_SIZE);
+}
+
+static void test_a_page_may_stay(void **state)
+{
+    struct fixture *fixture = *state;
+    struct clock_page *reader = fixture->page, *again = NULL;
+    struct error error;
+    assert_int_equal(clock_page_create(fixture->path, &fixture->page, &error), 0);
+    clock_page_set(fixture->page, SECOND, 0, 0);
+    clock_page_destroy(fixture->page, NULL);
+    assert_int_equal(shift_at(reader, 0), 0); /* true time, and */
+    assert_int_equal(clock_page_create(fixture->path, &again, &error), 0);
+    clock_page_set(again, 77, 0, 0);
+    assert_int_equal(shift_at(reader, 0), 77); /* it follows the next one */
+    munmap(again, CLOCK_PAGE_SIZE);
+    fixture->page = reader;
+}
+
 static void test_destroy_gives_true_time_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -336,6 +398,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_continuity_over_random_changes, set_up, tear_down),
         cmocka_unit_test(test_real_interval_inverts_the_drift),
         cmocka_unit_test_setup_teardown(test_a_page_left_behind_is_taken_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_torn_second_copy_is_never_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_page_may_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_destroy_gives_true_time_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_refuses_what_is_no_page, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_torn_read_under_a_hammering_writer, set_up,
