@@ -5,10 +5,10 @@
 
 const struct option_shape option_shapes[] = {
     {OPTION_JSON, "--json", NULL, "print what severd answered, as JSON"},
-    {OPTION_URL, "--url", "URL", "where severd is: http://host:port or unix:path (or SEVER_URL)"},
+    {OPTION_URL, "--url", "URL", "where severd is: http://host:port, unix:path [SEVER_URL]"},
     {OPTION_HELP, "--help", NULL, "this text"},
     {OPTION_VERSION, "--version", NULL, "the version"},
-    {OPTION_NAME, "--name", "NAME", "what to call the new thing (else TYPE-N)"},
+    {OPTION_NAME, "--name", "NAME", "what to call it (otherwise cut-1, latency-1, ...)"},
     {OPTION_ADDRESS, "--address", "ADDRESS", "an address the node dials from (up to 4 times)"},
     {OPTION_CLIENT, "--client", NULL, "a client of the cluster, not a member"},
     {OPTION_FROM, "--from", "NODE", "who dials the route (else known by the peer's address)"},

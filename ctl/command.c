@@ -2,6 +2,7 @@
 
 #include "proxy/base/version.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ const struct command *command_find(const char *name)
     return NULL;
 }
 
-enum { NAME_MAX_LENGTH = 32 };
+enum { NAME_MAX_LENGTH = 32, HELP_WIDTH = 78 };
 
 static size_t least(size_t a, size_t b, size_t c)
 {
@@ -75,9 +76,27 @@ static void append_options(struct text *text, unsigned options)
     }
 }
 
+/* A paragraph in lines of HELP_WIDTH, broken at blanks. Its bytes are counted: it has no more of
+ * them than characters, but for a sign or two. */
+static void append_wrapped(struct text *text, const char *paragraph)
+{
+    while (*paragraph) {
+        size_t length = strlen(paragraph);
+        if (length > HELP_WIDTH) {
+            length = HELP_WIDTH;
+            while (paragraph[length] != ' ')
+                length--;
+        }
+        text_append(text, "%.*s\n", (int)length, paragraph);
+        paragraph += length;
+        paragraph += *paragraph == ' ';
+    }
+}
+
 void command_format_overview(struct text *text)
 {
-    text_append(text, "usage: severctl COMMAND [ARGUMENTS] [OPTIONS]\n\nCommands:\n");
+    text_append(text, "usage: severctl COMMAND [ARGUMENTS] [OPTIONS]\n\n"
+                      "Looks at and changes what severd does to a cluster.\n\nCommands:\n");
     for (size_t i = 0; i < command_count; i++)
         text_append(text, "  %-11s %s\n", commands[i].name, commands[i].summary);
     text_append(text, "\nOptions of every command:\n");
@@ -90,9 +109,11 @@ void command_format_overview(struct text *text)
 
 void command_format_help(struct text *text, const struct command *command)
 {
-    text_append(text, "usage: severctl %s%s%s\n\n%s.\n%s\n\nOptions:\n", command->name,
-                command->arguments[0] ? " " : "", command->arguments, command->summary,
-                command->details);
+    text_append(text, "usage: severctl %s%s%s\n\n%c%s.\n", command->name,
+                command->arguments[0] ? " " : "", command->arguments,
+                toupper((unsigned char)command->summary[0]), command->summary + 1);
+    append_wrapped(text, command->details);
+    text_append(text, "\nOptions:\n");
     append_options(text, command->options | OPTION_COMMON);
     text_append(text, "\nExample:\n  %s\n", command->example);
 }

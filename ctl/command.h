@@ -14,7 +14,7 @@ struct command {
     const char *name;
     const char *arguments;   /* what follows the name, as a usage line shows it */
     const char *summary;     /* one line */
-    const char *details;     /* paragraphs of --help */
+    const char *details;     /* a paragraph of --help, in one line */
     const char *example;     /* one command line */
     unsigned options;        /* enum option_bit, beside the common ones */
     size_t minimum, maximum; /* positional arguments */

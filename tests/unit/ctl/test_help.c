@@ -44,16 +44,27 @@ static void expect_word(const char *haystack, const char *word, const char *wher
         fail_msg("%s does not say '%s'", where, word);
 }
 
+/* On a terminal of 80 columns no line is broken. */
+static void expect_narrow(const char *text, const char *where)
+{
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+        if (strcspn(line, "\n") > 80)
+            fail_msg("%s has a line of more than 80 columns: %.*s", where, (int)strcspn(line, "\n"),
+                     line);
+}
+
 static void test_overview_and_help_cover_the_table(void **state)
 {
     (void)state;
     struct text overview = {0};
     command_format_overview(&overview);
+    expect_narrow(text_get(&overview), "--help");
     for (size_t i = 0; i < command_count; i++) {
         struct text help = {0};
         expect_word(text_get(&overview), commands[i].name, "--help");
         assert_non_null(strstr(text_get(&overview), commands[i].summary));
         command_format_help(&help, &commands[i]);
+        expect_narrow(text_get(&help), commands[i].name);
         assert_non_null(strstr(text_get(&help), commands[i].example));
         for (size_t j = 0; j < option_count; j++) {
             bool takes = option_shapes[j].bit & (commands[i].options | OPTION_COMMON);
