@@ -310,6 +310,19 @@ bool peers_send(struct server *server, const struct raft_message *message)
     return true;
 }
 
+bool peers_connected(const struct server *server, uint8_t node)
+{
+    return server->peers->outgoing[node].state == OUTGOING_UP;
+}
+
+size_t peers_room(const struct server *server, uint8_t node)
+{
+    size_t queued = server->peers->outgoing[node].queued_bytes;
+    return peers_connected(server, node) && queued < PEER_QUEUE_PROPOSALS
+               ? PEER_QUEUE_PROPOSALS - queued
+               : 0;
+}
+
 void peers_describe(const struct server *server, struct bytes *out)
 {
     const char *const names[] = {"down", "connecting", "connected"};

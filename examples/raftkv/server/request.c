@@ -144,8 +144,9 @@ static void refuse_no_quorum(struct server *server, struct request *request)
     const char *self = server->options->id;
     unsigned needed = raft_quorum(server->raft);
     if (server->status.quorum)
-        resp_write_error(&request->reply, "NOQUORUM %s can't reach a majority (no leader yet)",
-                         self);
+        resp_write_error(&request->reply, "NOQUORUM %s can't reach %s", self,
+                         server->status.leader == RAFT_NONE ? "a majority (no leader yet)"
+                                                            : "the leader");
     else
         resp_write_error(&request->reply,
                          "NOQUORUM %s can't reach a majority (%u of %u nodes needed, %u reachable, "
@@ -181,11 +182,26 @@ static void propose(struct server *server, struct request *request, struct raft_
     raft_step(server->raft, &event, loop_now_ns(server->loop), actions);
 }
 
+/* Whether somebody can be asked now, and how many bytes of writes may be proposed in this turn. */
+static bool can_ask(const struct server *server, size_t *room)
+{
+    uint8_t leader = server->status.leader;
+    bool leads = leader == server->options->self;
+    *room = 0;
+    if (leader == RAFT_NONE || loop_now_ns(server->loop) < server->ask_again_ns)
+        return false;
+    if (!leads && !peers_connected(server, leader))
+        return false;
+    *room = leads ? TURN_PROPOSALS_MAX : peers_room(server, leader);
+    return true;
+}
+
 void requests_submit(struct server *server, struct raft_actions *actions)
 {
     uint64_t now = loop_now_ns(server->loop);
     bool asks = false;
-    bool has_leader = server->status.leader != RAFT_NONE;
+    size_t room;
+    bool can = can_ask(server, &room);
     struct request *next;
     for (struct request *request = server->first_request; request && server->waiting_count;
          request = next) {
@@ -193,20 +209,34 @@ void requests_submit(struct server *server, struct raft_actions *actions)
         if (request->state != REQUEST_WAITING)
             continue;
         bool late = now - request->arrived_ns >= server->options->election_timeout_ns;
-        if (!has_leader && (late || knows_no_quorum(server))) {
+        if (!can && (late || knows_no_quorum(server))) {
             refuse_no_quorum(server, request);
-        } else if (has_leader && request->kind == REQUEST_WRITE) {
-            propose(server, request, actions);
-        } else if (has_leader) {
+        } else if (can && request->kind == REQUEST_READ) {
             asks = true;
             request->batch = server->next_batch;
             set_state(server, request, REQUEST_ASKED);
+        } else if (room > 0) {
+            size_t length = request->payload->length;
+            room -= length < room ? length : room;
+            propose(server, request, actions);
         }
     }
     if (!asks)
         return;
     struct raft_event event = {.type = RAFT_EVENT_READ, .request = server->next_batch++};
     raft_step(server->raft, &event, now, actions);
+}
+
+bool requests_can_go_on(const struct server *server)
+{
+    size_t room;
+    return server->waiting_count > 0 && can_ask(server, &room) && room > 0;
+}
+
+/* Whoever was asked does not lead: its next heartbeat, or another leader's, will tell who does. */
+static void hold_back(struct server *server)
+{
+    server->ask_again_ns = loop_now_ns(server->loop) + server->options->heartbeat_ns;
 }
 
 void requests_note_proposal(struct server *server, const struct raft_proposal *proposal)
@@ -223,6 +253,7 @@ void requests_note_proposal(struct server *server, const struct raft_proposal *p
         break;
     case RAFT_PROPOSAL_NO_LEADER:
         set_state(server, request, REQUEST_WAITING);
+        hold_back(server);
         break;
     case RAFT_PROPOSAL_FULL:
         resp_write_error(&request->reply, "NOTDONE the log is full: this form has no snapshots");
@@ -233,6 +264,8 @@ void requests_note_proposal(struct server *server, const struct raft_proposal *p
 
 void requests_note_read(struct server *server, const struct raft_read *read)
 {
+    if (!read->granted)
+        hold_back(server);
     for (struct request *request = server->first_request; request; request = request->next) {
         if (request->state != REQUEST_ASKED || request->kind != REQUEST_READ ||
             request->batch != read->request)
@@ -242,12 +275,15 @@ void requests_note_read(struct server *server, const struct raft_read *read)
     }
 }
 
-void requests_note_unsent(struct server *server, uint64_t id)
+void requests_note_unsent(struct server *server, const struct raft_message *message)
 {
-    struct raft_proposal proposal = {.request = id, .result = RAFT_PROPOSAL_NO_LEADER};
-    struct raft_read read = {.request = id};
-    requests_note_proposal(server, &proposal);
-    requests_note_read(server, &read);
+    struct raft_proposal proposal = {.request = message->request,
+                                     .result = RAFT_PROPOSAL_NO_LEADER};
+    struct raft_read read = {.request = message->request};
+    if (message->type == RAFT_MESSAGE_PROPOSE)
+        requests_note_proposal(server, &proposal);
+    else if (message->type == RAFT_MESSAGE_READ_INDEX)
+        requests_note_read(server, &read);
 }
 
 void requests_note_transition(struct server *server, const struct raft_transition *transition)
@@ -257,6 +293,7 @@ void requests_note_transition(struct server *server, const struct raft_transitio
     const char *why = transition->cause == RAFT_CAUSE_NO_QUORUM
                           ? "the leader lost its majority"
                           : "the leader it was handed to is not heard any more";
+    server->ask_again_ns = 0;
     struct request *next;
     for (struct request *request = server->first_request; request; request = next) {
         next = request->next;
@@ -340,9 +377,4 @@ void requests_settle(struct server *server)
         else
             refuse_no_quorum(server, request);
     }
-}
-
-bool requests_waiting(const struct server *server)
-{
-    return server->waiting_count > 0;
 }

@@ -184,10 +184,8 @@ static void send_messages(struct server *server)
 {
     for (size_t i = 0; i < server->actions.message_count; i++) {
         const struct raft_message *message = &server->actions.messages[i];
-        bool asks =
-            message->type == RAFT_MESSAGE_PROPOSE || message->type == RAFT_MESSAGE_READ_INDEX;
-        if (!peers_send(server, message) && asks)
-            requests_note_unsent(server, message->request);
+        if (!peers_send(server, message))
+            requests_note_unsent(server, message);
     }
 }
 
@@ -300,7 +298,8 @@ static bool finish_turn(struct server *server)
         return false;
     note_quorum(server);
     requests_settle(server);
-    return clients_flush(server);
+    bool more = clients_flush(server);
+    return more || requests_can_go_on(server);
 }
 
 static uint64_t next_deadline(const struct server *server)

@@ -18,7 +18,9 @@ enum {
     CLIENT_OUTPUT_MAX = 16 << 20, /* unread answers of one client: it is not read beyond */
     REQUESTS_MAX = 65536,         /* unanswered reads and writes of all clients */
     PEER_QUEUE_MAX = 16 << 20,    /* bytes waiting for one peer: the oldest are dropped beyond */
-    INCOMING_MAX = 32,            /* connections from peers, and from who has not said hello */
+    PEER_QUEUE_PROPOSALS = PEER_QUEUE_MAX / 2, /* from here on, proposals wait as requests */
+    TURN_PROPOSALS_MAX = 64 << 20,             /* bytes a leader proposes in a turn: one batch */
+    INCOMING_MAX = 32, /* connections from peers, and from who has not said hello */
     /* Descriptors that clients must leave: peers both ways, standard streams, loop, store,
      * listeners, and some to spare. */
     DESCRIPTORS_RESERVED = INCOMING_MAX + RAFT_NODES_MAX + 20,
@@ -69,19 +71,21 @@ struct request *request_create(struct server *server, struct client *client, enu
 /* A request that has its answer already, to keep the order of a client's answers. */
 struct request *request_create_done(struct client *client, const struct bytes *reply);
 void request_destroy(struct server *server, struct request *request);
-/* Takes every waiting request one step further: asks, proposes, refuses. */
+/* Takes the waiting requests one step further: asks, proposes, refuses. What there is no room for
+ * now, at the leader or on the way to it, goes on waiting. */
 void requests_submit(struct server *server, struct raft_actions *actions);
 /* What raft answered. */
 void requests_note_proposal(struct server *server, const struct raft_proposal *proposal);
 void requests_note_read(struct server *server, const struct raft_read *read);
-/* A PROPOSE or READ_INDEX message certainly did not leave this node. */
-void requests_note_unsent(struct server *server, uint64_t id);
+/* This PROPOSE or READ_INDEX message certainly did not leave this node; others are ignored. */
+void requests_note_unsent(struct server *server, const struct raft_message *message);
 void requests_note_transition(struct server *server, const struct raft_transition *transition);
 /* Applies one log entry and answers its request when it is one of ours. */
 void requests_apply(struct server *server, uint64_t index, const struct raft_entry *entry);
 /* After applying: reads whose index is reached, writes that were overwritten, those out of time. */
 void requests_settle(struct server *server);
-bool requests_waiting(const struct server *server);
+/* There are requests that the next turn can submit at once. */
+bool requests_can_go_on(const struct server *server);
 
 /* ------------------------------------------------------------------------------ clients --- */
 
@@ -99,6 +103,10 @@ int peers_open(struct server *server, struct error *error);
 void peers_close(struct server *server);
 /* Queues a message. False: it certainly won't be sent, there is no connection. */
 bool peers_send(struct server *server, const struct raft_message *message);
+/* How many bytes of proposals node can be sent now, without endangering what is queued for it: 0
+ * also when there is no connection. */
+size_t peers_room(const struct server *server, uint8_t node);
+bool peers_connected(const struct server *server, uint8_t node);
 /* "n1=connected,n2=down" for INFO. */
 void peers_describe(const struct server *server, struct bytes *out);
 
@@ -130,6 +138,7 @@ struct server {
     struct request *first_request, *last_request;
     uint32_t waiting_count, granted_count;
     uint64_t commands_processed;
+    uint64_t ask_again_ns;  /* a leader refused: nothing is asked before this, or a transition */
     bool check_overwritten; /* the leadership changed while writes were out */
 
     struct listener client_listener;

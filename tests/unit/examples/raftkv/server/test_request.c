@@ -191,6 +191,123 @@ static void another_start_uses_other_names(void **state)
     assert_int_not_equal(reads[0], reads[1]);
 }
 
+/* ------------------------------------------------------------------- when nobody can be asked ---
+ */
+
+static unsigned count_state(const struct server *server, enum request_state state)
+{
+    unsigned count = 0;
+    for (const struct request *request = server->first_request; request; request = request->next)
+        count += request->state == state;
+    return count;
+}
+
+static void nothing_is_asked_without_a_connection(void **state)
+{
+    struct server *server = &((struct fixture *)*state)->server;
+    follow(server, 1); /* heard, but not dialled: the loop has not turned */
+    assert_false(peers_connected(server, 1));
+    struct request *write = add_write(server, 1);
+    struct request *read = add_read(server);
+    assert_int_equal(submit(server, RAFT_MESSAGE_PROPOSE), 0);
+    assert_int_equal(server->actions.message_count + server->actions.proposal_count, 0);
+    assert_int_equal(write->state, REQUEST_WAITING);
+    assert_int_equal(read->state, REQUEST_WAITING);
+    assert_false(requests_can_go_on(server));
+    await_connection(server);
+    assert_true(requests_can_go_on(server));
+    assert_int_not_equal(submit(server, RAFT_MESSAGE_PROPOSE), 0);
+    assert_int_equal(write->state, REQUEST_ASKED);
+    assert_int_equal(read->state, REQUEST_ASKED);
+}
+
+static void an_unsent_message_is_of_its_type_only(void **state)
+{
+    struct server *server = &((struct fixture *)*state)->server;
+    follow(server, 1);
+    await_connection(server);
+    struct request *read = add_read(server);
+    struct request *write = add_write(server, 1);
+    uint64_t batch = submit(server, RAFT_MESSAGE_READ_INDEX);
+    struct raft_message message = {.type = RAFT_MESSAGE_PROPOSE, .request = batch};
+    requests_note_unsent(server, &message);
+    message.type = RAFT_MESSAGE_APPEND_REPLY;
+    requests_note_unsent(server, &message);
+    message = (struct raft_message){.type = RAFT_MESSAGE_READ_INDEX, .request = write->id};
+    requests_note_unsent(server, &message);
+    assert_int_equal(read->state, REQUEST_ASKED);
+    assert_int_equal(write->state, REQUEST_ASKED);
+    message.type = RAFT_MESSAGE_PROPOSE;
+    requests_note_unsent(server, &message);
+    assert_int_equal(write->state, REQUEST_WAITING);
+    message = (struct raft_message){.type = RAFT_MESSAGE_READ_INDEX, .request = batch};
+    requests_note_unsent(server, &message);
+    assert_int_equal(read->state, REQUEST_WAITING);
+}
+
+/* Whoever refused is asked again after a heartbeat or a change of leader, not in every turn. */
+static void a_refusal_holds_back(void **state)
+{
+    struct server *server = &((struct fixture *)*state)->server;
+    follow(server, 1);
+    await_connection(server);
+    struct request *write = add_write(server, 1);
+    submit(server, RAFT_MESSAGE_PROPOSE);
+    struct raft_proposal refusal = {.request = write->id, .result = RAFT_PROPOSAL_NO_LEADER};
+    requests_note_proposal(server, &refusal);
+    assert_int_equal(submit(server, RAFT_MESSAGE_PROPOSE), 0);
+    assert_false(requests_can_go_on(server));
+    uint64_t refused = loop_now_ns(server->loop);
+    while (loop_now_ns(server->loop) < refused + server->options->heartbeat_ns)
+        loop_turn(server->loop, refused + server->options->heartbeat_ns);
+    assert_int_equal(submit(server, RAFT_MESSAGE_PROPOSE), write->id);
+    requests_note_proposal(server, &refusal);
+    assert_int_equal(submit(server, RAFT_MESSAGE_PROPOSE), 0);
+    follow(server, 2);
+    assert_int_equal(submit(server, RAFT_MESSAGE_PROPOSE), write->id);
+}
+
+/* ----------------------------------------------------------------------------- in portions --- */
+
+/* n2 reads nothing: what its socket and half of its queue don't take stays with n1's requests. */
+static void writes_wait_for_room_on_the_way_to_the_leader(void **state)
+{
+    enum { WRITES = 40, LENGTH = 1 << 20 };
+    struct server *server = &((struct fixture *)*state)->server;
+    follow(server, 1);
+    await_connection(server);
+    for (unsigned i = 0; i < WRITES; i++)
+        add_write(server, LENGTH);
+    for (unsigned turn = 0; turn < WRITES; turn++) {
+        submit(server, RAFT_MESSAGE_PROPOSE);
+        assert_true(server->actions.message_count <= PEER_QUEUE_PROPOSALS / LENGTH + 1);
+        for (size_t i = 0; i < server->actions.message_count; i++)
+            assert_true(peers_send(server, &server->actions.messages[i]));
+    }
+    assert_int_equal(peers_room(server, 1), 0);
+    assert_true(count_state(server, REQUEST_WAITING) > 0);
+    assert_true(count_state(server, REQUEST_ASKED) >= PEER_QUEUE_PROPOSALS / LENGTH);
+    struct request *read = add_read(server); /* small enough for the other half */
+    assert_int_not_equal(submit(server, RAFT_MESSAGE_READ_INDEX), 0);
+    assert_int_equal(read->state, REQUEST_ASKED);
+}
+
+static void a_leader_proposes_so_much_in_a_turn(void **state)
+{
+    enum { WRITES = 70, LENGTH = 1 << 20 };
+    struct server *server = &((struct fixture *)*state)->server;
+    server->status.leader = server->options->self; /* who has the lead is not what this is about */
+    for (unsigned i = 0; i < WRITES; i++)
+        add_write(server, LENGTH);
+    submit(server, RAFT_MESSAGE_PROPOSE);
+    assert_in_range(server->actions.proposal_count, 60, TURN_PROPOSALS_MAX / LENGTH);
+    assert_int_equal(count_state(server, REQUEST_WAITING), WRITES - server->actions.proposal_count);
+    assert_true(requests_can_go_on(server));
+    submit(server, RAFT_MESSAGE_PROPOSE);
+    assert_int_equal(count_state(server, REQUEST_WAITING), 0);
+    assert_false(requests_can_go_on(server));
+}
+
 #define REQUEST_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -198,6 +315,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         REQUEST_TEST(each_ask_for_a_read_index_has_its_own_name),
         REQUEST_TEST(another_start_uses_other_names),
+        REQUEST_TEST(nothing_is_asked_without_a_connection),
+        REQUEST_TEST(an_unsent_message_is_of_its_type_only),
+        REQUEST_TEST(a_refusal_holds_back),
+        REQUEST_TEST(writes_wait_for_room_on_the_way_to_the_leader),
+        REQUEST_TEST(a_leader_proposes_so_much_in_a_turn),
     };
     return cmocka_run_group_tests_name("examples/raftkv/request", tests, NULL, NULL);
 }
