@@ -5,7 +5,8 @@
  * Each node dials each other node: that connection carries its messages, and acknowledgements
  * (frames received, so far) come back on it. So who talks to whom is known from the dialled route,
  * and from the source address, which is --bind. Accepted connections are the other nodes' dialled
- * ones.
+ * ones, once they have said hello: one that has not within an election timeout is closed, and the
+ * oldest such one at once when there are too many, so that strangers can't keep peers out.
  *
  *   DOWN --redial timer--> CONNECTING --writable--> UP --error, end, silence--> DOWN
  *
@@ -59,7 +60,8 @@ struct incoming {
     struct incoming *previous, *next;
     struct loop_watch watch;
     struct bytes in;
-    uint8_t node; /* RAFT_NONE before its hello */
+    uint8_t node;            /* RAFT_NONE before its hello */
+    struct loop_timer hello; /* until when that has to come */
     uint64_t received;
 };
 
@@ -349,10 +351,27 @@ static void close_incoming(struct incoming *incoming)
         incoming->next->previous = incoming->previous;
     peers->incoming_count--;
     int fd = incoming->watch.fd;
+    loop_timer_cancel(&incoming->hello);
     loop_watch_remove(&incoming->watch);
     close(fd);
     bytes_free(&incoming->in);
     free(incoming);
+}
+
+static void hello_is_late(struct loop_timer *timer)
+{
+    close_incoming(loop_container(timer, struct incoming, hello));
+}
+
+/* Makes room when there is none: a connection that has not said hello goes, the oldest first. Those
+ * that have are at most one per node. */
+static void drop_silent(struct peers *peers)
+{
+    struct incoming *oldest = NULL;
+    for (struct incoming *each = peers->first_incoming; each; each = each->next)
+        oldest = each->node == RAFT_NONE ? each : oldest;
+    if (peers->incoming_count == INCOMING_MAX && oldest)
+        close_incoming(oldest);
 }
 
 static bool take_hello(struct incoming *incoming, const struct frame *frame)
@@ -376,6 +395,7 @@ static bool take_hello(struct incoming *incoming, const struct frame *frame)
         return false;
     }
     incoming->node = node;
+    loop_timer_cancel(&incoming->hello);
     for (struct incoming *other = incoming->peers->first_incoming, *next; other; other = next) {
         next = other->next;
         if (other != incoming && other->node == node)
@@ -460,20 +480,24 @@ static void accept_peer(struct loop_watch *watch, uint32_t events)
     (void)events;
     struct listener *listener = loop_container(watch, struct listener, watch);
     struct peers *peers = loop_container(listener, struct peers, listener);
+    struct server *server = peers->server;
     for (;;) {
         int fd = listener_accept(listener);
         if (fd < 0)
             return;
+        drop_silent(peers);
         struct incoming *incoming = memory_allocate_zeroed(1, sizeof(*incoming));
         incoming->peers = peers;
         incoming->node = RAFT_NONE;
-        if (peers->incoming_count == INCOMING_MAX ||
-            loop_watch_add(peers->server->loop, &incoming->watch, fd, EPOLLIN, incoming_ready)) {
+        incoming->hello.fn = hello_is_late;
+        if (loop_watch_add(server->loop, &incoming->watch, fd, EPOLLIN, incoming_ready)) {
             free(incoming);
             close(fd);
             continue;
         }
         socket_set_nodelay(fd);
+        loop_timer_set(server->loop, &incoming->hello,
+                       loop_now_ns(server->loop) + server->options->election_timeout_ns);
         incoming->next = peers->first_incoming;
         if (incoming->next)
             incoming->next->previous = incoming;
