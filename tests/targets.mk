@@ -11,7 +11,7 @@ RUN_ENV += TEST_WRAPPER="setarch -R" TSAN_OPTIONS=halt_on_error=1:second_deadloc
 endif
 
 .PHONY: help deps deps-build debug clang asan tsan coverage fuzz-build check check-unit \
-    check-integration test demo lint fuzz soak
+    check-integration test valgrind demo lint fuzz soak
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' \
@@ -59,6 +59,10 @@ build-all: all $(platform_ALL) $(unit_ALL) $(sim_ALL) $(conformance_ALL) $(integ
 
 lint: ## format, include table, banned calls, sizes, clang-tidy, cppcheck
 	@tests/lint/run.sh
+
+valgrind: $(unit_ALL) $(sim_ALL) ## unit and simulation tests under valgrind's memcheck
+	@TEST_WRAPPER='valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite' \
+	    SEVER_SIM_SEEDS=20 $(RUN_ENV) tests/run.sh -j $(UNIT_JOBS) -t 900 -l valgrind $^
 
 FUZZ_SECONDS ?= 60
 fuzz: ## run every fuzzer for FUZZ_SECONDS (60) from the corpus in tests/fuzz/corpus

@@ -9,6 +9,9 @@
  * clears its pointer in the rest of the batch, so that it cannot be called any more. The batch is
  * short (EVENTS_MAX) and removal is rare next to events, so a scan is cheaper than generations.
  *
+ * Kernels before 5.11 and valgrind have no epoll_pwait2: a timerfd that epoll watches stands in for
+ * its timeout, from the first ENOSYS on.
+ *
  * Timers are a binary heap of pointers; each timer knows its index, so cancel and re-arm cost
  * O(log n). While timers run, one that is armed for now or earlier is moved to a nanosecond from
  * now: it belongs to the next turn, and a timer that always re-arms itself cannot keep events
@@ -23,6 +26,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "proxy/base/monotonic.h"
@@ -36,6 +40,7 @@ enum {
 struct loop {
     int epoll_fd;
     int wake_fd;
+    int timer_fd; /* -1 unless epoll_pwait2 is missing */
     atomic_bool wake_pending;
     bool stopping;
     bool slack_set;
@@ -54,6 +59,7 @@ int loop_create(struct loop **out, struct error *error)
 {
     struct loop *loop = memory_allocate_zeroed(1, sizeof(*loop));
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    loop->timer_fd = -1;
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = NULL}};
     if (loop->epoll_fd < 0 || loop->wake_fd < 0 ||
@@ -75,6 +81,8 @@ void loop_destroy(struct loop *loop)
         close(loop->epoll_fd);
     if (loop->wake_fd >= 0)
         close(loop->wake_fd);
+    if (loop->timer_fd >= 0)
+        close(loop->timer_fd);
     free(loop->heap);
     free(loop);
 }
@@ -265,6 +273,26 @@ static void run_timers(struct loop *loop)
     loop->running_timers = false;
 }
 
+/* The wake descriptor's watch has no object, and so has the timer's: an expired one just ends the
+ * wait, and is disarmed by the next. */
+static int wait_by_timerfd(struct loop *loop, uint64_t deadline_ns)
+{
+    if (loop->timer_fd < 0) {
+        struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = NULL}};
+        loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (loop->timer_fd < 0 || epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->timer_fd, &event))
+            return -1;
+    }
+    struct itimerspec timer = {0};
+    if (deadline_ns != UINT64_MAX) {
+        timer.it_value.tv_sec = (time_t)(deadline_ns / NS_PER_S);
+        timer.it_value.tv_nsec = (long)(deadline_ns % NS_PER_S);
+    }
+    if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL))
+        return -1;
+    return epoll_wait(loop->epoll_fd, loop->batch, EVENTS_MAX, deadline_ns == 0 ? 0 : -1);
+}
+
 static int wait_for_events(struct loop *loop, uint64_t deadline_ns)
 {
     if (loop->heap_count && loop->heap[0]->due_ns < deadline_ns)
@@ -276,8 +304,12 @@ static int wait_for_events(struct loop *loop, uint64_t deadline_ns)
         timeout.tv_sec = (time_t)(wait_ns / NS_PER_S);
         timeout.tv_nsec = (long)(wait_ns % NS_PER_S);
     }
-    int count = epoll_pwait2(loop->epoll_fd, loop->batch, EVENTS_MAX,
+    int count = -1;
+    if (loop->timer_fd < 0)
+        count = epoll_pwait2(loop->epoll_fd, loop->batch, EVENTS_MAX,
                              deadline_ns == UINT64_MAX ? NULL : &timeout, NULL);
+    if (loop->timer_fd >= 0 || (count < 0 && errno == ENOSYS))
+        count = wait_by_timerfd(loop, deadline_ns);
     if (count < 0)
         return errno == EINTR ? 0 : -errno;
     return count;
