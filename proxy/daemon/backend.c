@@ -170,7 +170,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     struct backend *backend = memory_allocate_zeroed(1, sizeof(*backend));
     backend->options = *options;
     backend->started_ns = monotonic_now_ns();
-    backend->clocks = clocks_create(options->directory);
+    backend->clocks = clocks_create(options->directory, options->keep_pages);
     backend->ruleset.version = initial->version > 0 ? initial->version - 1 : 0;
     int result = prepare(backend, initial, "ruleset file", &prepared, error);
     if (result)

@@ -13,6 +13,7 @@ struct backend_options {
     unsigned workers;          /* 1..WORKERS_MAX */
     uint64_t pool_bytes;       /* per worker; 0: default */
     const char *directory;     /* of the clock pages; borrowed */
+    bool keep_pages;           /* they stay there, with true time, for the next backend */
     const char *clock_library; /* path of the preload library, "" when not known; borrowed */
 };
 

@@ -17,13 +17,15 @@ struct page {
 
 struct clocks {
     const char *directory;
+    bool keep;
     struct page *pages;
 };
 
-struct clocks *clocks_create(const char *directory)
+struct clocks *clocks_create(const char *directory, bool keep)
 {
     struct clocks *clocks = memory_allocate_zeroed(1, sizeof(*clocks));
     clocks->directory = directory;
+    clocks->keep = keep;
     return clocks;
 }
 
@@ -54,7 +56,7 @@ static int add_page(struct clocks *clocks, const char *node, struct error *error
     return 0;
 }
 
-/* Removes the pages that `ruleset` has no node for; all of them when it is NULL. */
+/* Removes the pages that `ruleset` has no node for; NULL: ends all of them. */
 static void drop_pages(struct clocks *clocks, const struct ruleset *ruleset)
 {
     for (struct page **link = &clocks->pages; *link;) {
@@ -64,7 +66,7 @@ static void drop_pages(struct clocks *clocks, const struct ruleset *ruleset)
             continue;
         }
         *link = page->next;
-        clock_page_destroy(page->mapped, page->path);
+        clock_page_destroy(page->mapped, !ruleset && clocks->keep ? NULL : page->path);
         free(page->path);
         free(page);
     }

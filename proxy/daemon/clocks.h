@@ -2,14 +2,18 @@
 #ifndef SEVER_DAEMON_CLOCKS_H
 #define SEVER_DAEMON_CLOCKS_H
 
+#include <stdbool.h>
+
 #include "proxy/base/error.h"
 #include "proxy/fault/ruleset.h"
 
 struct clocks;
 
 /* directory: is there; borrowed. */
-struct clocks *clocks_create(const char *directory);
-void clocks_destroy(struct clocks *clocks); /* removes the pages; NULL is fine */
+struct clocks *clocks_create(const char *directory, bool keep);
+/* Removes the pages; with keep they stay, with true time, and are taken over by the next one,
+ * together with the processes that read them. NULL is fine. */
+void clocks_destroy(struct clocks *clocks);
 
 /* Makes the pages that the ruleset's nodes need and that are not there yet. On failure those that
  * this call made are gone again. */

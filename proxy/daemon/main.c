@@ -18,14 +18,14 @@
 #include "proxy/base/version.h"
 #include "proxy/daemon/backend.h"
 #include "proxy/daemon/control.h"
+#include "proxy/daemon/directory.h"
 #include "proxy/daemon/options.h"
 
 enum { EXIT_BAD_USAGE = 2 };
 
 struct daemon {
     struct options options;
-    char made_directory[32]; /* "" when it was given */
-    const char *directory;
+    struct directory directory;
     char clock_library[PATH_MAX];
     struct ruleset ruleset;
     int fds[OPTIONS_LISTENS_MAX];
@@ -93,24 +93,6 @@ static void find_clock_library(char *path, size_t size)
     }
 }
 
-static int make_directory(struct daemon *daemon, struct error *error)
-{
-    daemon->directory = daemon->options.run_directory;
-    if (daemon->directory) {
-        if (access(daemon->directory, W_OK | X_OK))
-            return error_set_at(error, -errno, "--run-dir", "%s: %s", daemon->directory,
-                                strerror(errno));
-        return 0;
-    }
-    snprintf(daemon->made_directory, sizeof(daemon->made_directory), "/tmp/severd-XXXXXX");
-    if (!mkdtemp(daemon->made_directory)) {
-        daemon->made_directory[0] = '\0';
-        return error_set(error, -errno, "run directory in /tmp: %s", strerror(errno));
-    }
-    daemon->directory = daemon->made_directory;
-    return 0;
-}
-
 static int load_ruleset(struct daemon *daemon, struct error *error)
 {
     if (daemon->options.ruleset) {
@@ -146,7 +128,7 @@ static int run(struct daemon *daemon, struct error *error)
 {
     const struct options *options = &daemon->options;
     set_signals(options);
-    int result = make_directory(daemon, error);
+    int result = directory_open(&daemon->directory, options->run_directory, error);
     if (result || (result = load_ruleset(daemon, error)))
         return result;
     result =
@@ -154,7 +136,8 @@ static int run(struct daemon *daemon, struct error *error)
     if (result)
         return result;
     struct backend_options backend = {.workers = options->workers,
-                                      .directory = daemon->directory,
+                                      .directory = daemon->directory.path,
+                                      .keep_pages = !daemon->directory.made,
                                       .clock_library = daemon->clock_library};
     result = backend_create(&backend, &daemon->ruleset, &daemon->backend, error);
     if (result) {
@@ -172,7 +155,7 @@ static int run(struct daemon *daemon, struct error *error)
 
 int main(int argc, char **argv)
 {
-    struct daemon daemon = {0};
+    struct daemon daemon = {.directory.lock_fd = -1};
     struct error error = {0};
     char text[ERROR_MESSAGE_MAX + ERROR_PLACE_MAX];
     int result = options_parse(argc, argv, count_cores(), &daemon.options, &error);
@@ -194,8 +177,7 @@ int main(int argc, char **argv)
     result = run(&daemon, &error);
     if (result)
         log_error("%s", error_text(&error, text, sizeof(text)));
-    if (daemon.made_directory[0])
-        rmdir(daemon.made_directory);
+    directory_close(&daemon.directory);
     ruleset_free(&daemon.ruleset);
     return result ? EXIT_FAILURE : EXIT_SUCCESS;
 }

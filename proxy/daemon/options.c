@@ -15,7 +15,7 @@ static const char help_text[] =
     "\n"
     "  -l, --listen ADDRESS     control API on host:port (loopback) or unix:/path; may be given\n"
     "                           several times; port 0: any free one [127.0.0.1:8474]\n"
-    "  -r, --ruleset FILE       ruleset to start with, JSON as `severctl ruleset` prints it\n"
+    "  -r, --ruleset FILE       ruleset to start with, JSON as `severctl save` writes it\n"
     "  -w, --workers N          worker threads [one per core]\n"
     "  -s, --seed N             seed of every random decision [the ruleset's, else a random one]\n"
     "  -d, --run-dir DIRECTORY  where the clock pages are [a new one in /tmp, removed at the end]\n"
