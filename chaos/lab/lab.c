@@ -1,7 +1,7 @@
 /* Theory of operation
  *
- * Order of the start: subnet (its lock is held by this process and by the guard, so it stays taken
- * until the last process of the run is dead), guard, severd, ruleset, then the nodes. The routes
+ * Order of the start: subnet (its lock is held by this process and by the guards, so it stays
+ * taken until the last process of the run is dead), severd, ruleset, then the nodes. The routes
  * are in force before the first node starts, so that no connection of the cluster ever exists that
  * does not cross severd.
  *
@@ -22,6 +22,7 @@
 
 extern char **environ;
 
+#define CONTROL_TIMEOUT_NS (5 * NS_PER_S)
 enum { SOCKET_PATH_MAX = 107, SEVERD_START_S = 10, SEVERD_END_S = 2, START_PAUSE_MS = 10 };
 
 uint16_t lab_workload_port(const struct experiment *experiment)
@@ -207,6 +208,8 @@ static int start_severd(struct lab *lab, struct error *error)
     if (code == 0)
         code = wire_client_create(text_get(&listen), "sever", &lab->client, error);
     if (code == 0)
+        wire_client_set_timeout(lab->client, CONTROL_TIMEOUT_NS);
+    if (code == 0)
         code = wait_for_severd(lab, error);
     free(program);
     text_free(&listen);
@@ -231,7 +234,7 @@ int lab_create(const struct lab_setup *setup, struct lab **out, struct error *er
 
     int code = subnet_take((uint64_t)getpid(), &lab->subnet, error);
     if (code == 0)
-        code = process_guard_start(lab->subnet.lock, error);
+        code = process_init(lab->subnet.lock, error);
     if (code == 0) {
         set_addresses(lab);
         code = start_severd(lab, error);
@@ -253,7 +256,6 @@ void lab_destroy(struct lab *lab)
     lab_free_nodes(lab);
     wire_client_destroy(lab->client);
     process_end(&lab->severd, SEVERD_END_S * NS_PER_S);
-    process_guard_stop();
     proc_kill_children();
     subnet_release(&lab->subnet);
     json_decref(lab->status);
@@ -308,47 +310,4 @@ const struct address *lab_client_addresses(const struct lab *lab)
 json_t *lab_severd_status(const struct lab *lab)
 {
     return lab->status;
-}
-
-/* ---- bypass ---------------------------------------------------------------------------------- */
-
-struct bypass {
-    const struct lab *lab;
-    struct error *error;
-    int code;
-};
-
-static bool look_at_connection(void *context, const struct proc_connection *connection)
-{
-    struct bypass *bypass = context;
-    const struct lab *lab = bypass->lab;
-    size_t from, to;
-    switch (subnet_judge(&lab->subnet, lab->node_count, connection->local, connection->remote,
-                         &from, &to)) {
-    case SUBNET_NO_BYPASS:
-        break;
-    case SUBNET_DIRECT:
-        bypass->code = error_set(bypass->error, -EREMOTE,
-                                 "%s and %s talk directly, around severd: a cut between them would "
-                                 "not hold; give nodes each other's {peers} addresses only",
-                                 lab_node_name(lab, from), lab_node_name(lab, to));
-        break;
-    case SUBNET_UNKNOWN_SOURCE:
-        bypass->code = error_set(bypass->error, -EREMOTE,
-                                 "somebody reaches %s from 127.0.0.1: a node must dial from its "
-                                 "own {address}, or a cut would not hold",
-                                 lab_node_name(lab, to));
-        break;
-    }
-    return bypass->code == 0;
-}
-
-int lab_check_bypass(struct lab *lab, struct error *error)
-{
-    struct bypass bypass = {.lab = lab, .error = error};
-    int code = proc_each_connection(look_at_connection, &bypass);
-    if (code < 0)
-        return error_set(error, code, "can't list the connections of this machine: %s",
-                         strerror(-code));
-    return bypass.code;
 }

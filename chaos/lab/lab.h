@@ -31,7 +31,7 @@ enum lab_node_state { LAB_DOWN, LAB_RUNNING, LAB_PAUSED };
 
 struct lab;
 
-/* Takes a subnet, starts the guard and severd, and puts the ruleset (nodes, clients, routes) in
+/* Takes a subnet, starts severd, and puts the ruleset (nodes, clients, routes) in
  * force. Call before threads start. On failure nothing is left. */
 int lab_create(const struct lab_setup *setup, struct lab **lab, struct error *error);
 /* Ends everything that was started, and waits until it is gone. */
@@ -62,7 +62,9 @@ const struct address *lab_client_addresses(const struct lab *lab);
 json_t *lab_severd_status(const struct lab *lab);
 
 /* Faults on processes; each returns with the proof in evidence ("killed by signal 9 (Killed)",
- * "state T"), which is of evidence_size bytes. -EINVAL when the node is not in the state for it. */
+ * "state T"), which is of evidence_size bytes. -EINVAL when the node is not in the state for it;
+ * kill and pause: -EBUSY when it still answers PING afterwards. They reach all that the node's
+ * command started, also what left its group or its parent. */
 int lab_kill(struct lab *lab, size_t node, char *evidence, size_t evidence_size,
              struct error *error);
 int lab_pause(struct lab *lab, size_t node, char *evidence, size_t evidence_size,
@@ -71,7 +73,8 @@ int lab_resume(struct lab *lab, size_t node, char *evidence, size_t evidence_siz
                struct error *error);
 /* Starts it again (killing it first when it runs). It is ready when lab_node_answers says so. */
 int lab_restart(struct lab *lab, size_t node, struct error *error);
-/* Whether a process of the node maps this clock page. */
+/* Whether the node reads this clock page: whether each process that has its socket that listens on
+ * the workload's port maps it. evidence: which does, or which does not. */
 bool lab_maps_clock_page(struct lab *lab, size_t node, const char *page, char *evidence,
                          size_t evidence_size);
 
@@ -79,8 +82,9 @@ bool lab_maps_clock_page(struct lab *lab, size_t node, const char *page, char *e
 int lab_poll_exit(struct lab *lab, char *what, size_t size);
 /* -ECHILD when severd has ended. */
 int lab_check_severd(struct lab *lab, struct error *error);
-/* Looks for traffic that goes around severd: a node that dialled another's private address, or one
- * that dialled a route without its own source address. -EREMOTE with who, to whom. */
+/* Looks for traffic that goes around severd: a node's process that reaches another node's private
+ * address, from whatever address, or that dials a route from an address that is not its own.
+ * -EREMOTE with who, to whom. It sees what is established now, over TCP. */
 int lab_check_bypass(struct lab *lab, struct error *error);
 
 #endif

@@ -3,7 +3,7 @@
  * A node's command and environment are worked out once, before anything of it runs, so that a
  * restart is the same start again. Its clock page and the clock library come from severd, which
  * knows where they are; without a library clocks simply can't be shifted, and a step that tries is
- * refused then (its proof is the page in the process's memory map).
+ * refused then (see evidence.c for its proof).
  *
  * Ready is what clients need, not what a log says: each node answers PING, directly. */
 #include <errno.h>
@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "chaos/lab/lab_internal.h"
-#include "chaos/lab/proc.h"
 #include "chaos/lab/template.h"
 #include "chaos/workload/resp.h"
 #include "proxy/base/monotonic.h"
@@ -25,6 +24,7 @@ extern char **environ;
 
 #define PROOF_PATIENCE_NS (2 * NS_PER_S)
 #define ASK_TIMEOUT_NS (500 * NS_PER_MS)
+#define SILENCE_NS (100 * NS_PER_MS)
 enum { READY_PAUSE_MS = 20 };
 
 /* ---- preparing ------------------------------------------------------------------------------- */
@@ -281,6 +281,17 @@ static int require(const struct lab *lab, size_t i, bool allowed, const char *wh
                      states[lab_node_state(lab, i)], what);
 }
 
+/* Whatever /proc says, what answers has not stopped. */
+static int require_silence(struct lab *lab, size_t i, const char *what, struct error *error)
+{
+    if (!lab_node_answers(lab, i, SILENCE_NS))
+        return 0;
+    return error_set(
+        error, -EBUSY,
+        "%s was %s and still answers PING: a process serves it that its command did not start",
+        lab_node_name(lab, i), what);
+}
+
 int lab_kill(struct lab *lab, size_t i, char *evidence, size_t evidence_size, struct error *error)
 {
     struct lab_node *node = &lab->nodes[i];
@@ -290,7 +301,7 @@ int lab_kill(struct lab *lab, size_t i, char *evidence, size_t evidence_size, st
     atomic_store(&node->state, LAB_DOWN);
     process_kill(&node->process);
     process_describe_status(node->process.status, evidence, evidence_size);
-    return 0;
+    return require_silence(lab, i, "killed", error);
 }
 
 int lab_pause(struct lab *lab, size_t i, char *evidence, size_t evidence_size, struct error *error)
@@ -300,8 +311,16 @@ int lab_pause(struct lab *lab, size_t i, char *evidence, size_t evidence_size, s
     if (code < 0)
         return code;
     atomic_store(&node->state, LAB_PAUSED);
-    code = process_pause(&node->process, PROOF_PATIENCE_NS, error);
-    snprintf(evidence, evidence_size, "pid %d is in state T (stopped)", (int)node->process.pid);
+    size_t count = 0;
+    code = process_pause(&node->process, PROOF_PATIENCE_NS, &count, error);
+    if (code == 0)
+        code = require_silence(lab, i, "stopped", error);
+    int length = snprintf(evidence, evidence_size, "pid %d", (int)node->process.pid);
+    if (count > 1)
+        length += snprintf(evidence + length, evidence_size - (size_t)length, " and %zu below it",
+                           count - 1);
+    snprintf(evidence + length, evidence_size - (size_t)length, "%s in state T (stopped)",
+             count > 1 ? " are" : " is");
     return code;
 }
 
@@ -326,16 +345,6 @@ int lab_restart(struct lab *lab, size_t i, struct error *error)
     return start(lab, i, error);
 }
 
-bool lab_maps_clock_page(struct lab *lab, size_t i, const char *page, char *evidence,
-                         size_t evidence_size)
-{
-    pid_t pid;
-    if (!proc_group_maps(lab->nodes[i].process.pid, page, &pid))
-        return false;
-    snprintf(evidence, evidence_size, "pid %d maps %s", (int)pid, page);
-    return true;
-}
-
 int lab_poll_exit(struct lab *lab, char *what, size_t size)
 {
     for (size_t i = 0; i < lab->node_count; i++) {
@@ -345,7 +354,6 @@ int lab_poll_exit(struct lab *lab, char *what, size_t size)
         char status[64];
         struct text tail = {0};
         atomic_store(&node->state, LAB_DOWN);
-        process_kill(&node->process); /* what it may have left of its group */
         lab_append_log_tail(node->log_path, &tail);
         snprintf(what, size, "ended by itself, %s%s",
                  process_describe_status(node->process.status, status, sizeof(status)),

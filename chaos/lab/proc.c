@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proxy/base/text.h"
+
 bool proc_parse_stat(const char *text, struct proc_stat *stat)
 {
     struct proc_stat found = {0};
@@ -56,111 +58,135 @@ void proc_each(proc_fn fn, void *context)
     closedir(directory);
 }
 
-struct group_look {
-    pid_t group;
-    bool alive, running;
-    const char *path;
-    pid_t mapper;
+/* ---- the tree -------------------------------------------------------------------------------- */
+
+struct all {
+    struct proc_stat *stats;
+    size_t count;
 };
 
-struct child_look {
-    pid_t parent;
-    bool stopped;
-};
-
-static bool look_for_stopped_child(void *context, const struct proc_stat *stat)
+static bool remember(void *context, const struct proc_stat *stat)
 {
-    struct child_look *look = context;
-    look->stopped |= stat->parent == look->parent && stat->state == 'T';
-    return !look->stopped;
+    struct all *all = context;
+    if (stat->state == 'Z' || stat->state == 'X')
+        return true;
+    all->stats = memory_resize(all->stats, all->count + 1, sizeof(*all->stats));
+    all->stats[all->count++] = *stat;
+    return true;
+}
+
+void proc_read_tree(pid_t root, struct proc_tree *tree)
+{
+    struct all all = {0};
+    *tree = (struct proc_tree){0};
+    if (root <= 0) /* below 0 is the whole machine, which is nobody's to signal */
+        return;
+    proc_each(remember, &all);
+    tree->items = memory_allocate_zeroed(all.count + 1, sizeof(*tree->items));
+    /* Breadth first: the children of the root, then of each that was found, as the list grows. */
+    for (size_t done = 0; done <= tree->count; done++) {
+        pid_t parent = done == 0 ? root : tree->items[done - 1].stat.pid;
+        for (size_t i = 0; i < all.count; i++) {
+            if (all.stats[i].parent != parent || tree->count == all.count)
+                continue;
+            tree->items[tree->count].stat = all.stats[i];
+            tree->items[tree->count++].top =
+                done == 0 ? all.stats[i].pid : tree->items[done - 1].top;
+        }
+    }
+    free(all.stats);
+}
+
+void proc_tree_free(struct proc_tree *tree)
+{
+    free(tree->items);
+    *tree = (struct proc_tree){0};
 }
 
 /* A parent in vfork sleeps uninterruptibly until its child execs; when the child is stopped before
  * that, the parent can't run either, and never shows T. */
-static bool is_stopped(const struct proc_stat *stat)
+bool proc_tree_is_stopped(const struct proc_tree *tree, size_t index)
 {
-    struct child_look look = {.parent = stat->pid};
-    if (stat->state == 'D')
-        proc_each(look_for_stopped_child, &look);
-    return stat->state == 'T' || look.stopped;
+    const struct proc_stat *stat = &tree->items[index].stat;
+    bool stopped = stat->state == 'T';
+    for (size_t i = index + 1; stat->state == 'D' && i < tree->count; i++)
+        stopped |= tree->items[i].stat.parent == stat->pid && tree->items[i].stat.state == 'T';
+    return stopped;
 }
 
-static bool look_at_state(void *context, const struct proc_stat *stat)
+static bool signal_child(void *context, const struct proc_stat *stat)
 {
-    struct group_look *look = context;
-    if (stat->group == look->group && stat->state != 'Z' && stat->state != 'X') {
-        look->alive = true;
-        look->running |= !is_stopped(stat);
-    }
-    return true;
-}
-
-bool proc_group_is_stopped(pid_t group)
-{
-    struct group_look look = {.group = group};
-    proc_each(look_at_state, &look);
-    return look.alive && !look.running;
-}
-
-bool proc_group_is_alive(pid_t group)
-{
-    struct group_look look = {.group = group};
-    proc_each(look_at_state, &look);
-    return look.alive;
-}
-
-static bool look_at_maps(void *context, const struct proc_stat *stat)
-{
-    struct group_look *look = context;
-    if (stat->group != look->group)
-        return true;
-    char name[64], *line = NULL;
-    size_t size = 0;
-    snprintf(name, sizeof(name), "/proc/%d/maps", stat->pid);
-    FILE *file = fopen(name, "re");
-    if (!file)
-        return true;
-    while (look->mapper == 0 && getline(&line, &size, file) > 0) {
-        line[strcspn(line, "\n")] = '\0';
-        const char *path = strchr(line, '/');
-        if (path && strcmp(path, look->path) == 0)
-            look->mapper = stat->pid;
-    }
-    free(line);
-    fclose(file);
-    return look->mapper == 0;
-}
-
-bool proc_group_maps(pid_t group, const char *path, pid_t *pid)
-{
-    char *real = realpath(path, NULL);
-    struct group_look look = {.group = group, .path = real ? real : path};
-    proc_each(look_at_maps, &look);
-    free(real);
-    *pid = look.mapper;
-    return look.mapper != 0;
-}
-
-static bool kill_child(void *context, const struct proc_stat *stat)
-{
-    (void)context;
     if (stat->parent == getpid() && stat->state != 'Z')
-        kill(stat->pid, SIGKILL);
+        kill(stat->pid, *(int *)context);
     return true;
+}
+
+void proc_signal_children(int number)
+{
+    proc_each(signal_child, &number);
 }
 
 void proc_kill_children(void)
 {
     /* A killed child may leave children of its own, which are then ours: until there are none. */
     for (;;) {
-        proc_each(kill_child, NULL);
+        proc_signal_children(SIGKILL);
         pid_t pid = waitpid(-1, NULL, 0);
         if (pid < 0 && errno == ECHILD)
             return;
     }
 }
 
+/* ---- one process ----------------------------------------------------------------------------- */
+
+bool proc_maps(pid_t pid, const char *path)
+{
+    char name[64], *line = NULL, *real = realpath(path, NULL);
+    size_t size = 0;
+    bool found = false;
+    snprintf(name, sizeof(name), "/proc/%d/maps", pid);
+    FILE *file = fopen(name, "re");
+    while (file && !found && getline(&line, &size, file) > 0) {
+        line[strcspn(line, "\n")] = '\0';
+        const char *mapped = strchr(line, '/');
+        found = mapped && strcmp(mapped, real ? real : path) == 0;
+    }
+    if (file)
+        fclose(file);
+    free(line);
+    free(real);
+    return found;
+}
+
+void proc_each_socket(pid_t pid, proc_socket_fn fn, void *context)
+{
+    char path[64], target[64];
+    unsigned inode;
+    snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+    DIR *directory = opendir(path);
+    if (!directory)
+        return;
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        ssize_t n = readlinkat(dirfd(directory), entry->d_name, target, sizeof(target) - 1);
+        if (n < 0)
+            continue;
+        target[n] = '\0';
+        if (sscanf(target, "socket:[%u]", &inode) == 1 && !fn(context, inode))
+            break;
+    }
+    closedir(directory);
+}
+
 /* ---- connections ----------------------------------------------------------------------------- */
+
+/* False for an IPv6 address that is neither v4-mapped nor ::. */
+static bool take_address(uint8_t family, const uint32_t *words, uint32_t *address)
+{
+    bool six = family == AF_INET6;
+    *address = ntohl(words[six ? 3 : 0]);
+    return !six ||
+           (!words[0] && !words[1] && (words[2] == htonl(0xffff) || (!words[2] && !words[3])));
+}
 
 /* One message: 1 go on, 0 over, negative errno. */
 static int take_message(const struct nlmsghdr *message, proc_connection_fn fn, void *context)
@@ -178,11 +204,13 @@ static int take_message(const struct nlmsghdr *message, proc_connection_fn fn, v
         message->nlmsg_len < NLMSG_LENGTH(sizeof(*found)))
         return -EBADMSG;
     struct proc_connection connection = {
-        .local = ntohl(found->id.idiag_src[0]),
-        .remote = ntohl(found->id.idiag_dst[0]),
         .local_port = ntohs(found->id.idiag_sport),
         .remote_port = ntohs(found->id.idiag_dport),
+        .inode = found->idiag_inode,
     };
+    if (!take_address(found->idiag_family, found->id.idiag_src, &connection.local) ||
+        !take_address(found->idiag_family, found->id.idiag_dst, &connection.remote))
+        return 1;
     return fn(context, &connection);
 }
 
@@ -204,28 +232,60 @@ int proc_parse_diag(const void *datagram, size_t length, proc_connection_fn fn, 
     return code;
 }
 
-int proc_each_connection(proc_connection_fn fn, void *context)
+static int dump(uint8_t family, uint32_t states, proc_connection_fn fn, void *context)
 {
     struct {
         struct nlmsghdr header;
         struct inet_diag_req_v2 request;
-    } dump = {
-        .header = {.nlmsg_len = sizeof(dump),
+    } ask = {
+        .header = {.nlmsg_len = sizeof(ask),
                    .nlmsg_type = SOCK_DIAG_BY_FAMILY,
                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .request = {.sdiag_family = AF_INET,
-                    .sdiag_protocol = IPPROTO_TCP,
-                    .idiag_states = 1u << TCP_ESTABLISHED},
+        .request = {.sdiag_family = family, .sdiag_protocol = IPPROTO_TCP, .idiag_states = states},
     };
     _Alignas(struct nlmsghdr) char buffer[32 * 1024];
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
     if (fd < 0)
         return -errno;
-    int code = send(fd, &dump, sizeof(dump), 0) == (ssize_t)sizeof(dump) ? 1 : -errno;
+    int code = send(fd, &ask, sizeof(ask), 0) == (ssize_t)sizeof(ask) ? 1 : -errno;
     while (code == 1) {
         ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
         code = n > 0 ? proc_parse_diag(buffer, (size_t)n, fn, context) : n == 0 ? 0 : -errno;
     }
     close(fd);
     return code;
+}
+
+struct both {
+    proc_connection_fn fn;
+    void *context;
+    bool enough;
+};
+
+static bool pass_on(void *context, const struct proc_connection *connection)
+{
+    struct both *both = context;
+    both->enough = !both->fn(both->context, connection);
+    return !both->enough;
+}
+
+/* A kernel without IPv6 has nothing of it to say. */
+static int dump_both(uint32_t states, proc_connection_fn fn, void *context)
+{
+    struct both both = {.fn = fn, .context = context};
+    int code = dump(AF_INET, states, pass_on, &both);
+    if (code < 0 || both.enough)
+        return code;
+    code = dump(AF_INET6, states, pass_on, &both);
+    return code == -ENOENT || code == -EAFNOSUPPORT ? 0 : code;
+}
+
+int proc_each_connection(proc_connection_fn fn, void *context)
+{
+    return dump_both(1u << TCP_ESTABLISHED, fn, context);
+}
+
+int proc_each_listener(proc_connection_fn fn, void *context)
+{
+    return dump_both(1u << TCP_LISTEN, fn, context);
 }

@@ -1,14 +1,23 @@
 /* Theory of operation
  *
- * Nothing may be left behind, whatever happens to this process. Three nets, one below the other:
+ * Nothing may be left behind, whatever happens to this process, and whatever a node started belongs
+ * to it, even when it left its group, its session and its parent. So above each process is a guard:
  *
- *  1. An orderly end kills each group and waits for it. As a subreaper this process also inherits
- *     what daemonised itself out of its group, and kills that too (proc_kill_children).
- *  2. A parent-death signal kills each direct child when this process dies, kill -9 included.
- *  3. The guard, forked first, waits on a pipe whose only other end is here. End of file means
- *     that this process is gone: it kills every registered group, hence the grandchildren that the
- *     parent-death signal does not reach. A child registers itself before its exec, so there is no
- *     moment at which it runs and the guard does not know of it. */
+ *     sever -> guard -> process -> whatever that starts
+ *
+ * The guard is a fork of this process that never execs. It is a subreaper: what loses its parent
+ * becomes its child, so everything that the process ever started stays below it in the tree of
+ * parents. It only waits for signals:
+ *
+ *   SIGTERM  to pass on to the process
+ *   SIGUSR1  from process_kill, or from the kernel when this process dies, kill -9 included: to
+ * kill all that is below SIGCHLD  to reap; once the process has ended, what is left below is killed
+ * too
+ *
+ * and ends when nothing is below it any more. To wait for the guard is to wait for all of it.
+ *
+ * Should somebody kill a guard, the parent-death signal ends its process, and the rest becomes a
+ * child of this process, also a subreaper, for proc_kill_children to find. */
 #include "chaos/lab/process.h"
 
 #include <errno.h>
@@ -18,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,134 +36,115 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 
-enum { GUARD_GROUPS_MAX = 256, POLL_PAUSE_MS = 2 };
+enum { POLL_PAUSE_MS = 2, KILL_PAUSE_NS = 20 * 1000 * 1000 };
 
-struct guard_message {
-    pid_t group;
-    int add;
+struct process_shared {
+    pid_t pid;
+    int status;
 };
 
-static struct {
-    pid_t pid;
-    int fd; /* our end of the pipe */
-} guard = {.fd = -1};
+static int kept_fd = -1;
+
+int process_init(int keep_fd, struct error *error)
+{
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        return error_set(error, -errno, "can't become a subreaper: %s", strerror(errno));
+    kept_fd = keep_fd;
+    return 0;
+}
 
 /* ---- the guard ------------------------------------------------------------------------------- */
 
-static void guard_remember(pid_t *groups, size_t *count, struct guard_message message)
-{
-    for (size_t i = 0; i < *count; i++) {
-        if (groups[i] == message.group)
-            groups[i--] = groups[--*count];
-    }
-    if (message.add && *count < GUARD_GROUPS_MAX)
-        groups[(*count)++] = message.group;
-}
-
-static void guard_close_others(int pipe_fd, int keep_fd)
+static void guard_close_files(void)
 {
     int null = open("/dev/null", O_RDWR);
     for (int fd = 0; fd <= 2; fd++)
         dup2(null, fd);
-    int low = pipe_fd < keep_fd || keep_fd < 0 ? pipe_fd : keep_fd;
-    int high = pipe_fd > keep_fd ? pipe_fd : keep_fd;
-    if (low > 3)
-        close_range(3, (unsigned)low - 1, 0);
-    if (high > low + 1)
-        close_range((unsigned)low + 1, (unsigned)high - 1, 0);
-    close_range((unsigned)high + 1, ~0u, 0);
+    unsigned first = 3;
+    if (kept_fd >= 0 && dup2(kept_fd, 3) == 3)
+        first = 4;
+    close_range(first, ~0u, 0);
 }
 
-static void guard_main(int fd, int keep_fd)
+/* Until nothing is below it. */
+static void guard_watch(struct process_shared *shared, const sigset_t *signals)
 {
-    pid_t groups[GUARD_GROUPS_MAX];
-    size_t count = 0;
-    setpgid(0, 0); /* a Ctrl-C at the terminal is not for us */
-    prctl(PR_SET_NAME, "sever-guard");
-    guard_close_others(fd, keep_fd);
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
+    static const struct timespec pause = {.tv_nsec = KILL_PAUSE_NS};
+    bool ended = false, killing = false;
     for (;;) {
-        struct guard_message message;
-        ssize_t n = read(fd, &message, sizeof(message));
-        if (n == (ssize_t)sizeof(message))
-            guard_remember(groups, &count, message);
-        else if (n >= 0 || errno != EINTR)
-            break;
+        int status;
+        pid_t pid;
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+            if (pid != shared->pid)
+                continue;
+            shared->status = status;
+            ended = killing = true;
+        }
+        if (pid < 0 && errno == ECHILD)
+            return;
+        /* A killed child may leave children of its own, which are then ours: until none is left. */
+        if (killing)
+            proc_signal_children(SIGKILL);
+        int number = sigtimedwait(signals, NULL, killing ? &pause : NULL);
+        if (number == SIGTERM && !ended)
+            kill(shared->pid, SIGTERM);
+        killing |= number == SIGUSR1;
     }
-    for (size_t i = 0; i < count; i++)
-        kill(-groups[i], SIGKILL);
-    _exit(0);
-}
-
-int process_guard_start(int keep_fd, struct error *error)
-{
-    int ends[2];
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-        return error_set(error, -errno, "can't become a subreaper: %s", strerror(errno));
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return error_set(error, -errno, "can't make a pipe: %s", strerror(errno));
-    pid_t pid = fork();
-    if (pid < 0) {
-        int code = error_set(error, -errno, "can't start the guard: %s", strerror(errno));
-        close(ends[0]);
-        close(ends[1]);
-        return code;
-    }
-    if (pid == 0) {
-        close(ends[1]);
-        guard_main(ends[0], keep_fd);
-    }
-    close(ends[0]);
-    guard.pid = pid;
-    guard.fd = ends[1];
-    return 0;
-}
-
-void process_guard_stop(void)
-{
-    if (guard.pid == 0)
-        return;
-    close(guard.fd);
-    guard.fd = -1;
-    while (waitpid(guard.pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    guard.pid = 0;
-}
-
-static void guard_tell(pid_t group, bool add)
-{
-    struct guard_message message = {.group = group, .add = add};
-    ssize_t n = write(guard.fd, &message, sizeof(message)); /* below PIPE_BUF: whole or not */
-    (void)n; /* a guard that died leaves the other two nets */
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-/* In the child, between fork and exec: async-signal-safe calls only. */
+static void report_failure(int report_fd)
+{
+    int code = errno;
+    ssize_t n = write(report_fd, &code, sizeof(code)); /* below PIPE_BUF: whole or not */
+    (void)n;
+}
+
+/* In the child of the guard, up to the exec. */
 static void child_main(const struct process_setup *setup, pid_t parent, int log_fd, int report_fd)
 {
     setpgid(0, 0);
-    guard_tell(getpid(), true);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(127); /* it died before the line above */
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
     struct sigaction normal = {.sa_handler = SIG_DFL};
     sigaction(SIGPIPE, &normal, NULL);
     sigaction(SIGINT, &normal, NULL);
     sigaction(SIGTERM, &normal, NULL);
+    sigaction(SIGHUP, &normal, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     int null = open("/dev/null", O_RDONLY);
     if (null >= 0 && dup2(null, 0) == 0 && dup2(log_fd, 1) == 1 && dup2(log_fd, 2) == 2 &&
         chdir(setup->directory) == 0)
         execve(setup->arguments[0], setup->arguments, setup->environment);
-    int code = errno;
-    ssize_t n = write(report_fd, &code, sizeof(code));
-    (void)n;
+    report_failure(report_fd);
     _exit(127);
+}
+
+static void guard_main(const struct process_setup *setup, pid_t parent, int log_fd, int report_fd,
+                       struct process_shared *shared)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    setpgid(0, 0); /* a Ctrl-C at the terminal is not for us */
+    prctl(PR_SET_NAME, "sever-guard");
+    prctl(PR_SET_PDEATHSIG, SIGUSR1);
+    if (getppid() != parent || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        _exit(127);
+    pid_t self = getpid();
+    pid_t pid = fork();
+    if (pid == 0)
+        child_main(setup, self, log_fd, report_fd);
+    if (pid < 0)
+        report_failure(report_fd);
+    shared->pid = pid > 0 ? pid : 0;
+    guard_close_files(); /* our end of the report: from here on the exec alone holds it open */
+    guard_watch(shared, &all);
+    _exit(0);
 }
 
 /* What the child reports when it can't exec; 0 when the pipe closes, which is what exec does. */
@@ -174,24 +165,31 @@ int process_start(const struct process_setup *setup, struct process *process, st
     if (log_fd < 0)
         return error_set_at(error, -errno, setup->log_path, "can't be written: %s",
                             strerror(errno));
-    if (pipe2(report, O_CLOEXEC) < 0) {
+    struct process_shared *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED || pipe2(report, O_CLOEXEC) < 0) {
+        int code = -errno;
         close(log_fd);
-        return error_set(error, -errno, "can't make a pipe: %s", strerror(errno));
+        if (shared != MAP_FAILED)
+            munmap(shared, sizeof(*shared));
+        return error_set(error, code, "can't make a pipe: %s", strerror(-code));
     }
     pid_t parent = getpid();
-    pid_t pid = fork();
-    if (pid == 0)
-        child_main(setup, parent, log_fd, report[1]);
-    int code = pid < 0 ? -errno : 0;
+    pid_t guard = fork();
+    if (guard == 0)
+        guard_main(setup, parent, log_fd, report[1], shared);
+    int code = guard < 0 ? -errno : 0;
     close(log_fd);
     close(report[1]);
-    if (pid > 0) {
-        setpgid(pid, pid); /* whoever comes first */
+    if (guard > 0) {
         code = -await_exec(report[0]);
-        *process = (struct process){.pid = pid, .running = true};
+        *process =
+            (struct process){.pid = shared->pid, .guard = guard, .running = true, .shared = shared};
+    } else {
+        munmap(shared, sizeof(*shared));
     }
     close(report[0]);
-    if (code < 0 && pid > 0)
+    if (code < 0 && guard > 0)
         process_kill(process);
     if (code < 0)
         return error_set(error, code, "can't start %s: %s", setup->arguments[0], strerror(-code));
@@ -200,13 +198,19 @@ int process_start(const struct process_setup *setup, struct process *process, st
 
 /* ---- ending ---------------------------------------------------------------------------------- */
 
+static void take_status(struct process *process, int guard_status)
+{
+    process->running = false;
+    process->status = WIFSIGNALED(guard_status) ? guard_status : process->shared->status;
+    munmap(process->shared, sizeof(*process->shared));
+    process->shared = NULL;
+}
+
 bool process_poll(struct process *process)
 {
     int status;
-    if (process->running && waitpid(process->pid, &status, WNOHANG) == process->pid) {
-        process->running = false;
-        process->status = status;
-    }
+    if (process->running && waitpid(process->guard, &status, WNOHANG) == process->guard)
+        take_status(process, status);
     return process->running;
 }
 
@@ -217,79 +221,78 @@ static void pause_briefly(void)
 
 void process_kill(struct process *process)
 {
-    if (process->pid == 0)
-        return;
-    kill(-process->pid, SIGKILL);
+    if (process->running)
+        kill(process->guard, SIGUSR1);
     while (process->running) {
         int status;
-        if (waitpid(process->pid, &status, 0) == process->pid) {
-            process->running = false;
-            process->status = status;
-        } else if (errno != EINTR) {
-            process->running = false; /* reaped elsewhere */
-        }
+        if (waitpid(process->guard, &status, 0) == process->guard)
+            take_status(process, status);
+        else if (errno != EINTR)
+            take_status(process, 0); /* reaped elsewhere */
     }
-    while (proc_group_is_alive(process->pid)) { /* grandchildren: SIGKILL is on its way to them */
-        kill(-process->pid, SIGKILL);
-        pause_briefly();
-    }
-    guard_tell(process->pid, false);
-    process->pid = 0;
-}
-
-/* Waits until done(process) or the time is over. */
-static bool wait_while_false(bool (*done)(struct process *process), struct process *process,
-                             uint64_t patience_ns)
-{
-    uint64_t deadline_ns = monotonic_now_ns() + patience_ns;
-    while (!done(process)) {
-        if (monotonic_now_ns() >= deadline_ns)
-            return false;
-        pause_briefly();
-    }
-    return true;
-}
-
-static bool has_ended(struct process *process)
-{
-    return !process_poll(process);
-}
-
-static bool is_stopped(struct process *process)
-{
-    return proc_group_is_stopped(process->pid);
-}
-
-static bool is_not_stopped(struct process *process)
-{
-    return !proc_group_is_stopped(process->pid);
+    process->pid = process->guard = 0;
 }
 
 void process_end(struct process *process, uint64_t patience_ns)
 {
-    if (process->running) {
-        kill(process->pid, SIGTERM);
-        wait_while_false(has_ended, process, patience_ns);
-    }
+    uint64_t deadline_ns = monotonic_now_ns() + patience_ns;
+    if (process->running)
+        kill(process->guard, SIGTERM);
+    while (process_poll(process) && monotonic_now_ns() < deadline_ns)
+        pause_briefly();
     process_kill(process);
 }
 
-int process_pause(struct process *process, uint64_t patience_ns, struct error *error)
+/* Signals what is not yet as wanted: parents before their children to stop them, so that a shell
+ * does not see its job stop, and the other way round to continue. How many there were, of all. */
+static size_t push_towards(const struct proc_tree *tree, bool stopped)
 {
-    if (kill(-process->pid, SIGSTOP) < 0)
-        return error_set(error, -errno, "can't stop it: %s", strerror(errno));
-    if (!wait_while_false(is_stopped, process, patience_ns))
-        return error_set(error, -ETIMEDOUT, "it is not in state T (stopped)");
+    size_t wrong = 0;
+    for (size_t i = 0; i < tree->count; i++) {
+        size_t k = stopped ? i : tree->count - 1 - i;
+        if (proc_tree_is_stopped(tree, k) == stopped)
+            continue;
+        kill(tree->items[k].stat.pid, stopped ? SIGSTOP : SIGCONT);
+        wrong++;
+    }
+    return wrong;
+}
+
+/* A look at /proc is not one instant: what was forked meanwhile may be missed by one look, not by
+ * the next, as what is stopped forks nothing. */
+static int push_all(const struct process *process, bool stopped, uint64_t patience_ns,
+                    size_t *count, struct error *error)
+{
+    uint64_t deadline_ns = monotonic_now_ns() + patience_ns;
+    if (!process->running)
+        return error_set(error, -ESRCH, "it does not run");
+    for (unsigned agreeing = 0; agreeing < 2;) {
+        struct proc_tree tree;
+        proc_read_tree(process->guard, &tree);
+        *count = tree.count;
+        size_t wrong = push_towards(&tree, stopped);
+        proc_tree_free(&tree);
+        if (*count == 0)
+            return error_set(error, -ESRCH, "nothing of it runs");
+        agreeing = wrong ? 0 : agreeing + 1;
+        if (wrong && monotonic_now_ns() >= deadline_ns)
+            return error_set(error, -ETIMEDOUT, "%zu of its %zu processes %s in state T (stopped)",
+                             wrong, *count, stopped ? "are not" : "are still");
+        if (wrong)
+            pause_briefly();
+    }
     return 0;
+}
+
+int process_pause(struct process *process, uint64_t patience_ns, size_t *count, struct error *error)
+{
+    return push_all(process, true, patience_ns, count, error);
 }
 
 int process_resume(struct process *process, uint64_t patience_ns, struct error *error)
 {
-    if (kill(-process->pid, SIGCONT) < 0)
-        return error_set(error, -errno, "can't continue it: %s", strerror(errno));
-    if (!wait_while_false(is_not_stopped, process, patience_ns))
-        return error_set(error, -ETIMEDOUT, "it is still in state T (stopped)");
-    return 0;
+    size_t count;
+    return push_all(process, false, patience_ns, &count, error);
 }
 
 const char *process_describe_status(int status, char *buffer, size_t size)

@@ -1,6 +1,7 @@
-/* Processes that can't outlive the run: each in its own group, killed with everything it started.
+/* Processes that can't outlive the run, with everything they start, wherever that went: each below
+ * a guard of its own, which ends when nothing is left below it.
  *
- * All of it is for one thread: a child's parent-death signal is bound to the thread that started
+ * All of it is for one thread: a guard's parent-death signal is bound to the thread that started
  * it. */
 #ifndef SEVER_CHAOS_LAB_PROCESS_H
 #define SEVER_CHAOS_LAB_PROCESS_H
@@ -12,17 +13,17 @@
 
 #include "proxy/base/error.h"
 
-/* The guard: a small process that waits for this one to end, however it ends, and then kills every
- * group that is still registered. Makes this process a subreaper. keep_fd (or -1): a descriptor
- * that it holds as long as it lives. Call before threads start. One guard a process. */
-int process_guard_start(int keep_fd, struct error *error);
-/* Ends the guard and waits for it. Groups still registered are killed. */
-void process_guard_stop(void);
+/* Makes this process a subreaper. keep_fd (or -1): a descriptor that guards hold as long as they
+ * live. Call before anything is started. */
+int process_init(int keep_fd, struct error *error);
 
+struct process_shared;
 struct process {
-    pid_t pid; /* 0: never started. Also the group's id */
-    bool running;
-    int status; /* wait status once it has ended */
+    pid_t pid;    /* 0: never started, or killed. Also its group's id */
+    pid_t guard;  /* everything that it started is below this one (proc_read_tree) */
+    bool running; /* it, or something that it started */
+    int status;   /* wait status of pid, once it does not run */
+    struct process_shared *shared; /* with the guard; private */
 };
 
 struct process_setup {
@@ -32,16 +33,18 @@ struct process_setup {
     const char *log_path;  /* standard output and error, appended; absolute */
 };
 
-/* Starts it; a failed exec is reported here, not found out later. Needs a guard. */
+/* Starts it; a failed exec is reported here, not found out later. */
 int process_start(const struct process_setup *setup, struct process *process, struct error *error);
-/* Reaps it when it has ended. True while it runs. */
+/* Reaps it when it has ended. True while it runs: when the process ends, what it left is killed. */
 bool process_poll(struct process *process);
-/* Kills the group and waits until it is gone. */
+/* Kills it and all that it started, and waits until they are gone. */
 void process_kill(struct process *process);
 /* SIGTERM to the process, then process_kill when it has not ended by then. */
 void process_end(struct process *process, uint64_t patience_ns);
-/* Stops or continues the group and waits until the kernel says so. -ETIMEDOUT. */
-int process_pause(struct process *process, uint64_t patience_ns, struct error *error);
+/* Stops or continues it and all that it started, and waits until the kernel says so. *count: how
+ * many that are. -ETIMEDOUT, or -ESRCH when nothing is left of it. */
+int process_pause(struct process *process, uint64_t patience_ns, size_t *count,
+                  struct error *error);
 int process_resume(struct process *process, uint64_t patience_ns, struct error *error);
 /* "exit status 3", "killed by signal 9 (Killed)". Returns buffer. */
 const char *process_describe_status(int status, char *buffer, size_t size);

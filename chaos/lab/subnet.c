@@ -108,11 +108,10 @@ enum subnet_bypass subnet_judge(const struct subnet *subnet, size_t node_count, 
 {
     enum subnet_role source = subnet_role_of(subnet, local, from);
     enum subnet_role target = subnet_role_of(subnet, remote, to);
-    if (*to >= node_count)
+    bool private = target == SUBNET_PRIVATE, public = target == SUBNET_PUBLIC;
+    if (*to >= node_count || (!private && !public))
         return SUBNET_NO_BYPASS;
-    if (source == SUBNET_PRIVATE && target == SUBNET_PRIVATE && *from != *to && *from < node_count)
-        return SUBNET_DIRECT;
-    if (source == SUBNET_OTHER && target == SUBNET_PUBLIC)
-        return SUBNET_UNKNOWN_SOURCE;
-    return SUBNET_NO_BYPASS;
+    if (source == SUBNET_PRIVATE && *from < node_count)
+        return private && *from != *to ? SUBNET_DIRECT : SUBNET_NO_BYPASS;
+    return source == SUBNET_OTHER && public ? SUBNET_UNKNOWN_SOURCE : SUBNET_ASK_OWNER;
 }

@@ -42,6 +42,9 @@ enum subnet_bypass {
     SUBNET_NO_BYPASS,
     SUBNET_DIRECT,         /* from one node's private address to another's */
     SUBNET_UNKNOWN_SOURCE, /* to a route, from an address that tells nobody */
+    /* To a node or its route, from an address that is no node's. That is right for severd, clients
+     * and our own questions, and a bypass when another node's process has the socket. */
+    SUBNET_ASK_OWNER,
 };
 /* *from, *to: the nodes, as far as they are known. */
 enum subnet_bypass subnet_judge(const struct subnet *subnet, size_t node_count, uint32_t local,

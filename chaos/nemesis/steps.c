@@ -360,14 +360,12 @@ static int shift_clock(struct nemesis *nemesis, size_t index, struct scene *scen
     if (code < 0)
         return code;
     bool shifted = step->offset_ns || step->drift_ppb;
+    bool changed = shifted || nemesis->state.shifted[node];
     nemesis->state.shifted[node] = shifted;
     nemesis_state_changed(nemesis, shifted ? monotonic_now_ns() : asked_ns);
-    bool mapped =
-        page[0] && lab_maps_clock_page(nemesis->setup.lab, node, page, evidence, sizeof(evidence));
-    nemesis_set_proof(nemesis, index, mapped ? NEMESIS_PROVED : NEMESIS_UNPROVED,
-                      mapped ? evidence
-                             : "no process of the node maps its clock page: it reads true time (a "
-                               "static program, or libsever-clock.so was not found)");
+    bool mapped = lab_maps_clock_page(nemesis->setup.lab, node, page, evidence, sizeof(evidence));
+    nemesis_set_proof(nemesis, index, mapped && changed ? NEMESIS_PROVED : NEMESIS_UNPROVED,
+                      changed ? evidence : "the clock was right already, and is not shifted");
     return 0;
 }
 
@@ -384,10 +382,16 @@ static int hit_process(struct nemesis *nemesis, size_t index, struct scene *scen
     if (code < 0)
         return code;
     const char *name = scene->view.nodes[node];
+    uint64_t asked_ns = monotonic_now_ns();
+    bool ends = step->action == EXPERIMENT_KILL || step->action == EXPERIMENT_RESTART;
+    if (ends && nemesis->state.restarting[node]) {
+        nemesis_set_proof(nemesis, nemesis->restart_record[node], NEMESIS_UNPROVED,
+                          "it was ended again before it answered PING");
+        nemesis->state.restarting[node] = false;
+    }
     if (step->action == EXPERIMENT_KILL) {
         text_append(became, "kill %s", name);
         code = lab_kill(lab, node, evidence, sizeof(evidence), error);
-        nemesis->restarting[node] = false;
     } else if (step->action == EXPERIMENT_PAUSE) {
         text_append(became, "pause %s", name);
         code = lab_pause(lab, node, evidence, sizeof(evidence), error);
@@ -402,9 +406,9 @@ static int hit_process(struct nemesis *nemesis, size_t index, struct scene *scen
         return code;
     bool restart = step->action == EXPERIMENT_RESTART;
     nemesis->state.alive[node] = step->action == EXPERIMENT_RESUME;
-    nemesis_state_changed(nemesis, monotonic_now_ns());
+    nemesis->state.restarting[node] = restart;
+    nemesis_state_changed(nemesis, restart ? asked_ns : monotonic_now_ns());
     if (restart) {
-        nemesis->restarting[node] = true;
         nemesis->restart_record[node] = index;
         nemesis->records[index].proof = NEMESIS_PENDING;
     } else {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -125,6 +126,86 @@ static void a_real_connection_is_listed_while_it_lasts(void **state)
     close(listener);
 }
 
+static void mapped_addresses_are_seen_as_what_they_mean(void **state)
+{
+    (void)state;
+    struct diag diag = diag_of(0, 2, 0, 4);
+    struct seen seen = {.enough = 9};
+    diag.message.idiag_family = AF_INET6;
+    diag.message.idiag_inode = 77;
+    for (size_t end = 0; end < 2; end++) {
+        uint32_t *words = end ? diag.message.id.idiag_dst : diag.message.id.idiag_src;
+        words[2] = htonl(0xffff);
+        words[3] = htonl(0x7f000001 + (uint32_t)end);
+    }
+    assert_int_equal(proc_parse_diag(&diag, sizeof(diag), see, &seen), 1);
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(seen.last.local, 0x7f000001);
+    assert_int_equal(seen.last.remote, 0x7f000002);
+    assert_int_equal(seen.last.inode, 77);
+    memset(diag.message.id.idiag_dst, 0, 16); /* :: */
+    assert_int_equal(proc_parse_diag(&diag, sizeof(diag), see, &seen), 1);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.last.remote, 0);
+    diag.message.id.idiag_dst[3] = htonl(1); /* ::1 */
+    assert_int_equal(proc_parse_diag(&diag, sizeof(diag), see, &seen), 1);
+    assert_int_equal(seen.count, 2);
+}
+
+static bool is_inode(void *context, uint32_t inode)
+{
+    struct seen *seen = context;
+    seen->count += inode == seen->last.inode;
+    return true;
+}
+
+static bool is_listener(void *context, const struct proc_connection *listener)
+{
+    struct seen *seen = context;
+    if (listener->local_port == seen->last.local_port)
+        seen->last = *listener;
+    return true;
+}
+
+static void a_listener_is_found_and_so_is_who_has_it(void **state)
+{
+    (void)state;
+    struct sockaddr_in6 name = {.sin6_family = AF_INET6}; /* ::, which takes IPv4 too */
+    socklen_t size = sizeof(name);
+    int listener = socket(AF_INET6, SOCK_STREAM, 0);
+    if (listener < 0)
+        skip(); /* no IPv6 here */
+    assert_int_equal(bind(listener, (struct sockaddr *)&name, sizeof(name)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&name, &size), 0);
+    struct seen seen = {.last = {.local = 1, .local_port = ntohs(name.sin6_port)}};
+    assert_int_equal(proc_each_listener(is_listener, &seen), 0);
+    assert_int_equal(seen.last.local, 0);
+    assert_true(seen.last.inode > 0);
+    proc_each_socket(getpid(), is_inode, &seen);
+    assert_int_equal(seen.count, 1);
+    close(listener);
+    proc_each_socket(getpid(), is_inode, &seen);
+    assert_int_equal(seen.count, 1);
+}
+
+static void a_map_is_seen(void **state)
+{
+    (void)state;
+    char path[64];
+    snprintf(path, sizeof(path), "%s/page", directory);
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    assert_int_equal(ftruncate(fd, 4096), 0);
+    assert_false(proc_maps(getpid(), path));
+    void *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    assert_true(proc_maps(getpid(), path));
+    munmap(page, 4096);
+    assert_false(proc_maps(getpid(), path));
+    assert_false(proc_maps(getpid(), ""));
+    close(fd);
+    unlink(path);
+}
+
 static int start(const char *script, struct process *process, struct error *error)
 {
     char *arguments[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char *)(uintptr_t)script, NULL};
@@ -205,39 +286,113 @@ static pid_t grandchild(void)
     return (pid_t)await_line("grandchild ");
 }
 
-static void a_kill_takes_the_grandchildren(void **state)
+static bool is_alive(pid_t pid)
 {
-    (void)state;
-    struct process process;
-    char what[64];
-    unlink(log_path);
-    assert_int_equal(start("sleep 1000 & echo grandchild $!; wait", &process, NULL), 0);
-    pid_t group = process.pid, pid = grandchild();
-    assert_int_equal(kill(pid, 0), 0);
-    process_kill(&process);
-    assert_false(proc_group_is_alive(group));
-    assert_string_equal(process_describe_status(process.status, what, sizeof(what)),
-                        "killed by signal 9 (Killed)");
-    proc_kill_children(); /* reaps the adopted one, and would kill the guard too: it is ours */
-    assert_int_equal(kill(pid, 0), -1);
-    process_guard_stop();
-    assert_int_equal(process_guard_start(-1, NULL), 0);
+    return kill(pid, 0) == 0;
 }
 
-static void pause_and_resume_show_in_proc(void **state)
+/* In /proc; it may be anybody's child. */
+static char state_of(pid_t pid)
+{
+    char path[64], text[512];
+    struct proc_stat stat;
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+    fclose(file);
+    assert_true(proc_parse_stat(text, &stat));
+    return stat.state;
+}
+
+/* Where a server may go: below its shell, out of its group and session, away from its parent, and
+ * all at once. */
+static const char *const escapes[] = {
+    "sleep 1000 & echo grandchild $!; wait",
+    "setsid sleep 1000 & echo grandchild $!; wait",
+    "(sleep 1000 & echo grandchild $!); sleep 1000",
+    "(setsid sleep 1000 & echo grandchild $!); sleep 1000",
+};
+enum { ESCAPES = sizeof(escapes) / sizeof(escapes[0]) };
+
+static void a_kill_takes_all_that_was_started(void **state)
+{
+    (void)state;
+    char what[64];
+    for (size_t i = 0; i < ESCAPES; i++) {
+        struct process process;
+        unlink(log_path);
+        assert_int_equal(start(escapes[i], &process, NULL), 0);
+        pid_t pid = grandchild();
+        assert_true(is_alive(pid));
+        process_kill(&process);
+        assert_false(is_alive(pid));
+        assert_string_equal(process_describe_status(process.status, what, sizeof(what)),
+                            "killed by signal 9 (Killed)");
+    }
+}
+
+/* The end of the process is the end of what it left. */
+static void an_exit_takes_the_rest_along(void **state)
 {
     (void)state;
     struct process process;
-    assert_int_equal(start("while :; do sleep 0.01; done", &process, NULL), 0);
-    pid_t group = process.pid;
-    assert_false(proc_group_is_stopped(group));
-    assert_int_equal(process_pause(&process, 5 * NS_PER_S, NULL), 0);
-    assert_true(proc_group_is_stopped(group));
-    assert_int_equal(process_resume(&process, 5 * NS_PER_S, NULL), 0);
-    assert_false(proc_group_is_stopped(group));
-    assert_int_equal(process_pause(&process, 5 * NS_PER_S, NULL), 0);
-    process_kill(&process); /* a stopped process too */
-    assert_false(proc_group_is_alive(group));
+    unlink(log_path);
+    assert_int_equal(start("setsid sleep 1000 & echo grandchild $!; exit 5", &process, NULL), 0);
+    pid_t pid = grandchild();
+    await_exit(&process);
+    assert_false(is_alive(pid));
+    assert_true(WIFEXITED(process.status));
+    assert_int_equal(WEXITSTATUS(process.status), 5);
+    process_kill(&process);
+}
+
+static void pause_and_resume_reach_all_that_was_started(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ESCAPES; i++) {
+        struct process process;
+        size_t count = 0;
+        unlink(log_path);
+        assert_int_equal(start(escapes[i], &process, NULL), 0);
+        pid_t pid = grandchild();
+        assert_int_equal(process_pause(&process, 5 * NS_PER_S, &count, NULL), 0);
+        assert_int_equal(state_of(pid), 'T');
+        assert_int_equal(state_of(process.pid), 'T');
+        assert_true(count >= 2);
+        assert_int_equal(process_resume(&process, 5 * NS_PER_S, NULL), 0);
+        assert_int_not_equal(state_of(pid), 'T');
+        assert_int_not_equal(state_of(process.pid), 'T');
+        assert_int_equal(process_pause(&process, 5 * NS_PER_S, &count, NULL), 0);
+        process_kill(&process); /* what is stopped, too */
+        assert_false(is_alive(pid));
+    }
+}
+
+static void what_forks_all_the_time_is_stopped_too(void **state)
+{
+    (void)state;
+    struct process process;
+    size_t count = 0;
+    assert_int_equal(start("while :; do sleep 0.001; done", &process, NULL), 0);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(process_pause(&process, 5 * NS_PER_S, &count, NULL), 0);
+        struct proc_tree tree;
+        proc_read_tree(process.guard, &tree);
+        assert_true(tree.count > 0);
+        for (size_t k = 0; k < tree.count; k++) {
+            assert_true(proc_tree_is_stopped(&tree, k));
+            assert_int_equal(tree.items[k].top, process.pid);
+        }
+        proc_tree_free(&tree);
+        assert_int_equal(process_resume(&process, 5 * NS_PER_S, NULL), 0);
+    }
+    process_kill(&process);
+    struct proc_tree none;
+    proc_read_tree(process.guard, &none); /* 0: nobody, rather than everybody */
+    assert_int_equal(none.count, 0);
+    assert_null(none.items);
+    assert_int_equal(process_pause(&process, NS_PER_S, &count, NULL), -ESRCH);
 }
 
 static void end_asks_first_and_then_insists(void **state)
@@ -259,35 +414,34 @@ static void end_asks_first_and_then_insists(void **state)
     assert_true(WIFSIGNALED(process.status));
 }
 
-/* A stand-in for sever that is killed the hard way: the guard must end what it started. */
+/* A stand-in for sever that is killed the hard way: the guards must end what it started. */
 static void nothing_outlives_a_killed_parent(void **state)
 {
     (void)state;
-    unlink(log_path);
-    process_guard_stop();
-    pid_t parent = fork();
-    if (parent == 0) {
-        struct process process;
-        if (process_guard_start(-1, NULL) < 0 ||
-            start("sleep 1000 & echo grandchild $!; wait", &process, NULL) < 0)
-            _exit(1);
-        for (;;)
-            pause();
+    for (size_t i = 0; i < ESCAPES; i++) {
+        unlink(log_path);
+        pid_t parent = fork();
+        if (parent == 0) {
+            struct process process;
+            if (process_init(-1, NULL) < 0 || start(escapes[i], &process, NULL) < 0)
+                _exit(1);
+            for (;;)
+                pause();
+        }
+        int fd;
+        while ((fd = open(log_path, O_RDONLY)) < 0 && errno == ENOENT)
+            ;
+        close(fd);
+        pid_t pid = grandchild();
+        assert_true(getpgid(pid) != getpgrp());
+        kill(parent, SIGKILL);
+        waitpid(parent, NULL, 0);
+        uint64_t deadline_ns = monotonic_now_ns() + 5 * NS_PER_S;
+        while (is_alive(pid) && monotonic_now_ns() < deadline_ns)
+            monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
+        assert_false(is_alive(pid));
+        proc_kill_children(); /* its guard, which is our child now */
     }
-    int fd;
-    while ((fd = open(log_path, O_RDONLY)) < 0 && errno == ENOENT)
-        ;
-    close(fd);
-    pid_t pid = grandchild(), group = getpgid(pid);
-    assert_true(group > 0 && group != getpgrp());
-    kill(parent, SIGKILL);
-    waitpid(parent, NULL, 0);
-    uint64_t deadline_ns = monotonic_now_ns() + 5 * NS_PER_S;
-    while (proc_group_is_alive(group) && monotonic_now_ns() < deadline_ns)
-        monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
-    assert_false(proc_group_is_alive(group));
-    proc_kill_children();
-    assert_int_equal(process_guard_start(-1, NULL), 0);
 }
 
 static void programs_are_found(void **state)
@@ -312,13 +466,12 @@ static int set_up(void **state)
     if (!mkdtemp(directory))
         return -1;
     snprintf(log_path, sizeof(log_path), "%s/log", directory);
-    return process_guard_start(-1, NULL);
+    return process_init(-1, NULL);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    process_guard_stop();
     unlink(log_path);
     return rmdir(directory);
 }
@@ -329,10 +482,15 @@ int main(void)
         cmocka_unit_test(stat_lines),
         cmocka_unit_test(diag_messages),
         cmocka_unit_test(a_real_connection_is_listed_while_it_lasts),
+        cmocka_unit_test(mapped_addresses_are_seen_as_what_they_mean),
+        cmocka_unit_test(a_listener_is_found_and_so_is_who_has_it),
+        cmocka_unit_test(a_map_is_seen),
         cmocka_unit_test(output_goes_to_the_log),
         cmocka_unit_test(a_failed_exec_is_reported),
-        cmocka_unit_test(a_kill_takes_the_grandchildren),
-        cmocka_unit_test(pause_and_resume_show_in_proc),
+        cmocka_unit_test(a_kill_takes_all_that_was_started),
+        cmocka_unit_test(an_exit_takes_the_rest_along),
+        cmocka_unit_test(pause_and_resume_reach_all_that_was_started),
+        cmocka_unit_test(what_forks_all_the_time_is_stopped_too),
         cmocka_unit_test(end_asks_first_and_then_insists),
         cmocka_unit_test(nothing_outlives_a_killed_parent),
         cmocka_unit_test(programs_are_found),

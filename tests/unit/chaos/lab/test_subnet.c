@@ -65,15 +65,20 @@ static void traffic_around_severd_is_known(void **state)
         unsigned local, remote; /* last byte; 0: 127.0.0.1 */
         enum subnet_bypass expected;
     } cases[] = {
-        {1, 102, SUBNET_NO_BYPASS},   /* n1 to n2's route */
-        {0, 2, SUBNET_NO_BYPASS},     /* severd or the observer to n2 */
-        {2, 0, SUBNET_NO_BYPASS},     /* the other end of that */
-        {200, 101, SUBNET_NO_BYPASS}, /* a client */
-        {1, 1, SUBNET_NO_BYPASS},     /* n1 to itself */
-        {1, 2, SUBNET_DIRECT},        /* n1 to n2 */
-        {3, 1, SUBNET_DIRECT},        {0, 103, SUBNET_UNKNOWN_SOURCE}, /* who is that? */
-        {0, 104, SUBNET_NO_BYPASS},                                    /* there are three nodes */
-        {1, 4, SUBNET_NO_BYPASS},
+        {1, 102, SUBNET_NO_BYPASS},      /* n1 to n2's route */
+        {1, 101, SUBNET_NO_BYPASS},      /* and to its own */
+        {2, 0, SUBNET_NO_BYPASS},        /* n2, asked from 127.0.0.1: the end that was dialled */
+        {101, 200, SUBNET_NO_BYPASS},    /* a client: the end that was dialled */
+        {1, 1, SUBNET_NO_BYPASS},        /* n1 to itself */
+        {0, 104, SUBNET_NO_BYPASS},      /* there are three nodes */
+        {1, 4, SUBNET_NO_BYPASS},        /* so nobody is there either */
+        {1, 2, SUBNET_DIRECT},           /* n1 to n2 */
+        {3, 1, SUBNET_DIRECT},           /* n3 to n1 */
+        {0, 103, SUBNET_UNKNOWN_SOURCE}, /* who is that? */
+        {0, 2, SUBNET_ASK_OWNER},        /* severd or the observer to n2, or n1 unbound */
+        {102, 1, SUBNET_ASK_OWNER},      /* severd to a node that dialled, or a node */
+        {200, 101, SUBNET_ASK_OWNER},    /* a client, or a node */
+        {60, 2, SUBNET_ASK_OWNER},       /* a private address, of nobody */
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         size_t from, to;
