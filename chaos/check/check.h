@@ -66,6 +66,9 @@ struct check_period { /* between two changes of the ruleset or of the set of liv
      * nodes that can all reach each other both ways), CHECK_SIDE_NONE when not, or node is down */
     uint8_t side[EXPERIMENT_NODES_MAX];
     bool alive[EXPERIMENT_NODES_MAX];
+    /* faulty for no other reason than that nodes which were started again do not answer yet */
+    bool only_restarting;
+    bool restarting[EXPERIMENT_NODES_MAX]; /* those nodes; they are not alive */
 };
 struct check_timeline {
     struct check_period *periods; /* contiguous, from the start of the workload to its end */
@@ -90,7 +93,8 @@ struct check_result {
  * and to the period in which it was begun; ok and a cas that found another value count as answered.
  *   minority stops  counts from when a node came to be on a side without majority, whatever else
  *                   changed meanwhile; an answer that came only after the heal is no violation
- *   recovers        counts from the end of the last faulty period
+ *   recovers        counts from the end of the last faulty period, a restart from its request: each
+ *                   node that is alive, or coming up, at the end must serve
  *   availability    before faults: begun before the first fault; during: in a faulty period; after:
  *                   begun after the last; of majority, minority: while on such a side. What was due
  *                   and never begun (history_missed) is not answered either

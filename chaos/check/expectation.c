@@ -119,6 +119,23 @@ static void judge_episode(struct judge *judge, size_t node, uint64_t begin_ns, u
     }
 }
 
+/* The period after the last that the node spends without majority, from period `begin` on; begin
+ * when it has one there. While it is not alive it is on no side, and it is no better off when it
+ * comes back to the same: its time goes on as long as something is cut. */
+static size_t end_of_episode(const struct check_timeline *timeline, size_t node, size_t begin)
+{
+    size_t end = begin;
+    for (size_t i = begin; i < timeline->count; i++) {
+        const struct check_period *period = &timeline->periods[i];
+        bool away = i > begin && period->partitioned && !period->alive[node];
+        if (period->side[node] == CHECK_SIDE_MINORITY)
+            end = i + 1;
+        else if (!away)
+            break;
+    }
+    return end;
+}
+
 static void judge_minority(struct judge *judge)
 {
     const struct check_timeline *timeline = judge->timeline;
@@ -126,10 +143,7 @@ static void judge_minority(struct judge *judge)
     struct minority minority = {0};
     for (size_t node = 0; node < timeline->node_count; node++) {
         for (size_t i = 0; i < timeline->count;) {
-            size_t end = i;
-            while (end < timeline->count &&
-                   timeline->periods[end].side[node] == CHECK_SIDE_MINORITY)
-                end++;
+            size_t end = end_of_episode(timeline, node, i);
             if (end > i)
                 judge_episode(judge, node, timeline->periods[i].begin_ns,
                               timeline->periods[end - 1].end_ns, &minority);
@@ -199,7 +213,7 @@ static void judge_nodes(struct judge *judge, uint64_t healed_ns, uint64_t end_ns
     const char *slowest = "", *silent = NULL, *untried = NULL;
     size_t nodes = 0;
     for (size_t node = 0; node < judge->timeline->node_count; node++) {
-        if (!last->alive[node])
+        if (!last->alive[node] && !last->restarting[node])
             continue;
         struct recovery recovery = find_recovery(judge, node, healed_ns);
         nodes++;
@@ -237,7 +251,8 @@ static void judge_recovery(struct judge *judge)
 {
     const struct check_timeline *timeline = judge->timeline;
     size_t after = timeline->count; /* first period after the last faulty one */
-    while (after > 0 && !timeline->periods[after - 1].faulty)
+    while (after > 0 &&
+           (!timeline->periods[after - 1].faulty || timeline->periods[after - 1].only_restarting))
         after--;
     if (after == 0)
         conclude(judge, CHECK_UNKNOWN, "not tested: no fault was ever in force");

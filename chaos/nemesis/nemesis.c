@@ -6,9 +6,10 @@
  *
  * A run whose faults did nothing and that passes is the worst result there is, so each step that
  * should do something has to prove it: a cut by traffic that it held back or dropped on its links,
- * a delay, loss or rate by the units it touched, a clock by the page in the process's memory map,
- * a kill by the wait status, a pause by the state in /proc, a restart by an answer. A cut also
- * needs that nobody goes around severd, which the connections of the namespace show.
+ * a delay, loss or rate by the units it touched, a clock by the page in the server's memory map,
+ * a kill by the wait status, a pause by the state in /proc (and both by silence), a restart by an
+ * answer. A cut also needs that nobody goes around severd, which the connections of the namespace
+ * show.
  *
  * Every change of what is in force begins a new period. A cut counts from the answer of severd
  * (then it is in force on every worker), a heal from the request (from then on the link may be
@@ -236,9 +237,9 @@ static void note_exits(struct nemesis *nemesis)
         nemesis->exits =
             memory_resize(nemesis->exits, nemesis->exit_count + 1, sizeof(*nemesis->exits));
         nemesis->exits[nemesis->exit_count++] = found;
-        if (nemesis->restarting[node])
+        if (nemesis->state.restarting[node])
             nemesis_set_proof(nemesis, nemesis->restart_record[node], NEMESIS_UNPROVED, found.what);
-        nemesis->restarting[node] = false;
+        nemesis->state.restarting[node] = false;
         nemesis->state.quit[node] = nemesis->side[node] == CHECK_SIDE_MINORITY;
         nemesis->state.alive[node] = false;
         nemesis_state_changed(nemesis, found.at_ns);
@@ -250,10 +251,10 @@ static void note_exits(struct nemesis *nemesis)
 static void note_restarted(struct nemesis *nemesis)
 {
     for (size_t i = 0; i < nemesis->state.count; i++) {
-        if (!nemesis->restarting[i] || lab_node_state(nemesis->setup.lab, i) != LAB_RUNNING ||
+        if (!nemesis->state.restarting[i] || lab_node_state(nemesis->setup.lab, i) != LAB_RUNNING ||
             !lab_node_answers(nemesis->setup.lab, i, ANSWER_TIMEOUT_NS))
             continue;
-        nemesis->restarting[i] = false;
+        nemesis->state.restarting[i] = false;
         nemesis->state.alive[i] = true;
         nemesis_state_changed(nemesis, monotonic_now_ns());
         nemesis_set_proof(nemesis, nemesis->restart_record[i], NEMESIS_PROVED,
@@ -333,9 +334,13 @@ int nemesis_finish(struct nemesis *nemesis, struct error *error)
     if (code == 0)
         code = nemesis_look_for_proof(nemesis, true, ACTIVE_FAULT, NULL, error);
     for (size_t i = 0; i < nemesis->state.count; i++) {
-        if (nemesis->restarting[i])
+        if (nemesis->state.restarting[i])
             nemesis_set_proof(nemesis, nemesis->restart_record[i], NEMESIS_UNPROVED,
                               "it did not answer PING before the run ended");
+    }
+    for (size_t i = 0; i < nemesis->record_count; i++) {
+        if (nemesis->records[i].proof == NEMESIS_PENDING)
+            nemesis_set_proof(nemesis, i, NEMESIS_UNPROVED, "there was no sign of it");
     }
     periods_end(&nemesis->periods, monotonic_now_ns());
     if (code == 0)

@@ -27,7 +27,6 @@ struct nemesis {
     size_t active_count;
     struct periods periods;
     struct periods_state state;
-    bool restarting[EXPERIMENT_NODES_MAX]; /* started again, does not answer yet */
     size_t restart_record[EXPERIMENT_NODES_MAX];
     /* Whom the words `leader` and `follower` meant in the last step that used them: a restart or
      * resume of the same word means that node. SELECT_NO_LEADER: none yet. */

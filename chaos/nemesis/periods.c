@@ -30,18 +30,24 @@ static struct check_period describe(uint64_t at_ns, const struct periods_state *
     struct check_period period = {.begin_ns = at_ns, .end_ns = at_ns};
     period.partitioned = is_partitioned(state);
     period.faulty = period.partitioned || state->faults > 0;
+    bool restarting = false, otherwise = period.faulty;
     for (size_t i = 0; i < state->count; i++) {
         period.alive[i] = state->alive[i];
-        period.faulty |= !state->alive[i] || state->shifted[i];
+        period.restarting[i] = state->restarting[i] && !state->alive[i];
+        restarting |= period.restarting[i];
+        otherwise |= (!state->alive[i] && !state->restarting[i]) || state->shifted[i];
     }
+    period.faulty = otherwise || restarting;
+    period.only_restarting = restarting && !otherwise;
     periods_state_sides(state, period.side);
     return period;
 }
 
 static bool looks_the_same(const struct check_period *a, const struct check_period *b)
 {
-    return a->faulty == b->faulty && a->partitioned == b->partitioned &&
-           memcmp(a->side, b->side, sizeof(a->side)) == 0 &&
+    return a->faulty == b->faulty && a->only_restarting == b->only_restarting &&
+           memcmp(a->restarting, b->restarting, sizeof(a->restarting)) == 0 &&
+           a->partitioned == b->partitioned && memcmp(a->side, b->side, sizeof(a->side)) == 0 &&
            memcmp(a->alive, b->alive, sizeof(a->alive)) == 0;
 }
 

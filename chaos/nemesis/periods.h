@@ -12,6 +12,7 @@ struct periods_state {
     size_t count;                                          /* of nodes */
     bool cut[EXPERIMENT_NODES_MAX * EXPERIMENT_NODES_MAX]; /* [from * count + to] */
     bool alive[EXPERIMENT_NODES_MAX];                      /* running, answering, not paused */
+    bool restarting[EXPERIMENT_NODES_MAX];                 /* started again, does not answer yet */
     bool shifted[EXPERIMENT_NODES_MAX];                    /* its clock is off */
     bool quit[EXPERIMENT_NODES_MAX];                       /* see periods_state_sides */
     unsigned faults;                                       /* delays, losses, rates in force */

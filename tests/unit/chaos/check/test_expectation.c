@@ -140,6 +140,57 @@ static void minority_time_runs_on(void **state)
     history_free(&history);
 }
 
+/* A pause on that side doesn't either, nor does one with a heal in it count as more of the same. */
+static void minority_time_runs_on_while_away(void **state)
+{
+    (void)state;
+    struct check_period periods[3];
+    struct check_timeline timeline;
+    struct history history = {0};
+    struct experiment_expectation stops = {.kind = EXPECT_MINORITY_STOPS,
+                                           .within_ns = 10 * NS_PER_S};
+    split_timeline(periods, &timeline);
+    periods[0].partitioned = periods[2].partitioned = true;
+    periods[0].side[0] = periods[2].side[0] = CHECK_SIDE_MINORITY;
+    periods[1].side[0] = CHECK_SIDE_NONE; /* paused from 5 s to 12 s */
+    periods[1].alive[0] = false;
+    at(&history, 1, HISTORY_OK, 12100, 12200);
+    expect(&stops, &history, &timeline, CHECK_FAIL,
+           "1 operation begun later than 10 s after the split succeeded without a majority; the "
+           "last at n1, 12.10 s after it");
+    periods[1].partitioned = false; /* it healed, and was split anew */
+    expect(&stops, &history, &timeline, CHECK_UNKNOWN,
+           "not tested: no operation was begun on a side without majority later than 10 s after "
+           "the split");
+    history_free(&history);
+}
+
+/* From the request, not from when the node answered again. */
+static void recovery_counts_the_restart(void **state)
+{
+    (void)state;
+    struct check_period periods[3];
+    struct check_timeline timeline;
+    struct history history = {0};
+    struct experiment_expectation heals = {.kind = EXPECT_RECOVERS, .within_ns = NS_PER_S};
+    split_timeline(periods, &timeline);
+    periods[1].only_restarting = periods[1].restarting[0] = true; /* from 5 s to 12 s */
+    periods[0].faulty = true;
+    periods[1].alive[0] = periods[1].partitioned = false;
+    for (uint32_t node = 1; node <= 3; node++)
+        at(&history, node, HISTORY_OK, node == 1 ? 12100 : 5100, node == 1 ? 12200 : 5200);
+    struct check_result result;
+    check_expectation(&heals, &history, &timeline, &result);
+    assert_int_equal(result.verdict, CHECK_FAIL);
+    assert_non_null(strstr(result.summary, "7.20 s after the last heal"));
+    timeline.count = 2; /* it never came up: that counts, too */
+    history.operations[0].outcome = HISTORY_UNKNOWN;
+    check_expectation(&heals, &history, &timeline, &result);
+    assert_int_equal(result.verdict, CHECK_FAIL);
+    assert_non_null(strstr(result.summary, "n1 served nothing"));
+    history_free(&history);
+}
+
 static void recovers(void **state)
 {
     (void)state;
@@ -282,6 +333,8 @@ int main(void)
         cmocka_unit_test(sides_of_a_matrix),
         cmocka_unit_test(minority_stops),
         cmocka_unit_test(minority_time_runs_on),
+        cmocka_unit_test(minority_time_runs_on_while_away),
+        cmocka_unit_test(recovery_counts_the_restart),
         cmocka_unit_test(recovers),
         cmocka_unit_test(what_was_never_begun_was_not_available),
         cmocka_unit_test(availability),

@@ -171,6 +171,30 @@ static void a_node_that_quit_stays_on_the_minority_until_the_heal(void **unused)
     assert_int_equal(side[0], CHECK_SIDE_NONE);
 }
 
+static void a_node_that_comes_up_again_is_told_from_other_faults(void **unused)
+{
+    (void)unused;
+    struct periods periods = {0};
+    struct periods_state state = healthy();
+    state.alive[1] = false;
+    periods_change(&periods, 100, &state);
+    state.restarting[1] = true;
+    periods_change(&periods, 200, &state);
+    state.faults = 1;
+    periods_change(&periods, 300, &state);
+    state.faults = 0;
+    state.restarting[1] = false;
+    state.alive[1] = true;
+    periods_change(&periods, 400, &state);
+    assert_int_equal(periods.count, 4);
+    assert_true(periods.items[0].faulty && !periods.items[0].only_restarting);
+    assert_true(periods.items[1].faulty && periods.items[1].only_restarting);
+    assert_true(periods.items[1].restarting[1] && !periods.items[1].restarting[0]);
+    assert_true(periods.items[2].faulty && !periods.items[2].only_restarting);
+    assert_false(periods.items[3].faulty || periods.items[3].only_restarting);
+    periods_free(&periods);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +205,7 @@ int main(void)
         cmocka_unit_test(what_looks_the_same_is_one_period),
         cmocka_unit_test(a_dead_node_is_a_fault_without_side),
         cmocka_unit_test(a_node_that_quit_stays_on_the_minority_until_the_heal),
+        cmocka_unit_test(a_node_that_comes_up_again_is_told_from_other_faults),
     };
     return cmocka_run_group_tests_name("proof", tests, NULL, NULL);
 }
