@@ -256,6 +256,22 @@ int units_parse_integer(const char *text, int64_t minimum, int64_t maximum, cons
     return 0;
 }
 
+int units_parse_unsigned(const char *text, const char *what, uint64_t *value, struct error *error)
+{
+    wide number = 0;
+    bool valid = text[0] != '\0';
+    for (const char *p = text; *p && valid; p++) {
+        number = number * 10 + (unsigned)(*p - '0');
+        valid = isdigit((unsigned char)*p) && number <= UINT64_MAX;
+    }
+    if (!valid)
+        return error_set(error, -EINVAL,
+                         "'%s' is not a valid %s: write a whole number from 0 to %" PRIu64, text,
+                         what, UINT64_MAX);
+    *value = (uint64_t)number;
+    return 0;
+}
+
 /* value / one with the fraction's trailing zeros cut. one: a power of ten. */
 static int format_decimal(uint64_t value, uint64_t one, char *buffer)
 {

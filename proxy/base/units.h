@@ -32,6 +32,9 @@ int units_parse_drift(const char *text, int64_t *drift_ppb, struct error *error)
 int units_parse_integer(const char *text, int64_t minimum, int64_t maximum, const char *what,
                         int64_t *value, struct error *error);
 
+/* As units_parse_integer, from 0 to 2^64 - 1. */
+int units_parse_unsigned(const char *text, const char *what, uint64_t *value, struct error *error);
+
 /* Shortest exact text that the parser above reads back to the same value. buffer: UNITS_TEXT_MAX
  * bytes. Return buffer. */
 const char *units_format_duration(uint64_t duration_ns, char *buffer); /* "80ms", "1.5s" */

@@ -74,6 +74,8 @@ static int read_file(const char *path, struct text *content, struct error *error
 {
     char buffer[65536];
     ssize_t got;
+    if (!path[0])
+        return error_set_at(error, -ENOENT, "--ruleset", "write the name of a file, not ''");
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set_at(error, -errno, path, "%s", strerror(errno));
@@ -84,19 +86,26 @@ static int read_file(const char *path, struct text *content, struct error *error
     return result;
 }
 
-int control_read_ruleset(const char *path, struct ruleset *ruleset, struct error *error)
+void control_blame_file(const char *path, struct error *error)
+{
+    char place[ERROR_PLACE_MAX];
+    snprintf(place, sizeof(place), "%s%s%.128s", path, error->place[0] ? ": " : "", error->place);
+    snprintf(error->place, sizeof(error->place), "%s", place);
+}
+
+int control_read_ruleset(const char *path, struct ruleset *ruleset, bool *has_seed,
+                         struct error *error)
 {
     struct text content = {0};
     int result = read_file(path, &content, error);
     if (!result) {
         json_t *json = wire_parse_object(text_get(&content), content.length, error);
         result = json ? wire_decode_ruleset(json, ruleset, error) : -EINVAL;
+        const json_t *seed = json_object_get(json, "seed");
+        *has_seed = seed && !json_is_null(seed);
         json_decref(json);
-        if (result) {
-            char place[ERROR_PLACE_MAX];
-            snprintf(place, sizeof(place), "%s: %s", path, error->place);
-            snprintf(error->place, sizeof(error->place), "%s", error->place[0] ? place : path);
-        }
+        if (result)
+            control_blame_file(path, error);
     }
     text_free(&content);
     return result;

@@ -2,6 +2,7 @@
 #ifndef SEVER_DAEMON_CONTROL_H
 #define SEVER_DAEMON_CONTROL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "proxy/base/address.h"
@@ -16,8 +17,12 @@ int control_listen(const char *const *texts, size_t count, int *fds, struct addr
 /* Removes the files of unix sockets. */
 void control_unlink(const struct address *bound, size_t count);
 
-/* Reads a ruleset file. *ruleset is the caller's to free. Errors have the file as place. */
-int control_read_ruleset(const char *path, struct ruleset *ruleset, struct error *error);
+/* Reads a ruleset file. *ruleset is the caller's to free. *has_seed: does it say the seed? Errors
+ * have the file as place. */
+int control_read_ruleset(const char *path, struct ruleset *ruleset, bool *has_seed,
+                         struct error *error);
+/* Puts the file before the place of an error about what is in it. error: not NULL. */
+void control_blame_file(const char *path, struct error *error);
 
 /* Serves the API on the listeners, which it takes over, until SIGINT or SIGTERM, which the caller
  * has blocked. 0 or -errno. */

@@ -95,15 +95,16 @@ static void find_clock_library(char *path, size_t size)
 
 static int load_ruleset(struct daemon *daemon, struct error *error)
 {
+    bool has_seed = false;
     if (daemon->options.ruleset) {
-        int result = control_read_ruleset(daemon->options.ruleset, &daemon->ruleset, error);
+        int result =
+            control_read_ruleset(daemon->options.ruleset, &daemon->ruleset, &has_seed, error);
         if (result)
             return result;
     }
     if (daemon->options.seed_given)
         daemon->ruleset.seed = daemon->options.seed;
-    else if (daemon->ruleset.seed == 0 &&
-             getrandom(&daemon->ruleset.seed, sizeof(daemon->ruleset.seed), 0) > 0)
+    else if (!has_seed && getrandom(&daemon->ruleset.seed, sizeof(daemon->ruleset.seed), 0) > 0)
         daemon->ruleset.seed &= 0x7fffffff; /* people type it */
     return 0;
 }
@@ -141,6 +142,8 @@ static int run(struct daemon *daemon, struct error *error)
                                       .clock_library = daemon->clock_library};
     result = backend_create(&backend, &daemon->ruleset, &daemon->backend, error);
     if (result) {
+        if (options->ruleset)
+            control_blame_file(options->ruleset, error);
         for (size_t i = 0; i < options->listen_count; i++)
             close(daemon->fds[i]);
     } else {

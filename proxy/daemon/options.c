@@ -79,8 +79,9 @@ static int take_option(struct options *options, int option, const char *value, s
         options->workers = result ? options->workers : (unsigned)number;
         return result;
     case 's':
-        result = take_integer("--seed", value, 0, INT64_MAX, &number, error);
-        options->seed = result ? 0 : (uint64_t)number;
+        result = units_parse_unsigned(value, "seed", &options->seed, error);
+        if (result && error)
+            error_prefix_place(error, "--seed");
         options->seed_given = !result;
         return result;
     case 'd':

@@ -59,6 +59,8 @@ static void listeners_are_all_or_none(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+static bool has_seed;
+
 static int read_ruleset(const char *content, struct ruleset *ruleset, struct error *error)
 {
     char path[100];
@@ -68,7 +70,7 @@ static int read_ruleset(const char *content, struct ruleset *ruleset, struct err
     fputs(content, file);
     fclose(file);
     *error = (struct error){0};
-    int result = control_read_ruleset(path, ruleset, error);
+    int result = control_read_ruleset(path, ruleset, &has_seed, error);
     assert_int_equal(unlink(path), 0);
     return result;
 }
@@ -81,8 +83,15 @@ static void a_ruleset_file_is_read(void **state)
     assert_int_equal(
         read_ruleset("{\"seed\": 5, \"nodes\": [{\"name\": \"n1\"}]}", &ruleset, &error), 0);
     assert_int_equal(ruleset.seed, 5);
+    assert_true(has_seed);
     assert_int_equal(ruleset.node_count, 1);
     ruleset_free(&ruleset);
+    assert_int_equal(read_ruleset("{\"seed\": 0}", &ruleset, &error), 0);
+    assert_true(has_seed); /* zero is a seed */
+    assert_int_equal(read_ruleset("{}", &ruleset, &error), 0);
+    assert_false(has_seed);
+    assert_int_equal(control_read_ruleset("", &ruleset, &has_seed, &error), -ENOENT);
+    assert_string_equal(error.place, "--ruleset");
 }
 
 static void a_bad_ruleset_file_names_file_and_place(void **state)
@@ -95,9 +104,9 @@ static void a_bad_ruleset_file_names_file_and_place(void **state)
     assert_non_null(strstr(error.place, "line 2"));
     assert_true(read_ruleset("{\"nodes\": [{\"nam\": \"n1\"}]}", &ruleset, &error) < 0);
     assert_non_null(strstr(error.place, "ruleset.json: nodes[0]"));
-    assert_int_equal(control_read_ruleset("/nonexistent/x", &ruleset, &error), -ENOENT);
+    assert_int_equal(control_read_ruleset("/nonexistent/x", &ruleset, &has_seed, &error), -ENOENT);
     assert_string_equal(error.place, "/nonexistent/x");
-    assert_true(control_read_ruleset(directory, &ruleset, &error) < 0);
+    assert_true(control_read_ruleset(directory, &ruleset, &has_seed, &error) < 0);
     assert_int_equal(ruleset.node_count, 0);
 }
 

@@ -64,6 +64,19 @@ static void every_option(void **state)
     assert_string_equal(options.run_directory, "y");
 }
 
+static void every_seed(void **state)
+{
+    (void)state;
+    struct options options;
+    char most[] = "--seed 18446744073709551615", none[] = "--seed 0";
+    char more[] = "--seed 18446744073709551616";
+    assert_int_equal(parse(most, &options, NULL), 0);
+    assert_true(options.seed_given && options.seed == UINT64_MAX);
+    assert_int_equal(parse(none, &options, NULL), 0);
+    assert_true(options.seed_given && options.seed == 0);
+    assert_int_equal(parse(more, &options, NULL), -EINVAL);
+}
+
 static void help_and_version(void **state)
 {
     (void)state;
@@ -120,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
         cmocka_unit_test(every_option),
+        cmocka_unit_test(every_seed),
         cmocka_unit_test(help_and_version),
         cmocka_unit_test(bad_usage_names_its_place),
     };
