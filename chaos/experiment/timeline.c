@@ -341,6 +341,13 @@ static int read_step(struct timeline *timeline, const struct document_node *node
     if (step->at_ns > experiment->duration_ns)
         return reader_refuse(reader, at, "'%s' is after the end: the duration is %s", at->text,
                              units_format_duration(experiment->duration_ns, before));
+    bool ends = step->action == EXPERIMENT_HEAL || step->action == EXPERIMENT_CLEAR ||
+                step->action == EXPERIMENT_RESUME || step->action == EXPERIMENT_RESTART;
+    if (step->at_ns == experiment->duration_ns && !ends)
+        return reader_refuse(reader, at,
+                             "'%s' at the very end of the run has no time to do anything: the "
+                             "duration is %s",
+                             action->word, units_format_duration(experiment->duration_ns, before));
     result = action->read(timeline, value, step);
     if (!result)
         result = read_name(timeline, node, action, step);

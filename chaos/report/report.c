@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proxy/base/monotonic.h"
 
@@ -188,51 +189,65 @@ void report_append_junit(const struct report *report, struct text *out)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
+/* Whole or not at all: what was there stays until all of the new is written. */
 static int write_file(const char *directory, const char *name, const struct text *content,
                       struct error *error)
 {
-    struct text path = {0};
+    struct text path = {0}, fresh = {0};
     text_append(&path, "%s/%s", directory, name);
+    text_append(&fresh, "%s.new", text_get(&path));
     int code = 0;
-    FILE *file = fopen(text_get(&path), "we");
+    errno = 0;
+    FILE *file = fopen(text_get(&fresh), "we");
     if (!file || fwrite(text_get(content), 1, content->length, file) != content->length)
         code = errno ? -errno : -EIO;
     if (file && fclose(file) != 0 && code == 0)
         code = -errno;
-    if (code < 0)
+    if (code == 0 && rename(text_get(&fresh), text_get(&path)) != 0)
+        code = -errno;
+    if (code < 0) {
+        unlink(text_get(&fresh));
         error_set_at(error, code, text_get(&path), "can't be written: %s", strerror(-code));
+    }
     text_free(&path);
+    text_free(&fresh);
     return code;
+}
+
+int report_write_history(const struct report *report, struct error *error)
+{
+    struct text text = {0};
+    if (!report->history)
+        return 0;
+    history_write(report->history, &text);
+    int code = write_file(report->directory, "history.jsonl", &text, error);
+    text_free(&text);
+    return code;
+}
+
+static void append_journal(const struct report *report, struct text *out)
+{
+    json_t *journal = report_journal_json(report);
+    char *json = json_dumps(journal, JSON_INDENT(1));
+    text_append(out, "%s\n", json ? json : "{}");
+    free(json);
+    json_decref(journal);
 }
 
 int report_write_files(const struct report *report, const char *story, struct error *error)
 {
-    struct text text = {0};
+    static const char *const names[] = {"junit.xml", "report.txt", "journal.json"};
+    enum { FILES = sizeof(names) / sizeof(names[0]) };
+    struct text texts[FILES] = {0};
     int code = 0;
-    if (report->history) {
-        history_write(report->history, &text);
-        code = write_file(report->directory, "history.jsonl", &text, error);
+    report_append_junit(report, &texts[0]);
+    text_append(&texts[1], "%s\n", story);
+    report_append_verdict(report, &texts[1]);
+    append_journal(report, &texts[2]);
+    for (size_t i = 0; i < FILES; i++) {
+        int written = write_file(report->directory, names[i], &texts[i], code ? NULL : error);
+        code = code ? code : written;
+        text_free(&texts[i]);
     }
-    if (code == 0) {
-        text_clear(&text);
-        json_t *journal = report_journal_json(report);
-        char *json = json_dumps(journal, JSON_INDENT(1));
-        text_append(&text, "%s\n", json ? json : "{}");
-        free(json);
-        json_decref(journal);
-        code = write_file(report->directory, "journal.json", &text, error);
-    }
-    if (code == 0) {
-        text_clear(&text);
-        report_append_junit(report, &text);
-        code = write_file(report->directory, "junit.xml", &text, error);
-    }
-    if (code == 0) {
-        text_clear(&text);
-        text_append(&text, "%s\n", story);
-        report_append_verdict(report, &text);
-        code = write_file(report->directory, "report.txt", &text, error);
-    }
-    text_free(&text);
     return code;
 }

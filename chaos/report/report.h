@@ -77,8 +77,11 @@ void report_append_junit(const struct report *report, struct text *out);
 /* The end of the story: each expectation, the explanation, where the files are. */
 void report_append_verdict(const struct report *report, struct text *out);
 
-/* Writes history.jsonl, journal.json, junit.xml and report.txt (story: what was told so far). */
+/* Writes junit.xml, report.txt (story: what was told so far) and journal.json, over what is there.
+ * Each is tried; the first error is told. */
 int report_write_files(const struct report *report, const char *story, struct error *error);
+/* Writes history.jsonl; nothing when there is no history. */
+int report_write_history(const struct report *report, struct error *error);
 
 /* ---- small pure parts ------------------------------------------------------------------------ */
 

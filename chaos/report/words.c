@@ -53,7 +53,11 @@ void report_append_xml(struct text *out, const char *text)
             text_append(out, "&gt;");
         else if (byte == '"')
             text_append(out, "&quot;");
-        else if (byte < 0x20 && byte != '\n' && byte != '\t')
+        else if (byte == 0xef &&
+                 (strncmp(at, "\xef\xbf\xbe", 3) == 0 || strncmp(at, "\xef\xbf\xbf", 3) == 0)) {
+            text_append(out, "?"); /* U+FFFE, U+FFFF: Unicode, but no characters of XML */
+            at += 2;
+        } else if (byte < 0x20 && byte != '\n' && byte != '\t')
             text_append(out, "?");
         else
             text_append_bytes(out, at, 1);

@@ -75,7 +75,6 @@ static enum report_outcome check_file(char *path)
         printf("%s", text_get(&why));
         text_free(&why);
     }
-    fflush(stdout);
     static const enum report_outcome outcomes[] = {REPORT_PASS, REPORT_FAIL, REPORT_UNKNOWN};
     enum report_outcome outcome = outcomes[result.verdict];
     check_linearizable_free(&result);
@@ -106,5 +105,5 @@ int check_command(int argc, char **argv)
         enum report_outcome outcome = check_file(argv[i]);
         worst = ranks[outcome] > ranks[worst] ? outcome : worst;
     }
-    return (int)worst;
+    return (int)command_end_output(worst);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "chaos/check/check.h"
+#include "chaos/report/report.h"
 #include "proxy/base/error.h"
 
 int run_command(int argc, char **argv);
@@ -20,6 +21,9 @@ int command_read_file(const char *path, size_t limit, char **content, size_t *le
                       struct error *error);
 /* Prints "sever: place: message" on standard error. */
 void command_print_error(const struct error *error);
+/* Flushes standard output. When not all of it could be written, says so, and a verdict that nobody
+ * was told is REPORT_CANNOT_RUN, but for a failure, which stays one. Returns the outcome. */
+enum report_outcome command_end_output(enum report_outcome outcome);
 /* Columns of the terminal on standard output, 100 when it is none. */
 unsigned command_width(void);
 

@@ -42,6 +42,18 @@ void command_print_error(const struct error *error)
     fprintf(stderr, "sever: %s\n", error_text(error, text, sizeof(text)));
 }
 
+enum report_outcome command_end_output(enum report_outcome outcome)
+{
+    bool before = ferror(stdout);
+    errno = 0;
+    bool now = fflush(stdout) != 0;
+    if (!before && !now)
+        return outcome;
+    fprintf(stderr, "sever: can't write to standard output%s%s\n", errno ? ": " : "",
+            errno ? strerror(errno) : "");
+    return outcome == REPORT_FAIL ? REPORT_FAIL : REPORT_CANNOT_RUN;
+}
+
 unsigned command_width(void)
 {
     struct winsize size;

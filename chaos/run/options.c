@@ -59,6 +59,8 @@ int run_parse_options(int argc, char **argv, struct run_options *options, struct
                 return -EINVAL;
         } else if ((value = option_value(argc, argv, &i, "--out", &missing))) {
             options->out = value;
+            if (!missing.code && !*value)
+                error_set(&missing, -EINVAL, "--out needs the name of a folder");
         } else if (argv[i][0] == '-' && argv[i][1]) {
             return error_set(error, -EINVAL,
                              "unknown option %s: --seed, --out, --json, --quiet, or -- before "

@@ -3,12 +3,13 @@
  * The order of a run: read and check the file; make the output folder; lab (severd, routes, nodes)
  * and wait until it is ready; check that it is empty; start the clients and, at the same moment,
  * the timeline; at the end of the duration stop the clients, judge the proofs, heal; take the lab
- * down; check; report. Whatever goes wrong on the way becomes the report's obstacle, and the rest
- * of the way is the same: the lab comes down and the report is written with what is known.
+ * down; report; check; report again. Whatever goes wrong on the way becomes the report's obstacle,
+ * and the rest of the way is the same: the lab comes down, the report is written, and the history
+ * is checked as far as it goes, because what clients saw stays wrong whatever happened later.
  *
- * A signal only raises a descriptor that every wait of the run looks at. Once the lab is down a
- * signal ends the program as usual: there is nothing left to clean up, and a check may take long.
- */
+ * A signal only raises a descriptor that every wait of the run looks at. Once the lab is down and
+ * what is known is written, a signal ends the program as usual: there is nothing left to clean up,
+ * and a check may take long. */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -79,13 +80,17 @@ static void on_signal(int number)
     errno = saved;
 }
 
+/* What our caller ignores (nohup, a shell's background job) stays ignored. */
 static void catch_signals(bool catch)
 {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action = {.sa_handler = catch ? on_signal : SIG_DFL};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        sigaction(numbers[i], &action, NULL);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        struct sigaction present;
+        if (sigaction(numbers[i], NULL, &present) == 0 && present.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &action, NULL);
+    }
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
@@ -202,6 +207,22 @@ static int read_experiment(struct run *run, struct error *error)
     if (run->options.has_seed)
         run->experiment.seed = run->options.seed;
     return code;
+}
+
+/* What the file may say, but no run can do: all routes of a lab are TCP streams. */
+static int refuse_impossible(const struct run *run, struct error *error)
+{
+    for (size_t i = 0; i < run->experiment.step_count; i++) {
+        const struct experiment_step *step = &run->experiment.steps[i];
+        if (step->action != EXPERIMENT_FAULT || step->fault.type != RULESET_LOSS)
+            continue;
+        char place[ERROR_PLACE_MAX];
+        snprintf(place, sizeof(place), "%s:%u", run->options.file, step->line);
+        return error_set_at(error, -EOPNOTSUPP, place,
+                            "'loss' can't be done: nodes are connected by TCP, whose stream has no "
+                            "packets to lose, only bytes; use delay, rate or cut");
+    }
+    return 0;
 }
 
 static bool is_empty_directory(const char *path)
@@ -403,12 +424,14 @@ static void judge_linearizable(struct run *run, struct report_result *result)
     check_linearizable_free(&found);
 }
 
+/* What was in force when is known only of a run that got through; clients' histories always are. */
 static void judge(struct run *run)
 {
     const struct experiment *experiment = &run->experiment;
+    const struct periods *periods = run->report.periods;
     struct check_timeline timeline = {
-        .periods = run->report.periods->items,
-        .count = run->report.periods->count,
+        .periods = periods ? periods->items : NULL,
+        .count = periods ? periods->count : 0,
         .nodes = (const char(*)[RULESET_NAME_MAX])experiment->cluster.nodes,
         .node_count = experiment->cluster.node_count,
     };
@@ -418,6 +441,12 @@ static void judge(struct run *run)
         const struct experiment_expectation *expectation = &experiment->expectations[i];
         if (expectation->kind == EXPECT_LINEARIZABLE) {
             judge_linearizable(run, &results[i]);
+            continue;
+        }
+        if (!periods) {
+            results[i].verdict = CHECK_UNKNOWN;
+            snprintf(results[i].summary, sizeof(results[i].summary),
+                     "not judged: the run did not get through");
             continue;
         }
         struct check_result found = {0};
@@ -441,7 +470,48 @@ static void print_verdict(struct run *run)
         printf("%s%s", run->options.quiet ? "" : "\n", text_get(&text));
         text_free(&text);
     }
-    fflush(stdout);
+}
+
+/* A run that came to nothing before there was a report. */
+static void print_refusal(const struct run *run, const struct error *error)
+{
+    command_print_error(error);
+    if (!run->options.json)
+        return;
+    char message[ERROR_MESSAGE_MAX + ERROR_PLACE_MAX];
+    char *obstacle = report_copy_utf8(error_text(error, message, sizeof(message)));
+    json_t *verdict =
+        json_pack("{s:s, s:[], s:s}", "verdict", report_outcome_name(REPORT_CANNOT_RUN),
+                  "expectations", "obstacle", obstacle);
+    json_dumpf(verdict, stdout, JSON_INDENT(2));
+    printf("\n");
+    json_decref(verdict);
+    free(obstacle);
+}
+
+static void set_obstacle(struct run *run, const struct error *error)
+{
+    if (!run->report.obstacle[0])
+        error_text(error, run->report.obstacle, sizeof(run->report.obstacle));
+}
+
+/* A check can take long, and be ended by a signal: what is known by now must be there then. */
+static void write_before_judging(struct run *run)
+{
+    static const char unfinished[] = "interrupted while checking";
+    struct error error = {0};
+    bool through = !run->report.obstacle[0];
+    if (through)
+        snprintf(run->report.obstacle, sizeof(run->report.obstacle), "%s", unfinished);
+    int small = report_write_files(&run->report, text_get(&run->story.told), NULL);
+    int history = report_write_history(&run->report, &error);
+    if (through)
+        run->report.obstacle[0] = '\0';
+    if (history < 0) {
+        command_print_error(&error);
+        set_obstacle(run, &error);
+    }
+    (void)small; /* tried again, and told, with the verdict */
 }
 
 static enum report_outcome perform(struct run *run)
@@ -451,15 +521,19 @@ static enum report_outcome perform(struct run *run)
     if (code == 0)
         code = play(run, &error);
     bring_down(run);
-    catch_signals(false);
     if (code < 0)
-        error_text(&error, run->report.obstacle, sizeof(run->report.obstacle));
-    else
+        set_obstacle(run, &error);
+    if (run->report.history && workload_check_commands(&run->history, &error) < 0)
+        set_obstacle(run, &error);
+    if (run->report.history) {
+        write_before_judging(run);
+        catch_signals(false);
         judge(run);
+    }
+    catch_signals(false);
     if (report_write_files(&run->report, text_get(&run->story.told), &error) < 0) {
         command_print_error(&error);
-        if (!run->report.obstacle[0])
-            error_text(&error, run->report.obstacle, sizeof(run->report.obstacle));
+        set_obstacle(run, &error);
     }
     print_verdict(run);
     return report_decide(&run->report);
@@ -499,10 +573,12 @@ int run_command(int argc, char **argv)
     if (code == 0)
         code = read_experiment(&run, &error);
     if (code == 0)
+        code = refuse_impossible(&run, &error);
+    if (code == 0)
         code = make_directory(&run, &error);
     enum report_outcome outcome = REPORT_CANNOT_RUN;
     if (code < 0) {
-        command_print_error(&error);
+        print_refusal(&run, &error);
     } else {
         catch_signals(true);
         run.report.experiment = &run.experiment;
@@ -514,6 +590,7 @@ int run_command(int argc, char **argv)
         run.report.started_wall_ns = wall_now_ns();
         outcome = perform(&run);
     }
+    outcome = command_end_output(outcome);
     release(&run);
     die_of_signal();
     return (int)outcome;

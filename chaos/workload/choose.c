@@ -182,3 +182,26 @@ void workload_judge(struct history_operation *operation, int code, bool sent,
     }
     operation->outcome = happened_not ? HISTORY_FAIL : HISTORY_UNKNOWN;
 }
+
+int workload_check_commands(const struct history *history, struct error *error)
+{
+    static const char *const commands[] = {"GET", "SET", "CAS"}, *const names[] = {"read", "write",
+                                                                                   "cas"};
+    static const char unknown[] = "ERR unknown command";
+    size_t not_known[3] = {0}, known[3] = {0};
+    for (size_t i = 0; i < history->count; i++) {
+        const struct history_operation *operation = &history->operations[i];
+        if (strncmp(operation->reason, unknown, strlen(unknown)) == 0)
+            not_known[operation->function]++;
+        else if (operation->outcome == HISTORY_OK || operation->outcome == HISTORY_MISMATCH)
+            known[operation->function]++;
+    }
+    for (size_t f = 0; f < 3; f++)
+        if (not_known[f] > 0 && known[f] == 0)
+            return error_set(
+                error, -EOPNOTSUPP,
+                "the cluster does not know %s: every answer to it was '%s'; leave '%s' "
+                "out of the workload's mix, as in mix: {%s}",
+                commands[f], unknown, names[f], f == HISTORY_CAS ? "read: 60, write: 40" : "...");
+    return 0;
+}

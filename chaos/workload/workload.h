@@ -57,6 +57,10 @@ uint64_t workload_slot_due(const struct workload_client *client,
 void workload_judge(struct history_operation *operation, int code, bool sent,
                     const struct resp_reply *reply, const char *message);
 
+/* Whether the cluster knows the commands that the workload uses. -EOPNOTSUPP with advice when every
+ * answer to one kind of operation was "ERR unknown command". */
+int workload_check_commands(const struct history *history, struct error *error);
+
 /* ---- the run --------------------------------------------------------------------------------- */
 
 struct workload_setup {

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,12 +70,29 @@ static const char every_step[] =
     "  - {at: 5500ms, heal: all}\n"
     "expect: [linearizable, availability at least 1%]\n";
 
-/* On TCP loss would be corruption, so severd does not do it; and the run must not claim it. */
+/* A paused node says nothing that could be delayed; and the run must not claim that it was. */
 static const char no_effect[] = "duration: 1500ms\n"
                                 "timeline:\n"
-                                "  - {at: 300ms, loss: {link: 'n1<->n2', by: 50%}, name: rain}\n"
-                                "  - {at: 1s, clear: rain}\n"
+                                "  - {at: 200ms, pause: n1}\n"
+                                "  - {at: 600ms, delay: {link: 'n1->n2', by: 50ms}, name: rain}\n"
+                                "  - {at: 900ms, clear: rain}\n"
+                                "  - {at: 1s, resume: n1}\n"
                                 "expect: [availability at least 1%]\n";
+
+/* All routes are TCP: there is nothing to lose. */
+static const char loss[] = "duration: 1500ms\n"
+                           "timeline:\n"
+                           "  - {at: 300ms, loss: {link: 'n1<->n2', by: 50%}}\n"
+                           "expect: [availability at least 1%]\n";
+
+static const char split_for_ever[] = "duration: 10m\n"
+                                     "timeline:\n"
+                                     "  - {at: 500ms, split: 'leader / rest', name: brain}\n"
+                                     "  - {at: 3s, heal: all}\n"
+                                     "  - {at: 3500ms, pause: n2}\n"
+                                     "expect: [linearizable, recovers within 2s]\n";
+
+static const char short_run[] = "duration: 1500ms\nexpect: [linearizable]\n";
 
 static const char endless[] = "duration: 10m\n"
                               "timeline:\n"
@@ -229,6 +247,19 @@ static void await_line(struct child *child, const char *text)
     fail_msg("the story ended before it said: %s", text);
 }
 
+/* The process of the run that has this on its command line. */
+static pid_t find_process(const char *run_name, const char *text)
+{
+    char command[512], line[64] = "";
+    struct text output = {0};
+    snprintf(command, sizeof(command), "%s.*%s/%s/", text, folder, run_name);
+    const char *argv[] = {"pgrep", "-f", "-o", command, NULL};
+    assert_int_equal(child_run(argv, NULL, NULL, &output), 0);
+    snprintf(line, sizeof(line), "%s", text_get(&output));
+    text_free(&output);
+    return (pid_t)strtol(line, NULL, 10);
+}
+
 /* ---- the tests ------------------------------------------------------------------------------- */
 
 static void expect_history(const char *run_name, size_t at_least)
@@ -334,19 +365,6 @@ static void a_minority_that_exits_has_stopped(void **state)
     text_free(&output);
 }
 
-/* The process of the run that has this on its command line. */
-static pid_t find_process(const char *run_name, const char *text)
-{
-    char command[512], line[64] = "";
-    struct text output = {0};
-    snprintf(command, sizeof(command), "%s.*%s/%s/", text, folder, run_name);
-    const char *argv[] = {"pgrep", "-f", "-o", command, NULL};
-    assert_int_equal(child_run(argv, NULL, NULL, &output), 0);
-    snprintf(line, sizeof(line), "%s", text_get(&output));
-    text_free(&output);
-    return (pid_t)strtol(line, NULL, 10);
-}
-
 static void without_severd_the_run_ends(void **state)
 {
     (void)state;
@@ -396,7 +414,7 @@ static void a_fault_without_effect_is_no_pass(void **state)
     write_experiment("rain.yaml", head, no_effect);
     expect_code(run("rain.yaml", "rain", NULL, &output), CANNOT_RUN, &output);
     assert_non_null(strstr(text_get(&output), "PASS     availability"));
-    assert_non_null(strstr(text_get(&output), "NO EFFECT  line 14"));
+    assert_non_null(strstr(text_get(&output), "NO EFFECT  line 15"));
     char *junit = read_file("rain", "junit.xml");
     assert_non_null(strstr(junit, "every fault took effect"));
     free(junit);
@@ -419,6 +437,125 @@ static void a_bad_file_is_refused_at_its_place(void **state)
     write_experiment("split.yaml", head, split_brain);
     expect_code(run("split.yaml", "split.yaml", NULL, &output), CANNOT_RUN, &output);
     assert_non_null(strstr(text_get(&output), "is there already"));
+    text_free(&output);
+}
+
+static void loss_is_refused_before_anything_starts(void **state)
+{
+    (void)state;
+    static const char *const json[] = {"--json", NULL};
+    struct text output = {0};
+    char out[256];
+    write_experiment("loss.yaml", head, loss);
+    expect_code(run("loss.yaml", "loss", NULL, &output), CANNOT_RUN, &output);
+    assert_non_null(strstr(text_get(&output), "loss.yaml:14: 'loss' can't be done"));
+    assert_int_not_equal(access(path_of(out, sizeof(out), "loss", ""), F_OK), 0);
+    text_clear(&output);
+    expect_code(run("loss.yaml", "loss", json, &output), CANNOT_RUN, &output);
+    const char *begin = strchr(text_get(&output), '{');
+    assert_non_null(begin);
+    json_t *verdict = json_loads(begin, JSON_DISABLE_EOF_CHECK, NULL);
+    assert_non_null(strstr(json_string_value(json_object_get(verdict, "obstacle")), "loss.yaml"));
+    assert_string_equal(json_string_value(json_object_get(verdict, "verdict")), "cannot run");
+    json_decref(verdict);
+    text_free(&output);
+}
+
+/* Runs `script` in a shell; $0 is sever, $1 the experiment, $2 the folder. */
+static int run_in_shell(const char *script, const char *experiment, const char *name,
+                        struct text *output)
+{
+    char file[256], out[256], search[1024];
+    snprintf(search, sizeof(search), "PATH=%.*s:%s", (int)(strrchr(sever, '/') - sever), sever,
+             getenv("PATH"));
+    const char *environment[] = {search, NULL};
+    const char *argv[] = {"sh",
+                          "-c",
+                          script,
+                          sever,
+                          path_of(file, sizeof(file), experiment, ""),
+                          path_of(out, sizeof(out), name, ""),
+                          NULL};
+    return child_run(argv, environment, NULL, output);
+}
+
+static void expect_text(const struct text *output, const char *expected)
+{
+    if (!strstr(text_get(output), expected))
+        fail_msg("nothing of '%s' in:\n%s", expected, text_get(output));
+}
+
+static void a_verdict_that_nobody_was_told_is_no_pass(void **state)
+{
+    (void)state;
+    struct text output = {0};
+    write_experiment("short.yaml", head, short_run);
+    expect_code(run_in_shell("\"$0\" run \"$1\" --out \"$2\" --json >/dev/full", "short.yaml",
+                             "full", &output),
+                CANNOT_RUN, &output);
+    expect_text(&output, "can't write to standard output");
+    text_clear(&output);
+    expect_code(
+        run_in_shell("\"$0\" check \"$2\"/history.jsonl >/dev/full", "short.yaml", "full", &output),
+        CANNOT_RUN, &output);
+    expect_text(&output, "can't write to standard output");
+    text_free(&output);
+}
+
+/* As under nohup, and in the background of a shell. */
+static void an_ignored_signal_stays_ignored(void **state)
+{
+    (void)state;
+    struct text output = {0};
+    expect_code(
+        run_in_shell("trap '' HUP INT; \"$0\" run \"$1\" --out \"$2\" & pid=$!;"
+                     "while kill -0 $pid && ! grep -qs . \"$2\"/n3/log; do sleep 0.05; done;"
+                     "kill -HUP $pid; kill -INT $pid; wait $pid",
+                     "short.yaml", "ignored", &output),
+        PASS, &output);
+    assert_non_null(strstr(text_get(&output), "verdict: pass"));
+    text_free(&output);
+}
+
+static void a_failure_outranks_a_later_obstacle(void **state)
+{
+    (void)state;
+    static const char *const bug[] = {"--", "--bug", "half-quorum", NULL};
+    struct child child;
+    struct text output = {0};
+    write_experiment("late.yaml", head, split_for_ever);
+    start(&child, "late.yaml", "late", bug);
+    await_line(&child, "in state T");
+    kill(find_process("late", "severd --listen unix:"), SIGKILL);
+    expect_code(child_finish(&child, &output), FAIL, &output);
+    assert_non_null(strstr(text_get(&output), "FAIL     linearizable"));
+    assert_non_null(strstr(text_get(&output), "UNKNOWN  recovers within 2s: not judged"));
+    assert_non_null(strstr(text_get(&output), "severd ended by itself"));
+    expect_no_process("late");
+    text_free(&output);
+}
+
+/* The files are there before the checks begin, and again with the verdict. */
+static void what_is_known_is_written_before_the_checks(void **state)
+{
+    (void)state;
+    char path[256], buffer[8192];
+    struct text output = {0}, order = {0};
+    assert_int_equal(mkdir(path_of(path, sizeof(path), "twice", ""), 0755), 0);
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    assert_true(fd >= 0 && inotify_add_watch(fd, path, IN_MOVED_TO) >= 0);
+    expect_code(run("short.yaml", "twice", NULL, &output), PASS, &output);
+    for (ssize_t n; (n = read(fd, buffer, sizeof(buffer))) > 0;)
+        for (ssize_t at = 0; at < n;) {
+            struct inotify_event event;
+            memcpy(&event, buffer + at, sizeof(event));
+            text_append(&order, "%s ", buffer + at + sizeof(event));
+            at += (ssize_t)(sizeof(event) + event.len);
+        }
+    close(fd);
+    assert_string_equal(text_get(&order), "junit.xml report.txt journal.json history.jsonl "
+                                          "junit.xml report.txt journal.json ");
+    text_free(&order);
     text_free(&output);
 }
 
@@ -456,8 +593,8 @@ static void an_interrupted_run_leaves_nothing(void **state)
     }
 }
 
-/* A node that is a shell with the server as its child: the parent-death signal ends the shell, only
- * the guard ends the child. */
+/* A node that is a shell with the server as its child, out of its group and session: the
+ * parent-death signal ends the shell, only the guard ends the child. */
 static void a_killed_run_leaves_nothing(void **state)
 {
     (void)state;
@@ -465,16 +602,50 @@ static void a_killed_run_leaves_nothing(void **state)
     struct text shell = {0};
     const char *command = strstr(head, "[raftkv");
     text_append_bytes(&shell, head, (size_t)(command - head));
-    text_append(&shell, "[sh, -c, '\"$@\"; true', sh, %s", command + 1);
+    text_append(&shell, "[sh, -c, 'setsid --wait \"$@\"; true', sh, %s", command + 1);
     write_experiment("shell.yaml", text_get(&shell), endless);
     start(&child, "shell.yaml", "killed", NULL);
     await_line(&child, "in state T");
     char path[256];
-    /* sever, its guard, severd, three shells and three servers */
-    assert_int_equal(count_processes(path_of(path, sizeof(path), "killed", "")), 9);
+    /* sever, severd, three shells and three servers, and a guard for each but sever and servers */
+    assert_int_equal(count_processes(path_of(path, sizeof(path), "killed", "")), 12);
     child_kill(&child);
     expect_no_process("killed");
     text_free(&shell);
+}
+
+/* Redis servers that hide: each way was once enough to pass a step that did nothing. */
+static void expect_of_hiding(const char *name, const char *command, const char *step, int expected,
+                             const char *told)
+{
+    char file[64];
+    struct text top = {0}, output = {0};
+    text_append(&top,
+                "name: hiding\ncluster:\n  nodes: 2\n  command: %s\n  ports: {client: 6379}\n"
+                "  environment: {SERVER: redis-server --bind {address} --port {port.client} --dir "
+                "{dir} --save ''}\n"
+                "workload: {kind: register, clients: 2, rate: 50, timeout: 300ms}\n"
+                "duration: 1500ms\ntimeline:\n  - {at: 300ms, %s}\n"
+                "expect: [availability at least 1%%]\n",
+                command, step);
+    snprintf(file, sizeof(file), "%s.yaml", name);
+    write_experiment(file, text_get(&top), "");
+    expect_code(run(file, name, NULL, &output), expected, &output);
+    if (!strstr(text_get(&output), told))
+        fail_msg("it is not told: %s\n%s", told, text_get(&output));
+    text_free(&top);
+    text_free(&output);
+}
+
+static void who_hides_is_hit_all_the_same(void **state)
+{
+    (void)state;
+    expect_of_hiding("hiding-job", "[bash, -c, 'set -m; $SERVER & wait']", "pause: n1", PASS,
+                     "below it are in state T");
+    expect_of_hiding("hiding-session", "[sh, -c, 'setsid --wait $SERVER & wait']", "kill: n1", PASS,
+                     "killed by signal 9");
+    expect_of_hiding("hiding-clock", "[sh, -c, 'env -u LD_PRELOAD $SERVER; true']",
+                     "clock: {node: n1, offset: +2s}", CANNOT_RUN, "does not map the clock page");
 }
 
 static void usage_is_told(void **state)
@@ -498,9 +669,9 @@ static void usage_is_told(void **state)
 static void nothing_was_written_elsewhere(void **state)
 {
     (void)state;
-    static const char *const runs[] = {"pass-one", "pass-two", "bug",         "steps",
-                                       "rain",     "unready",  "interrupted", "terminated",
-                                       "killed",   "leave",    "alone"};
+    static const char *const runs[] = {"pass-one", "pass-two",    "bug",        "steps",  "rain",
+                                       "unready",  "interrupted", "terminated", "killed", "leave",
+                                       "alone",    "full",        "ignored",    "late",   "twice"};
     DIR *directory = opendir(folder);
     assert_non_null(directory);
     for (struct dirent *entry; (entry = readdir(directory));) {
@@ -545,6 +716,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usage_is_told),
         cmocka_unit_test(a_bad_file_is_refused_at_its_place),
+        cmocka_unit_test(loss_is_refused_before_anything_starts),
+        cmocka_unit_test(a_verdict_that_nobody_was_told_is_no_pass),
+        cmocka_unit_test(an_ignored_signal_stays_ignored),
+        cmocka_unit_test(a_failure_outranks_a_later_obstacle),
+        cmocka_unit_test(what_is_known_is_written_before_the_checks),
         cmocka_unit_test(a_node_that_does_not_start_is_an_obstacle),
         cmocka_unit_test(split_brain_passes_twice_at_the_same_time),
         cmocka_unit_test(half_a_quorum_is_found),
@@ -554,6 +730,7 @@ int main(void)
         cmocka_unit_test(a_fault_without_effect_is_no_pass),
         cmocka_unit_test(an_interrupted_run_leaves_nothing),
         cmocka_unit_test(a_killed_run_leaves_nothing),
+        cmocka_unit_test(who_hides_is_hit_all_the_same),
         cmocka_unit_test(nothing_was_written_elsewhere),
     };
     return cmocka_run_group_tests_name("run", tests, set_up, tear_down);

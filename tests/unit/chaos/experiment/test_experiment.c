@@ -163,6 +163,8 @@ static const struct {
      "15:15: '-1' is not a valid weight: write a whole number from 0 to 1000000"},
     {"at: 6s,", "at: 4s,", "18:10: '4s' is before the step above (5s): put steps in time order"},
     {"at: 12s", "at: 21s", "21:10: '21s' is after the end: the duration is 20s"},
+    {"{at: 12s, heal: all}", "{at: 20s, pause: n1}",
+     "21:10: 'pause' at the very end of the run has no time to do anything: the duration is 20s"},
     {"{at: 12s, heal: all}", "{heal: all}", "21:5: a step has no 'at': add the key"},
     {"{at: 12s, heal: all}", "{at: 12s}",
      "21:5: a step without an action: add one of split, isolate, cut, heal, clear, delay, loss, "

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "chaos/report/report.h"
 
@@ -171,6 +173,10 @@ static void xml_holds_only_what_xml_can(void **state)
     struct text out = {0};
     report_append_xml(&out, "<a b=\"c\">&\x01\n\tz\xc3\xa9\xff");
     assert_string_equal(text_get(&out), "&lt;a b=&quot;c&quot;&gt;&amp;?\n\tz\xc3\xa9?");
+    text_clear(&out);
+    report_append_xml(&out, "a\xef\xbf\xbe"
+                            "b\xef\xbf\xbf\xef\xbf\xbd\xef\xbf");
+    assert_string_equal(text_get(&out), "a?b?\xef\xbf\xbd??");
     text_free(&out);
 }
 
@@ -246,6 +252,37 @@ static void long_sides_are_cut_short(void **state)
     text_free(&out);
 }
 
+/* One file that can't be written keeps none of the others from being there. */
+static void each_file_is_tried(void **state)
+{
+    (void)state;
+    static const char *const names_of_files[] = {"report.txt", "journal.json", "junit.xml"};
+    char folder[] = "/tmp/sever-report-XXXXXX", path[128];
+    struct fixture fixture;
+    struct error error = {0};
+    assert_non_null(mkdtemp(folder));
+    fill(&fixture, CHECK_PASS, CHECK_PASS, NEMESIS_PROVED);
+    fixture.report.directory = folder;
+    snprintf(path, sizeof(path), "%s/junit.xml", folder);
+    assert_int_equal(mkdir(path, 0755), 0);
+    assert_true(report_write_files(&fixture.report, "story", &error) < 0);
+    assert_string_equal(error.place, path);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names_of_files[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    snprintf(path, sizeof(path), "%s/junit.xml", folder);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(report_write_files(&fixture.report, "story", &error), 0);
+    assert_int_equal(report_write_files(&fixture.report, "again", &error), 0); /* over it */
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names_of_files[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(report_write_history(&fixture.report, &error), 0); /* there is none */
+    assert_int_equal(rmdir(folder), 0);                                 /* nothing else */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +292,7 @@ int main(void)
         cmocka_unit_test(junit_tells_faults_without_effect_and_obstacles),
         cmocka_unit_test(the_verdict_names_the_step_and_how_to_run_again),
         cmocka_unit_test(the_journal_is_json_whatever_it_holds),
+        cmocka_unit_test(each_file_is_tried),
         cmocka_unit_test(xml_holds_only_what_xml_can),
         cmocka_unit_test(utf8_is_kept_and_the_rest_is_not),
         cmocka_unit_test(shell_words),

@@ -57,6 +57,7 @@ static void mistakes_are_named(void **state)
     (void)state;
     struct run_options options;
     static const char *const cases[][4] = {
+        {"a.yaml", "--out", ""},   {"a.yaml", "--out="},
         {"--seed", NULL},          {"a.yaml", "--seed", "-1"},
         {"a.yaml", "--seed", "x"}, {"a.yaml", "--seed="},
         {"a.yaml", "b.yaml"},      {"--sed", "1", "a.yaml"},

@@ -218,6 +218,29 @@ static void refusals_and_losses(void **state)
     assert_string_equal(judge(HISTORY_READ, 0, true, &other, NULL).reason, "ERR what??");
 }
 
+static void a_command_that_nobody_knows(void **state)
+{
+    (void)state;
+    struct history history = {0};
+    struct error error = {0};
+    struct history_operation cas = {.function = HISTORY_CAS,
+                                    .outcome = HISTORY_UNKNOWN,
+                                    .reason = "ERR unknown command 'CAS', with args"};
+    struct history_operation write = {.function = HISTORY_WRITE, .outcome = HISTORY_OK};
+    assert_int_equal(workload_check_commands(&history, &error), 0);
+    history_add(&history, &write);
+    assert_int_equal(workload_check_commands(&history, &error), 0);
+    history_add(&history, &cas);
+    assert_int_equal(workload_check_commands(&history, &error), -EOPNOTSUPP);
+    assert_non_null(strstr(error.message, "does not know CAS"));
+    assert_non_null(strstr(error.message, "mix: {read: 60, write: 40}"));
+    cas.outcome = HISTORY_MISMATCH; /* somebody does */
+    cas.reason[0] = '\0';
+    history_add(&history, &cas);
+    assert_int_equal(workload_check_commands(&history, &error), 0);
+    history_free(&history);
+}
+
 static void a_long_reason_is_cut(void **state)
 {
     (void)state;
@@ -238,6 +261,7 @@ int main(void)
         cmocka_unit_test(answers),
         cmocka_unit_test(garbage_is_a_value_that_nobody_wrote),
         cmocka_unit_test(refusals_and_losses),
+        cmocka_unit_test(a_command_that_nobody_knows),
         cmocka_unit_test(a_long_reason_is_cut),
     };
     return cmocka_run_group_tests_name("choose", tests, NULL, NULL);
