@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "proxy/base/log.h"
@@ -23,11 +22,6 @@
 #include "proxy/wire/codec.h"
 
 enum { API_FDS_MAX = 16 };
-
-static const char *unix_path(const struct address *address)
-{
-    return ((const struct sockaddr_un *)(const void *)&address->storage)->sun_path;
-}
 
 static int listen_one(const char *text, struct address *bound, struct error *error)
 {
@@ -46,28 +40,29 @@ static int listen_one(const char *text, struct address *bound, struct error *err
 }
 
 int control_listen(const char *const *texts, size_t count, int *fds, struct address *bound,
-                   struct error *error)
+                   struct socket_file *files, struct error *error)
 {
     for (size_t i = 0; i < count; i++) {
         fds[i] = listen_one(texts[i], &bound[i], error);
-        if (fds[i] >= 0)
+        if (fds[i] >= 0) {
+            socket_remember_file(&bound[i], &files[i]);
             continue;
+        }
         int result = fds[i];
         error_prefix_place(error, "--listen");
         while (i-- > 0) {
             close(fds[i]);
-            control_unlink(&bound[i], 1);
+            control_unlink(&bound[i], &files[i], 1);
         }
         return result;
     }
     return 0;
 }
 
-void control_unlink(const struct address *bound, size_t count)
+void control_unlink(const struct address *bound, const struct socket_file *files, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (bound[i].storage.ss_family == AF_UNIX)
-            unlink(unix_path(&bound[i]));
+        socket_remove_file(&bound[i], &files[i]);
 }
 
 static int read_file(const char *path, struct text *content, struct error *error)

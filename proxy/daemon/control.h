@@ -8,14 +8,15 @@
 #include "proxy/base/address.h"
 #include "proxy/base/error.h"
 #include "proxy/daemon/backend.h"
+#include "proxy/io/socket.h"
 
 /* Opens the control API's listeners: loopback or unix sockets only. count descriptors and the
- * addresses they are really bound to; on failure none is left open. -EACCES with what to write
- * instead for any other address. */
+ * addresses they are really bound to, with the files; on failure none is left open. -EACCES with
+ * what to write instead for any other address. */
 int control_listen(const char *const *texts, size_t count, int *fds, struct address *bound,
-                   struct error *error);
-/* Removes the files of unix sockets. */
-void control_unlink(const struct address *bound, size_t count);
+                   struct socket_file *files, struct error *error);
+/* Removes the files of unix sockets that are still these listeners'. */
+void control_unlink(const struct address *bound, const struct socket_file *files, size_t count);
 
 /* Reads a ruleset file. *ruleset is the caller's to free. *has_seed: does it say the seed? Errors
  * have the file as place. */

@@ -30,6 +30,7 @@ struct daemon {
     struct ruleset ruleset;
     int fds[OPTIONS_LISTENS_MAX];
     struct address bound[OPTIONS_LISTENS_MAX];
+    struct socket_file files[OPTIONS_LISTENS_MAX];
     struct backend *backend;
 };
 
@@ -132,8 +133,8 @@ static int run(struct daemon *daemon, struct error *error)
     int result = directory_open(&daemon->directory, options->run_directory, error);
     if (result || (result = load_ruleset(daemon, error)))
         return result;
-    result =
-        control_listen(options->listens, options->listen_count, daemon->fds, daemon->bound, error);
+    result = control_listen(options->listens, options->listen_count, daemon->fds, daemon->bound,
+                            daemon->files, error);
     if (result)
         return result;
     struct backend_options backend = {.workers = options->workers,
@@ -152,7 +153,7 @@ static int run(struct daemon *daemon, struct error *error)
         result = control_serve(&api, daemon->fds, options->listen_count, error);
     }
     backend_destroy(daemon->backend);
-    control_unlink(daemon->bound, options->listen_count);
+    control_unlink(daemon->bound, daemon->files, options->listen_count);
     return result;
 }
 

@@ -26,6 +26,7 @@ _Static_assert(ROUTE_NO_NODE == FAULT_NO_NODE, "one word for no node");
 struct entry {
     struct ruleset_route route;
     struct address bound;
+    struct socket_file file;
     struct route_spec spec;
 };
 
@@ -67,9 +68,8 @@ static void routes_free(struct routes *routes, const struct routes *other)
         if (!entry)
             continue;
         if (entry->spec.fd >= 0 && !has_socket(other, entry->spec.fd, slot)) {
+            socket_remove_file(&entry->bound, &entry->file);
             close(entry->spec.fd);
-            if (entry->bound.storage.ss_family == AF_UNIX)
-                unlink(((struct sockaddr_un *)(void *)&entry->bound.storage)->sun_path);
         }
         free(entry);
     }
@@ -92,7 +92,10 @@ static int entry_bind(struct entry *entry, struct error *error)
         socket_remove_stale(&address);
         entry->spec.fd = socket_listen(&address, false, &entry->bound, error);
     }
-    return entry->spec.fd < 0 ? entry->spec.fd : 0;
+    if (entry->spec.fd < 0)
+        return entry->spec.fd;
+    socket_remember_file(&entry->bound, &entry->file);
+    return 0;
 }
 
 /* Takes over the socket of a current route that listens on the same address and is not in `next`.
@@ -107,6 +110,7 @@ static bool entry_inherit(struct entry *entry, const struct routes *current,
             continue;
         entry->spec.fd = old->spec.fd;
         entry->bound = old->bound;
+        entry->file = old->file;
         return true;
     }
     return false;
@@ -154,6 +158,7 @@ static int add_entry(struct routes *next, const struct ruleset_route *route, siz
     if (old && same_socket(&old->route, route)) {
         entry->spec.fd = old->spec.fd;
         entry->bound = old->bound;
+        entry->file = old->file;
     }
     bool goes_on = old && same_route(&old->route, route) && old->spec.from == entry->spec.from &&
                    old->spec.to == entry->spec.to;

@@ -54,6 +54,33 @@ int socket_listen(const struct address *address, bool share_port, struct address
     return fd;
 }
 
+/* False when there is no file. */
+static bool find_file(const struct address *address, struct socket_file *file, const char **path)
+{
+    struct stat status;
+    *file = (struct socket_file){0};
+    *path = ((const struct sockaddr_un *)(const void *)&address->storage)->sun_path;
+    if (address->storage.ss_family != AF_UNIX || lstat(*path, &status))
+        return false;
+    *file = (struct socket_file){.device = status.st_dev, .inode = status.st_ino};
+    return true;
+}
+
+void socket_remember_file(const struct address *bound, struct socket_file *file)
+{
+    const char *path;
+    find_file(bound, file, &path);
+}
+
+void socket_remove_file(const struct address *bound, const struct socket_file *file)
+{
+    struct socket_file there;
+    const char *path;
+    if (find_file(bound, &there, &path) && there.device == file->device &&
+        there.inode == file->inode)
+        unlink(path);
+}
+
 void socket_remove_stale(const struct address *address)
 {
     if (address->storage.ss_family != AF_UNIX)

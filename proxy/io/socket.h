@@ -3,6 +3,7 @@
 #define SEVER_IO_SOCKET_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "proxy/base/address.h"
 #include "proxy/base/error.h"
@@ -14,6 +15,15 @@ int socket_listen(const struct address *address, bool share_port, struct address
 /* Removes the file of a unix socket on which nobody listens any more (left by a process that was
  * killed), so that it can be bound. No effect on other addresses, or on a socket that is in use. */
 void socket_remove_stale(const struct address *address);
+/* The file of a unix socket that this process has bound, so that it removes no other's. */
+struct socket_file {
+    dev_t device;
+    ino_t inode; /* 0: there is none */
+};
+/* After a successful bind; none for other addresses. */
+void socket_remember_file(const struct address *bound, struct socket_file *file);
+/* Removes what is at the address's path if it still is that file. */
+void socket_remove_file(const struct address *bound, const struct socket_file *file);
 /* Datagram socket bound to address. */
 int socket_bind_datagram(const struct address *address, bool share_port, struct address *bound,
                          struct error *error);

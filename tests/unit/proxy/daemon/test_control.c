@@ -32,28 +32,35 @@ static void listeners_are_all_or_none(void **state)
     char unix_text[128], path[100];
     int fds[3];
     struct address bound[3];
+    struct socket_file files[3];
     struct error error = {0};
     snprintf(path, sizeof(path), "%s/control", directory);
     snprintf(unix_text, sizeof(unix_text), "unix:%s", path);
     const char *const good[] = {"127.0.0.1:0", unix_text, "[::1]:0"};
     const char *const bad[] = {"127.0.0.1:0", unix_text, "192.0.2.1:80"};
-    if (control_listen(good, 2, fds, bound, &error))
+    if (control_listen(good, 2, fds, bound, files, &error))
         fail_msg("%s", error.message);
     assert_true(address_port(&bound[0]) > 0);
     assert_int_equal(access(path, F_OK), 0);
     close(fds[0]);
     close(fds[1]); /* as if it had been killed: the file stays, and is no obstacle */
-    assert_int_equal(control_listen(good, 2, fds, bound, &error), 0);
+    assert_int_equal(control_listen(good, 2, fds, bound, files, &error), 0);
     /* one that is in use is not taken away */
     int more[3];
     struct address more_bound[3];
-    assert_int_equal(control_listen(good + 1, 1, more, more_bound, &error), -EADDRINUSE);
+    assert_int_equal(control_listen(good + 1, 1, more, more_bound, files + 2, &error), -EADDRINUSE);
     assert_int_equal(access(path, F_OK), 0);
+    /* nor is another's, that is where this one's was */
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(control_listen(good + 1, 1, more, more_bound, files + 2, &error), 0);
+    control_unlink(bound, files, 2);
+    assert_int_equal(access(path, F_OK), 0);
+    control_unlink(more_bound, files + 2, 1);
+    assert_int_equal(access(path, F_OK), -1);
+    close(more[0]);
     close(fds[0]);
     close(fds[1]);
-    control_unlink(bound, 2);
-    assert_int_equal(access(path, F_OK), -1);
-    assert_int_equal(control_listen(bad, 3, fds, bound, &error), -EACCES);
+    assert_int_equal(control_listen(bad, 3, fds, bound, files, &error), -EACCES);
     assert_string_equal(error.place, "--listen");
     assert_non_null(strstr(error.message, "loopback"));
     assert_int_equal(access(path, F_OK), -1);
