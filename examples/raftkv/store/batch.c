@@ -47,27 +47,29 @@ void batch_add_entry(struct text *body, uint64_t index, const struct raft_entry 
         text_append_bytes(body, entry->payload->bytes, length);
 }
 
-static uint32_t checksum(const uint8_t *header, const void *body, size_t length)
+static uint32_t checksum(uint32_t salt, const uint8_t *header, const void *body, size_t length)
 {
-    return store_crc32c(store_crc32c(0, header + 4, 12), body, length);
+    return store_crc32c(store_crc32c(salt, header + 4, 12), body, length);
 }
 
-void batch_make_header(uint8_t *header, uint64_t sequence, const void *body, size_t length)
+void batch_make_header(uint8_t *header, uint32_t salt, uint64_t sequence, const void *body,
+                       size_t length)
 {
     put(header, BATCH_MAGIC, 4);
     put(header + 4, length, 4);
     put(header + 8, sequence, 8);
-    put(header + 16, checksum(header, body, length), 4);
+    put(header + 16, checksum(salt, header, body, length), 4);
 }
 
-bool batch_is_intact(const uint8_t *bytes, size_t available, size_t *length, uint64_t *sequence)
+bool batch_is_intact(const uint8_t *bytes, size_t available, uint32_t salt, size_t *length,
+                     uint64_t *sequence)
 {
     if (available < BATCH_HEADER_BYTES || get(bytes, 4) != BATCH_MAGIC)
         return false;
     size_t body = get(bytes + 4, 4);
     if (body == 0 || body > BATCH_BODY_MAX || body > available - BATCH_HEADER_BYTES)
         return false;
-    if (get(bytes + 16, 4) != checksum(bytes, bytes + BATCH_HEADER_BYTES, body))
+    if (get(bytes + 16, 4) != checksum(salt, bytes, bytes + BATCH_HEADER_BYTES, body))
         return false;
     *length = BATCH_HEADER_BYTES + body;
     *sequence = get(bytes + 8, 8);

@@ -25,20 +25,27 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "examples/raftkv/store/batch.h"
 #include "proxy/base/text.h"
 
-static const char log_magic[16] = "raftkv log 1\n\n\n";
+static const char log_magic[12] = {"raftkv log 2"};
 
-enum { IDENTITY_MAX = 4096 };
+enum {
+    IDENTITY_MAX = 4096,
+    SALT_BYTES = 4,
+    SALTED_BYTES = sizeof(log_magic) + SALT_BYTES,
+    FILE_HEADER_BYTES = SALTED_BYTES + 4
+};
 
 struct store {
     int directory_fd;
     int log_fd;
-    char *path; /* of the log, for messages */
+    char *path;    /* of the log, for messages */
+    uint32_t salt; /* of this log's checksums, drawn when it was created */
     uint64_t sequence;
     uint64_t last_index; /* of the entries written and added */
     struct text body;    /* the batch being collected, after room for its header */
@@ -146,11 +153,22 @@ static int check_identity(struct store *store, const char *directory, const char
     return code;
 }
 
+static int create_log(const struct store *store)
+{
+    uint8_t header[FILE_HEADER_BYTES];
+    memcpy(header, log_magic, sizeof(log_magic));
+    if (getrandom(header + sizeof(log_magic), SALT_BYTES, 0) != SALT_BYTES)
+        return -errno;
+    uint32_t crc = store_crc32c(0, header, SALTED_BYTES);
+    memcpy(header + SALTED_BYTES, &crc, sizeof(crc));
+    return create_file(store->directory_fd, "log", header, sizeof(header));
+}
+
 static int open_log(struct store *store, struct error *error)
 {
     store->log_fd = openat(store->directory_fd, "log", O_RDWR | O_APPEND | O_CLOEXEC);
     if (store->log_fd < 0 && errno == ENOENT) {
-        int code = create_file(store->directory_fd, "log", log_magic, sizeof(log_magic));
+        int code = create_log(store);
         if (code)
             return fail(error, code, "can't create", store->path);
         store->log_fd = openat(store->directory_fd, "log", O_RDWR | O_APPEND | O_CLOEXEC);
@@ -161,7 +179,8 @@ static int open_log(struct store *store, struct error *error)
 }
 
 /* A good later batch after a bad one? Its offset, or 0. */
-static size_t find_later_batch(const uint8_t *bytes, size_t size, size_t from, uint64_t sequence)
+static size_t find_later_batch(const struct store *store, const uint8_t *bytes, size_t size,
+                               size_t from)
 {
     for (size_t at = from; at + BATCH_HEADER_BYTES <= size; at++) {
         size_t length;
@@ -170,7 +189,8 @@ static size_t find_later_batch(const uint8_t *bytes, size_t size, size_t from, u
         if (!next)
             return 0;
         at = (size_t)(next - bytes);
-        if (batch_is_intact(next, size - at, &length, &found) && found > sequence)
+        if (batch_is_intact(next, size - at, store->salt, &length, &found) &&
+            found > store->sequence)
             return at;
     }
     return 0;
@@ -190,14 +210,19 @@ static int play_log(struct store *store, const uint8_t *bytes, size_t size,
                     const struct store_visitor *visitor, struct store_report *report,
                     struct error *error)
 {
-    size_t at = sizeof(log_magic);
-    if (size < at || memcmp(bytes, log_magic, at) != 0)
+    size_t at = FILE_HEADER_BYTES;
+    if (size < at || memcmp(bytes, log_magic, sizeof(log_magic)) != 0)
         return error_set(error, -EBADMSG, "%s: offset 0: this is not a raftkv log", store->path);
+    uint32_t crc;
+    memcpy(&crc, bytes + SALTED_BYTES, sizeof(crc));
+    if (crc != store_crc32c(0, bytes, SALTED_BYTES))
+        return error_set(error, -EBADMSG, "%s: offset 0: the header is damaged", store->path);
+    memcpy(&store->salt, bytes + sizeof(log_magic), SALT_BYTES);
     while (at < size) {
         size_t length;
         uint64_t sequence;
-        if (!batch_is_intact(bytes + at, size - at, &length, &sequence)) {
-            size_t later = find_later_batch(bytes, size, at + 1, store->sequence);
+        if (!batch_is_intact(bytes + at, size - at, store->salt, &length, &sequence)) {
+            size_t later = find_later_batch(store, bytes, size, at + 1);
             if (later)
                 return error_set(error, -EBADMSG,
                                  "%s: offset %zu: batch %llu is damaged, and a good one follows "
@@ -316,8 +341,8 @@ int store_sync(struct store *store, struct error *error)
     if (body->length - BATCH_HEADER_BYTES > BATCH_BODY_MAX)
         return error_set(error, -EFBIG, "%s: a batch of %zu bytes is too large", store->path,
                          body->length);
-    batch_make_header((uint8_t *)body->data, store->sequence + 1, body->data + BATCH_HEADER_BYTES,
-                      body->length - BATCH_HEADER_BYTES);
+    batch_make_header((uint8_t *)body->data, store->salt, store->sequence + 1,
+                      body->data + BATCH_HEADER_BYTES, body->length - BATCH_HEADER_BYTES);
     int code = write_all(store->log_fd, body->data, body->length);
     if (!code && fdatasync(store->log_fd))
         code = -errno;

@@ -3,7 +3,8 @@
  * Directory
  *   identity   text: format, node, cluster. Written once; opening with another name is refused, so
  *              that a directory can't be given to the wrong node.
- *   log        16 bytes of magic, then batches. Locked while open.
+ *   log        12 bytes of magic, 4 of a random salt of the checksums, CRC32C u32 of these; then
+ *              batches. Locked while open.
  *
  * A batch is what one turn of the node made durable: all its changes of hard state, truncations and
  * entries, under one CRC32C, written with one write and one fdatasync. So a crash can damage only

@@ -270,6 +270,33 @@ static void damage_before_a_good_batch_is_refused(void **state)
     assert_int_equal(fixture->replica.last, 5);
 }
 
+/* What a client stored looks like a later batch: it must not pass for one when it is torn. */
+static void a_forged_batch_in_a_torn_tail_is_cut(void **state)
+{
+    struct fixture *fixture = *state;
+    fill(fixture);
+    off_t before = log_size(fixture);
+    struct text forged = {0}, body = {0};
+    uint8_t header[BATCH_HEADER_BYTES];
+    batch_add_hard_state(&body, 9, 1);
+    batch_make_header(header, 0, 7, body.data, body.length);
+    text_append_bytes(&forged, header, sizeof(header));
+    text_append_bytes(&forged, body.data, body.length);
+    struct raft_entry entry = {.term = 3,
+                               .type = RAFT_ENTRY_COMMAND,
+                               .payload = raft_payload_create(forged.data, forged.length)};
+    store_add_entry(fixture->store, 5, &entry);
+    raft_payload_release(entry.payload);
+    text_free(&body);
+    text_free(&forged);
+    add(fixture, 6, 3, "torn");
+    sync_store(fixture);
+    assert_int_equal(truncate(fixture->log, log_size(fixture) - 1), 0);
+    reopen(fixture);
+    assert_int_equal(fixture->report.torn_at, before);
+    assert_int_equal(fixture->replica.last, 4);
+}
+
 static void zeros_after_the_end_are_a_torn_tail(void **state)
 {
     struct fixture *fixture = *state;
@@ -439,6 +466,7 @@ int main(void)
         STORE_TEST(a_tail_torn_anywhere_is_cut),
         STORE_TEST(a_damaged_last_batch_is_cut),
         STORE_TEST(damage_before_a_good_batch_is_refused),
+        STORE_TEST(a_forged_batch_in_a_torn_tail_is_cut),
         STORE_TEST(zeros_after_the_end_are_a_torn_tail),
         STORE_TEST(another_node_or_cluster_is_refused),
         STORE_TEST(a_second_process_is_refused),
