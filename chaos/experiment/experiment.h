@@ -10,6 +10,7 @@
  *     nodes: 3                            # names n1..n3; or a list of names
  *     command: [raftkv, --id, "{name}", --bind, "{address}", -p, "{port.client}",
  *               --peer-port, "{port.peer}", --peers, "{peers}", --data, "{dir}"]
+ *                                         # {address.n1}: where this node reaches n1
  *     ports: {client: 6379, peer: 16379}  # each gets a route on each node
  *     peers: "{name}={address}:{port.peer}"   # one entry of {peers}, joined by commas
  *     environment: {KEY: value}           # [none]

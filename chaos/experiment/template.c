@@ -85,7 +85,7 @@ int reader_check_template(const struct reader *reader, const struct document_nod
     const struct experiment_cluster *cluster = &reader->experiment->cluster;
     static const char *const fixed[] = {"name", "id", "address", "dir", "peers"};
     enum { FIXED = sizeof(fixed) / sizeof(fixed[0]) };
-    struct experiment_pair variables[FIXED + EXPERIMENT_PORTS_MAX];
+    struct experiment_pair variables[FIXED + EXPERIMENT_PORTS_MAX + EXPERIMENT_NODES_MAX];
     size_t count = 0;
     size_t fixed_count = peers ? FIXED : FIXED - 1;
     for (size_t i = 0; i < fixed_count; i++)
@@ -94,6 +94,11 @@ int reader_check_template(const struct reader *reader, const struct document_nod
     for (size_t i = 0; i < cluster->port_count; i++) {
         struct text key = {0};
         text_append(&key, "port.%s", cluster->ports[i].name);
+        variables[count++] = (struct experiment_pair){key.data, memory_copy_text("x")};
+    }
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        struct text key = {0};
+        text_append(&key, "address.%s", cluster->nodes[i]);
         variables[count++] = (struct experiment_pair){key.data, memory_copy_text("x")};
     }
     char *expanded = NULL;

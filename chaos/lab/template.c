@@ -6,7 +6,7 @@
 
 #include "proxy/base/text.h"
 
-enum { VARIABLES_MAX = 5 + EXPERIMENT_PORTS_MAX };
+enum { VARIABLES_MAX = 5 + EXPERIMENT_PORTS_MAX + EXPERIMENT_NODES_MAX };
 
 struct variables {
     struct experiment_pair pairs[VARIABLES_MAX];
@@ -45,6 +45,18 @@ static void add_common(struct variables *variables, const struct experiment_clus
     }
 }
 
+/* Where `node` reaches each node: others where severd listens for them, itself where it binds. */
+static void add_addresses(struct variables *variables, const struct experiment_cluster *cluster,
+                          const struct subnet *subnet, size_t node)
+{
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        char key[RULESET_NAME_MAX + 16], address[SUBNET_ADDRESS_MAX];
+        snprintf(key, sizeof(key), "address.%s", cluster->nodes[i]);
+        add(variables, key,
+            i == node ? subnet_private(subnet, i, address) : subnet_public(subnet, i, address));
+    }
+}
+
 /* Everybody's entry: others where severd listens for them, itself where it binds. */
 static int expand_peers(const struct experiment_cluster *cluster, const struct subnet *subnet,
                         size_t node, char **peers, struct error *error)
@@ -53,6 +65,7 @@ static int expand_peers(const struct experiment_cluster *cluster, const struct s
     for (size_t i = 0; i < cluster->node_count; i++) {
         char address[SUBNET_ADDRESS_MAX], *entry;
         struct variables variables = {0};
+        add_addresses(&variables, cluster, subnet, node);
         add_common(&variables, cluster, i,
                    i == node ? subnet_private(subnet, i, address)
                              : subnet_public(subnet, i, address));
@@ -79,6 +92,7 @@ static int make_variables(const struct experiment_cluster *cluster, const struct
     char address[SUBNET_ADDRESS_MAX];
     add_common(variables, cluster, node, subnet_private(subnet, node, address));
     add(variables, "dir", directory);
+    add_addresses(variables, cluster, subnet, node);
     if (!cluster->peer_template)
         return 0;
     char *peers;

@@ -108,13 +108,13 @@ static const struct {
      "6:27: unbalanced '}' in 'name}': write }} for a brace itself"},
     {"--id, \"{name}\"", "--id, \"{}\"",
      "6:27: unknown variable {}: write one of {name}, {id}, {address}, {dir}, {peers}, "
-     "{port.client}, {port.peer}, or {{ for a brace"},
+     "{port.client}, {port.peer}, {address.n1}, {address.n2}, {address.n3}, or {{ for a brace"},
     {"  peers: \"{name}={address}:{port.peer}\"\n", "",
      "6:67: {peers} needs 'peers' in the cluster: its entry for one node, such as "
      "\"{name}={address}:{port.peer}\""},
     {"peers: \"{name}=", "peers: \"{peers}=",
      "8:10: unknown variable {peers}: write one of {name}, {id}, {address}, {dir}, {port.client}, "
-     "{port.peer}, or {{ for a brace"},
+     "{port.peer}, {address.n1}, {address.n2}, {address.n3}, or {{ for a brace"},
     {"{client: 6379, peer: 16379}", "{client: 6379, peer: 6379}",
      "7:31: port 6379 is 'client' already: give each its own number"},
     {"{client: 6379, peer: 16379}", "{client: 65536}",
@@ -127,7 +127,7 @@ static const struct {
      "7:25: 'pe er' can't name a port: write letters, digits, '_' and '-'"},
     {"{HOME: \"{dir}\"}", "{HOME: \"{dri}\"}",
      "9:23: unknown variable {dri}: write one of {name}, {id}, {address}, {dir}, {peers}, "
-     "{port.client}, {port.peer}, or {{ for a brace"},
+     "{port.client}, {port.peer}, {address.n1}, {address.n2}, {address.n3}, or {{ for a brace"},
     {"{HOME: \"{dir}\"}", "{HO=ME: a}", "9:17: 'HO=ME' can't name an environment variable"},
     {"{HOME: \"{dir}\"}", "{HOME: [a]}", "9:23: HOME is one text of at most 4096 bytes"},
     {"{HOME: \"{dir}\"}", "[HOME]",
@@ -148,7 +148,7 @@ static const struct {
      "15:9: the cluster has no port 'peers': write port: with one of client, peer"},
     {"{client: 6379,", "{customer: 6379,",
      "6:41: unknown variable {port.client}: write one of {name}, {id}, {address}, {dir}, {peers}, "
-     "{port.customer}, {port.peer}, or {{ for a brace"},
+     "{port.customer}, {port.peer}, {address.n1}, {address.n2}, {address.n3}, or {{ for a brace"},
     {"clients: 6", "clients: 6\n  rate: 0",
      "15:9: '0' is not a valid rate: write a whole number from 1 to 1000000"},
     {"clients: 6", "clients: 6\n  timeout: 0s",

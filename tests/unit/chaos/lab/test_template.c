@@ -26,10 +26,14 @@ static const struct subnet subnet = {.a = 20, .b = 7, .lock = -1};
 static void each_node_gets_its_own_command(void **state)
 {
     (void)state;
-    char *command[] = {(char[]){"kv"}, (char[]){"--id={id}:{name}"},
-                       (char[]){"{address}:{port.client}"}, (char[]){"{peers}"}, (char[]){"{dir}"}};
+    char *command[] = {(char[]){"kv"},
+                       (char[]){"--id={id}:{name}"},
+                       (char[]){"{address}:{port.client}"},
+                       (char[]){"{peers}"},
+                       (char[]){"{dir}"},
+                       (char[]){"{address.n1} {address.n2}"}};
     struct experiment_cluster cluster =
-        cluster_of(command, 5, (char[]){"{name}={address}:{port.peer}"});
+        cluster_of(command, 6, (char[]){"{name}={address}:{port.peer}"});
     char **words;
     assert_int_equal(lab_expand_command(&cluster, &subnet, 1, "/d/n2", &words, NULL), 0);
     assert_string_equal(words[0], "kv");
@@ -39,7 +43,8 @@ static void each_node_gets_its_own_command(void **state)
     assert_string_equal(words[3],
                         "n1=127.20.7.101:16379,n2=127.20.7.2:16379,n3=127.20.7.103:16379");
     assert_string_equal(words[4], "/d/n2");
-    assert_null(words[5]);
+    assert_string_equal(words[5], "127.20.7.101 127.20.7.2");
+    assert_null(words[6]);
     lab_free_words(words);
 }
 
