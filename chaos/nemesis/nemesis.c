@@ -28,6 +28,7 @@
 #define TICK_NS (20 * NS_PER_MS)
 #define PROOF_INTERVAL_NS (200 * NS_PER_MS)
 #define BYPASS_INTERVAL_NS NS_PER_S
+#define EXIT_GRACE_NS NS_PER_S
 #define ANSWER_TIMEOUT_NS (100 * NS_PER_MS)
 
 const char *nemesis_proof_name(enum nemesis_proof proof)
@@ -137,6 +138,10 @@ void nemesis_state_changed(struct nemesis *nemesis, uint64_t at_ns)
 {
     work_out_cuts(nemesis);
     periods_change(&nemesis->periods, at_ns, &nemesis->state);
+    for (size_t i = 0; i < nemesis->state.count; i++) {
+        if (nemesis->side[i] == CHECK_SIDE_MINORITY)
+            nemesis->minority_ns[i] = monotonic_now_ns();
+    }
     periods_state_sides(&nemesis->state, nemesis->side);
     for (size_t i = 0; i < nemesis->state.count; i++)
         nemesis->state.quit[i] &= nemesis->side[i] == CHECK_SIDE_MINORITY;
@@ -227,6 +232,26 @@ int nemesis_look_for_proof(struct nemesis *nemesis, bool final, enum active_kind
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
+/* To leave is one of the right things to do without a majority; it may take a moment, and the heal
+ * may come first. */
+static bool is_excused(const struct nemesis *nemesis, size_t node, uint64_t at_ns)
+{
+    uint64_t since_ns = nemesis->minority_ns[node];
+    return nemesis->side[node] == CHECK_SIDE_MINORITY ||
+           (since_ns && at_ns - since_ns <= EXIT_GRACE_NS);
+}
+
+static int judge_exits(const struct nemesis *nemesis, struct error *error)
+{
+    for (size_t i = 0; i < nemesis->exit_count; i++) {
+        const struct nemesis_exit *found = &nemesis->exits[i];
+        if (!found->excused)
+            return error_set(error, -ECHILD, "no step asked for it: %s %s",
+                             lab_node_name(nemesis->setup.lab, found->node), found->what);
+    }
+    return 0;
+}
+
 static void note_exits(struct nemesis *nemesis)
 {
     struct nemesis_exit found = {0};
@@ -234,6 +259,7 @@ static void note_exits(struct nemesis *nemesis)
     while ((node = lab_poll_exit(nemesis->setup.lab, found.what, sizeof(found.what))) >= 0) {
         found.node = (size_t)node;
         found.at_ns = monotonic_now_ns();
+        found.excused = is_excused(nemesis, found.node, found.at_ns);
         nemesis->exits =
             memory_resize(nemesis->exits, nemesis->exit_count + 1, sizeof(*nemesis->exits));
         nemesis->exits[nemesis->exit_count++] = found;
@@ -347,5 +373,7 @@ int nemesis_finish(struct nemesis *nemesis, struct error *error)
         code = wire_client_request(client, "DELETE", "/v1/partitions", NULL, NULL, error);
     if (code == 0)
         code = wire_client_request(client, "DELETE", "/v1/faults", NULL, NULL, error);
+    if (code == 0)
+        code = judge_exits(nemesis, error);
     return code;
 }

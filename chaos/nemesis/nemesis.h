@@ -35,6 +35,7 @@ struct nemesis_exit {
     uint64_t at_ns;
     size_t node;
     char what[256];
+    bool excused; /* it was on a side without majority, or had just been */
 };
 
 struct nemesis_events { /* what the story is told; called on the nemesis's thread */
@@ -64,7 +65,8 @@ void nemesis_destroy(struct nemesis *nemesis);
  * could not be played, with the step as place: the run can't go on. */
 int nemesis_play(struct nemesis *nemesis, struct error *error);
 
-/* Ends everything that is still in force and judges what was still pending. */
+/* Ends everything that is still in force and judges what was still pending. -ECHILD when a node
+ * ended by itself and nothing excuses it: then it is not the timeline that was tested. */
 int nemesis_finish(struct nemesis *nemesis, struct error *error);
 
 const struct nemesis_record *nemesis_records(const struct nemesis *nemesis, size_t *count);

@@ -34,6 +34,7 @@ struct nemesis {
     uint64_t next_proof_ns;
     uint64_t next_bypass_ns;
     uint8_t side[EXPERIMENT_NODES_MAX];
+    uint64_t minority_ns[EXPERIMENT_NODES_MAX]; /* when it was last known to be on such a side */
 };
 
 /* Plays step number `index` now, filling its record. */

@@ -358,7 +358,7 @@ static void pause_and_resume_reach_all_that_was_started(void **state)
         pid_t pid = grandchild();
         assert_int_equal(process_pause(&process, 5 * NS_PER_S, &count, NULL), 0);
         assert_int_equal(state_of(pid), 'T');
-        assert_int_equal(state_of(process.pid), 'T');
+        assert_non_null(strchr("TD", state_of(process.pid))); /* D: vfork, of a child in T */
         assert_true(count >= 2);
         assert_int_equal(process_resume(&process, 5 * NS_PER_S, NULL), 0);
         assert_int_not_equal(state_of(pid), 'T');
