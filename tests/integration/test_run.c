@@ -622,10 +622,11 @@ static void expect_of_hiding(const char *name, const char *command, const char *
     struct text top = {0}, output = {0};
     text_append(&top,
                 "name: hiding\ncluster:\n  nodes: 2\n  command: %s\n  ports: {client: 6379}\n"
-                "  environment: {SERVER: redis-server --bind {address} --port {port.client} --dir "
-                "{dir} --save ''}\n"
-                "workload: {kind: register, clients: 2, rate: 50, timeout: 300ms}\n"
-                "duration: 1500ms\ntimeline:\n  - {at: 300ms, %s}\n"
+                "  environment: {SERVER: 'redis-server --bind {address} --port {port.client} --dir "
+                "{dir}'}\n"
+                "workload: {kind: register, clients: 2, rate: 50, timeout: 300ms, mix: {read: 60, "
+                "write: 40}}\n"
+                "duration: 4s\ntimeline:\n  - {at: 300ms, %s}\n"
                 "expect: [availability at least 1%%]\n",
                 command, step);
     snprintf(file, sizeof(file), "%s.yaml", name);
@@ -646,6 +647,13 @@ static void who_hides_is_hit_all_the_same(void **state)
                      "killed by signal 9");
     expect_of_hiding("hiding-clock", "[sh, -c, 'env -u LD_PRELOAD $SERVER; true']",
                      "clock: {node: n1, offset: +2s}", CANNOT_RUN, "does not map the clock page");
+}
+
+static void a_node_that_ends_unasked_is_no_pass(void **state)
+{
+    (void)state;
+    expect_of_hiding("quitter", "[sh, -c, 'timeout 3 $SERVER']", "clock: {node: n1, offset: +2s}",
+                     CANNOT_RUN, "no step asked for it: n1 ended by itself, exit status 124");
 }
 
 static void usage_is_told(void **state)
@@ -731,6 +739,7 @@ int main(void)
         cmocka_unit_test(an_interrupted_run_leaves_nothing),
         cmocka_unit_test(a_killed_run_leaves_nothing),
         cmocka_unit_test(who_hides_is_hit_all_the_same),
+        cmocka_unit_test(a_node_that_ends_unasked_is_no_pass),
         cmocka_unit_test(nothing_was_written_elsewhere),
     };
     return cmocka_run_group_tests_name("run", tests, set_up, tear_down);
