@@ -126,7 +126,7 @@ $(BUILD)/obj/%.o: %.c $(STAMP)
 $(BUILD)/lib/%.a:
 	$(call say,AR,$@)mkdir -p $(@D) && rm -f $@ && ar rcsD $@ $(filter %.o,$^)
 
-link = mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(1) $(filter %.o,$^) -Wl,--start-group \
+link = mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(EXTRA_LINK) $(1) $(filter %.o,$^) -Wl,--start-group \
     $(filter %.a,$^) -Wl,--end-group $(call pkg_libs,$(call all_pkgs,$(MODULE)) $(EXTRA_PKGS)) -lm -o $@
 
 $(PROGRAMS):
