@@ -63,7 +63,7 @@ int session_write(struct session *session)
 
 void session_print_json(struct session *session, json_t *json)
 {
-    char *dump = json_dumps(json, JSON_INDENT(2));
+    char *dump = json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (!dump)
         return;
     text_append(&session->out, "%s\n", dump);

@@ -55,7 +55,7 @@ static bool show_event(struct watch *watch, const char *event, json_t *data)
     struct text *out = &watch->session->out;
     if (watch->session->json) {
         json_t *line = json_pack("{s:s, s:O}", "event", event, "data", data);
-        char *dump = line ? json_dumps(line, JSON_COMPACT) : NULL;
+        char *dump = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
         if (dump)
             text_append(out, "%s\n", dump);
         free(dump);

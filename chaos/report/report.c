@@ -228,7 +228,7 @@ int report_write_history(const struct report *report, struct error *error)
 static void append_journal(const struct report *report, struct text *out)
 {
     json_t *journal = report_journal_json(report);
-    char *json = json_dumps(journal, JSON_INDENT(1));
+    char *json = json_dumps(journal, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     text_append(out, "%s\n", json ? json : "{}");
     free(json);
     json_decref(journal);
