@@ -677,9 +677,11 @@ static void usage_is_told(void **state)
 static void nothing_was_written_elsewhere(void **state)
 {
     (void)state;
-    static const char *const runs[] = {
-        "pass-one", "pass-two", "bug",   "steps", "rain",    "unready", "interrupted", "terminated",
-        "killed",   "leave",    "alone", "full",  "ignored", "late",    "twice",       "quitter"};
+    static const char *const runs[] = {"pass-one",   "pass-two",       "bug",         "steps",
+                                       "rain",       "unready",        "interrupted", "terminated",
+                                       "killed",     "leave",          "alone",       "full",
+                                       "ignored",    "late",           "twice",       "quitter",
+                                       "hiding-job", "hiding-session", "hiding-clock"};
     DIR *directory = opendir(folder);
     assert_non_null(directory);
     for (struct dirent *entry; (entry = readdir(directory));) {
