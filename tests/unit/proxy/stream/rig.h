@@ -35,7 +35,13 @@ struct rig {
     struct address route_address, upstream_address;
     struct route_spec spec;
     struct route_table table;
-    uint64_t bytes_max; /* 0: default */
+};
+
+struct rig_options {
+    const char *listen, *upstream; /* NULL: free ports of 127.0.0.1 */
+    uint32_t connections_max;
+    uint64_t pool_bytes;
+    uint64_t flow_bytes_max; /* 0: default */
 };
 
 static inline void rig_turn(struct rig *rig)
@@ -89,19 +95,26 @@ static inline void rig_add_node(struct rig *rig, const char *name, const char *a
     ruleset_add_node(&rig->ruleset, &node);
 }
 
-static inline void rig_open(struct rig *rig, uint32_t connections_max, uint64_t pool_bytes)
+static inline int rig_listen(const char *where, struct address *bound)
 {
-    struct address any;
+    struct address address;
+    assert_int_equal(address_parse(where ? where : "127.0.0.1:0", &address, NULL), 0);
+    int fd = socket_listen(&address, false, bound, NULL);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static inline void rig_open_with(struct rig *rig, const struct rig_options *given)
+{
     char text[ADDRESS_TEXT_MAX];
     *rig = (struct rig){0};
-    assert_int_equal(address_parse("127.0.0.1:0", &any, NULL), 0);
-    rig->listener = socket_listen(&any, false, &rig->route_address, NULL);
-    rig->upstream = socket_listen(&any, false, &rig->upstream_address, NULL);
-    assert_true(rig->listener >= 0 && rig->upstream >= 0);
+    rig->listener = rig_listen(given->listen, &rig->route_address);
+    rig->upstream = rig_listen(given->upstream, &rig->upstream_address);
     assert_int_equal(loop_create(&rig->loop, NULL), 0);
-    assert_int_equal(pool_create(pool_bytes, &rig->pool, NULL), 0);
+    assert_int_equal(pool_create(given->pool_bytes, &rig->pool, NULL), 0);
     rig->counters = calloc(1, sizeof(*rig->counters));
-    struct stream_options options = {.connections_max = connections_max,
+    struct stream_options options = {.connections_max = given->connections_max,
+                                     .flow_bytes_max = given->flow_bytes_max,
                                      .loop = rig->loop,
                                      .pool = rig->pool,
                                      .counters = rig->counters};
@@ -117,6 +130,12 @@ static inline void rig_open(struct rig *rig, uint32_t connections_max, uint64_t 
         (struct route_spec){.serial = 1, .fd = rig->listener, .upstream = rig->upstream_address};
     rig->table = (struct route_table){.routes = &rig->spec, .route_count = 1, .sources_serial = 1};
     rig_apply(rig);
+}
+
+static inline void rig_open(struct rig *rig, uint32_t connections_max, uint64_t pool_bytes)
+{
+    struct rig_options options = {.connections_max = connections_max, .pool_bytes = pool_bytes};
+    rig_open_with(rig, &options);
 }
 
 static inline void rig_close(struct rig *rig)
