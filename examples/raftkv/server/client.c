@@ -5,10 +5,14 @@
  * A client's answers come in the order of its commands: it has a queue of requests, and what is
  * done at the front of it is sent. Commands are pipelined, with one limit that makes a pipeline
  * mean what it says: reads never overtake writes of the same client or the other way round, so a
- * command of the other kind waits until the requests before it are answered.
+ * command of the other kind waits until the requests before it have left the queue.
  *
- * A client that does not read its answers, or that has too many open, is not read from: that is the
- * back-pressure. Output is written at the end of the turn, in as few system calls as possible. */
+ * A client that does not read its answers, or that has too much queued, is not read from: that is
+ * the back-pressure. What counts is everything between its commands and its socket: the queued
+ * requests, in number and in bytes, and the output. Answers move from the queue to the output while
+ * that is short; the answers of reads are made then, and not before. A client with nothing queued
+ * is below every limit, so no client ever waits for another. Output is written at the end of the
+ * turn, in as few system calls as possible. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -28,13 +32,14 @@ struct client {
     struct client *previous, *next;
     struct loop_watch watch;
     struct bytes in, out;
-    struct request *first, *last; /* unanswered, in order of the commands */
-    uint32_t open_count;          /* of these, reads and writes */
-    enum request_kind open_kind;
-    bool dirty;   /* something to flush */
-    bool blocked; /* a buffered command waits */
-    bool closing; /* once everything is answered and sent */
-    bool dead;    /* to be freed at the end of the turn */
+    struct request *first, *last; /* queued, in order of the commands */
+    uint32_t queued_count;
+    size_t queued_bytes;
+    enum request_kind queued_kind; /* of the reads or writes among them: all are of one */
+    bool dirty;                    /* something to flush */
+    bool blocked;                  /* a buffered command waits */
+    bool closing;                  /* once everything is answered and sent */
+    bool dead;                     /* to be freed at the end of the turn */
 };
 
 struct write_command {
@@ -69,9 +74,30 @@ static void mark_dirty(struct client *client)
 
 void client_note_answer(struct client *client)
 {
-    assert(client->open_count > 0);
-    client->open_count--;
     mark_dirty(client);
+}
+
+static void enqueue(struct client *client, struct request *request)
+{
+    if (client->last)
+        client->last->after = request;
+    else
+        client->first = request;
+    client->last = request;
+    client->queued_count++;
+    client->queued_bytes += request->size;
+}
+
+static struct request *dequeue(struct client *client)
+{
+    struct request *request = client->first;
+    assert(client->queued_count > 0 && client->queued_bytes >= request->size);
+    client->first = request->after;
+    if (!client->first)
+        client->last = NULL;
+    client->queued_count--;
+    client->queued_bytes -= request->size;
+    return request;
 }
 
 /* An answer that is ready now, in its place. */
@@ -82,9 +108,7 @@ static void answer_now(struct client *client, const struct bytes *reply)
         bytes_append(&client->out, bytes_get(reply), bytes_length(reply));
         return;
     }
-    struct request *request = request_create_done(client, reply);
-    client->last->after = request;
-    client->last = request;
+    enqueue(client, request_create_done(client, reply));
 }
 
 static void answer_error(struct client *client, const char *text)
@@ -120,7 +144,7 @@ static bool run_data_command(struct client *client, const struct write_command *
         answer_error(client, problem);
         return true;
     }
-    if (client->open_count && client->open_kind != known->kind)
+    if (client->first && client->queued_kind != known->kind)
         return false;
     struct request *request = request_create(client->server, client, known->kind, known->operation,
                                              &command->arguments[1], command->count - 1);
@@ -128,13 +152,8 @@ static bool run_data_command(struct client *client, const struct write_command *
         answer_error(client, "NOTDONE too many requests are waiting, try again");
         return true;
     }
-    client->open_count++;
-    client->open_kind = known->kind;
-    if (client->last)
-        client->last->after = request;
-    else
-        client->first = request;
-    client->last = request;
+    client->queued_kind = known->kind;
+    enqueue(client, request);
     return true;
 }
 
@@ -158,8 +177,8 @@ static bool run_command(struct client *client, const struct resp_command *comman
 
 static bool may_take_more(const struct client *client)
 {
-    return !client->closing && !client->dead && client->open_count < CLIENT_REQUESTS_MAX &&
-           bytes_length(&client->out) < CLIENT_OUTPUT_MAX;
+    return !client->closing && !client->dead && client->queued_count < CLIENT_REQUESTS_MAX &&
+           client->queued_bytes + bytes_length(&client->out) < CLIENT_BYTES_MAX;
 }
 
 static void process_input(struct client *client)
@@ -275,10 +294,9 @@ static void free_client(struct client *client)
 {
     struct server *server = client->server;
     while (client->first) {
-        struct request *request = client->first;
-        client->first = request->after;
+        struct request *request = dequeue(client);
         request->client = NULL; /* an open one frees itself when it is answered */
-        if (request->state == REQUEST_DONE)
+        if (request_is_answered(request))
             request_destroy(server, request);
     }
     if (server->first_client == client)
@@ -296,14 +314,16 @@ static void free_client(struct client *client)
     free(client);
 }
 
+static bool first_is_answered(const struct client *client)
+{
+    return client->first && request_is_answered(client->first);
+}
+
 static void collect_answers(struct client *client)
 {
-    while (client->first && client->first->state == REQUEST_DONE) {
-        struct request *request = client->first;
-        client->first = request->after;
-        if (!client->first)
-            client->last = NULL;
-        bytes_append(&client->out, bytes_get(&request->reply), bytes_length(&request->reply));
+    while (first_is_answered(client) && bytes_length(&client->out) < CLIENT_OUTPUT_MAX) {
+        struct request *request = dequeue(client);
+        request_append_answer(client->server, request, &client->out);
         request_destroy(client->server, request);
     }
 }
@@ -326,18 +346,18 @@ static void send_output(struct client *client)
         kill_client(client);
 }
 
-/* True when there is more to do at once: the output stopped the input, and has gone out whole, so
- * that no event will come for it. */
+/* True when there is more to do at once: the output stopped answers or the input, and has gone out
+ * whole, so that no event will come for it. */
 static bool advance(struct client *client)
 {
     collect_answers(client);
-    if (client->blocked) {
+    if (client->blocked)
         process_input(client);
-        collect_answers(client);
-    }
     bool was_full = !may_take_more(client);
     send_output(client);
-    return !client->dead && client->blocked && was_full && may_take_more(client);
+    if (client->dead || bytes_length(&client->out))
+        return false;
+    return first_is_answered(client) || (client->blocked && was_full && may_take_more(client));
 }
 
 bool clients_flush(struct server *server)

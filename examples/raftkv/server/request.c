@@ -3,7 +3,7 @@
  * Theory of operation
  *
  *   write   WAITING --propose--> ASKED --applied--> DONE with the result
- *   read    WAITING --ask-----> ASKED --granted--> GRANTED --applied--> DONE
+ *   read    WAITING --ask-----> ASKED --granted--> GRANTED --applied--> READY --room--> DONE
  *
  * What a failed answer means is what a checker of histories trusts, so it is decided by state:
  *
@@ -19,7 +19,11 @@
  *
  * Reads that arrive in one turn share one read index, asked for under a name that is used once: an
  * answer to an earlier ask of the same reads finds nothing. A request's id is the index of its slot
- * and a generation, to the same end. */
+ * and a generation, to the same end.
+ *
+ * A READY read has no time limit and no slot any more: it is its client's, who may be slow. Its
+ * value is looked up when the answer is next to be sent, in a state that is at least as new as the
+ * read index, so that a queue of reads costs the room of their keys, not of their values. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -98,6 +102,7 @@ struct request *request_create(struct server *server, struct client *client, enu
     bytes_append_number(&body, request->id, 8);
     kv_encode(&body, operation, arguments, count);
     request->payload = raft_payload_create(bytes_get(&body), bytes_length(&body));
+    request->size = REQUEST_OVERHEAD + bytes_length(&body);
     bytes_free(&body);
     return request;
 }
@@ -109,14 +114,33 @@ struct request *request_create_done(struct client *client, const struct bytes *r
     request->kind = REQUEST_LOCAL;
     request->state = REQUEST_DONE;
     bytes_append(&request->reply, bytes_get(reply), bytes_length(reply));
+    request->size = REQUEST_OVERHEAD + bytes_length(reply);
     return request;
+}
+
+bool request_is_answered(const struct request *request)
+{
+    return request->state == REQUEST_READY || request->state == REQUEST_DONE;
+}
+
+void request_append_answer(struct server *server, struct request *request, struct bytes *out)
+{
+    assert(request_is_answered(request));
+    if (request->state == REQUEST_DONE) {
+        bytes_append(out, bytes_get(&request->reply), bytes_length(&request->reply));
+        return;
+    }
+    kv_apply(server->kv, request->payload->bytes + ORIGIN_BYTES,
+             request->payload->length - ORIGIN_BYTES, out);
+    request->state = REQUEST_DONE;
+    server->commands_processed++;
 }
 
 /* Of a request that is not, or no longer, among the unanswered ones. */
 void request_destroy(struct server *server, struct request *request)
 {
     (void)server;
-    assert(request->state == REQUEST_DONE);
+    assert(request_is_answered(request));
     raft_payload_release(request->payload);
     bytes_free(&request->reply);
     free(request);
@@ -329,11 +353,15 @@ void requests_apply(struct server *server, uint64_t index, const struct raft_ent
         finish(server, request);
 }
 
-static void serve_read(struct server *server, struct request *request)
+/* Leaves the unanswered ones: the rest is between the read and its client. */
+static void release_read(struct server *server, struct request *request)
 {
-    kv_apply(server->kv, request->payload->bytes + ORIGIN_BYTES,
-             request->payload->length - ORIGIN_BYTES, &request->reply);
-    finish(server, request);
+    set_state(server, request, REQUEST_READY);
+    detach(server, request);
+    if (request->client)
+        client_note_answer(request->client);
+    else
+        request_destroy(server, request);
 }
 
 /* True while a write of an older term is still open. */
@@ -365,7 +393,7 @@ void requests_settle(struct server *server)
          request = next) {
         next = request->next;
         if (request->state == REQUEST_GRANTED && request->index <= server->applied_index)
-            serve_read(server, request);
+            release_read(server, request);
     }
     if (server->check_overwritten)
         server->check_overwritten = settle_overwritten(server);

@@ -13,11 +13,13 @@
 #include "proxy/io/loop.h"
 
 enum {
-    CLIENTS_MAX = 4096,           /* fewer when the limit of descriptors is low */
-    CLIENT_REQUESTS_MAX = 1024,   /* unanswered requests of one client: it is not read beyond */
-    CLIENT_OUTPUT_MAX = 16 << 20, /* unread answers of one client: it is not read beyond */
-    REQUESTS_MAX = 65536,         /* unanswered reads and writes of all clients */
-    PEER_QUEUE_MAX = 16 << 20,    /* bytes waiting for one peer: the oldest are dropped beyond */
+    CLIENTS_MAX = 4096,          /* fewer when the limit of descriptors is low */
+    CLIENT_REQUESTS_MAX = 1024,  /* queued requests of one client: it is not read beyond */
+    CLIENT_BYTES_MAX = 16 << 20, /* queued requests and answers: it is not read beyond */
+    CLIENT_OUTPUT_MAX = 1 << 20, /* unsent answers of one client: more stay requests */
+    REQUEST_OVERHEAD = 512,      /* counted for a request besides its bytes */
+    REQUESTS_MAX = 65536,        /* unanswered reads and writes of all clients */
+    PEER_QUEUE_MAX = 16 << 20,   /* bytes waiting for one peer: the oldest are dropped beyond */
     PEER_QUEUE_PROPOSALS = PEER_QUEUE_MAX / 2, /* from here on, proposals wait as requests */
     TURN_PROPOSALS_MAX = 64 << 20,             /* bytes a leader proposes in a turn: one batch */
     INCOMING_MAX = 32, /* connections from peers, and from who has not said hello */
@@ -41,6 +43,7 @@ enum request_state {
     REQUEST_WAITING, /* for a leader: nobody has been asked, nothing proposed */
     REQUEST_ASKED,   /* a write was proposed or handed to the leader; a read index was asked for */
     REQUEST_GRANTED, /* a read that waits until its index is applied */
+    REQUEST_READY,   /* a read that is done as soon as its client has room for the answer */
     REQUEST_DONE     /* the reply is there */
 };
 
@@ -58,6 +61,7 @@ struct request {
     uint64_t term;                /* write: of the appended entry */
     struct raft_payload *payload; /* the command, after the origin */
     struct bytes reply;
+    size_t size; /* what it counts against CLIENT_BYTES_MAX; set at creation */
 };
 
 /* The payload of a log entry: origin u64 (a random number per start of a node), request id u64,
@@ -70,7 +74,12 @@ struct request *request_create(struct server *server, struct client *client, enu
                                size_t count);
 /* A request that has its answer already, to keep the order of a client's answers. */
 struct request *request_create_done(struct client *client, const struct bytes *reply);
-void request_destroy(struct server *server, struct request *request);
+/* The client can have the answer now. */
+bool request_is_answered(const struct request *request);
+/* Appends the answer of a request that has one: a read's is made here, from the state as it is, so
+ * that no more than one client's room is ever filled with values. */
+void request_append_answer(struct server *server, struct request *request, struct bytes *out);
+void request_destroy(struct server *server, struct request *request); /* an answered one */
 /* Takes the waiting requests one step further: asks, proposes, refuses. What there is no room for
  * now, at the leader or on the way to it, goes on waiting. */
 void requests_submit(struct server *server, struct raft_actions *actions);
@@ -91,7 +100,7 @@ bool requests_can_go_on(const struct server *server);
 
 int clients_listen(struct server *server, struct error *error);
 void clients_close(struct server *server);
-void client_note_answer(struct client *client); /* one of its requests is DONE */
+void client_note_answer(struct client *client); /* one of its requests is answered */
 /* Sends answers and goes on with commands that had to wait. True when that made new requests. */
 bool clients_flush(struct server *server);
 
