@@ -1,6 +1,6 @@
 # One non-recursive Makefile. Each folder with code has a module.mk that says what it is and what
-# it may use; the link lines of programs and tests follow from that, so an include that the
-# table in proxy/doc/ARCHITECTURE.md forbids fails to link (and `make lint` names it).
+# it may use; the link lines of programs and tests follow from that. `make lint` holds each include
+# to the table in proxy/doc/ARCHITECTURE.md.
 #
 #   CONFIG=release|debug|clang|asan|tsan|coverage|fuzz   V=1 shows commands   make help
 

@@ -14,7 +14,6 @@ static struct proof_counters read_counters(json_t *link)
         .held_bytes = number(link, "held_bytes"),
         .held_connections = number(link, "held_connections"),
         .dropped = number(json_object_get(link, "dropped"), "cut"),
-        .refused = number(link, "refused"),
     };
 }
 
@@ -47,14 +46,12 @@ static struct proof_counters difference(const struct proof_link *link)
         .held_bytes = rise(a->held_bytes, b->held_bytes),
         .held_connections = rise(a->held_connections, b->held_connections),
         .dropped = rise(a->dropped, b->dropped),
-        .refused = rise(a->refused, b->refused),
     };
 }
 
 static bool is_effective(const struct proof_counters *counters)
 {
-    return counters->held_bytes || counters->held_connections || counters->dropped ||
-           counters->refused;
+    return counters->held_bytes || counters->held_connections || counters->dropped;
 }
 
 size_t proof_count_effective(const struct proof_link *links, size_t count)
@@ -75,7 +72,6 @@ void proof_describe_links(const struct proof_link *links, size_t count, struct t
         sum.held_bytes += risen.held_bytes;
         sum.held_connections += risen.held_connections;
         sum.dropped += risen.dropped;
-        sum.refused += risen.refused;
     }
     if (!is_effective(&sum)) {
         text_append(out, "nothing tried to cross the %zu cut link%s", count, count == 1 ? "" : "s");
@@ -85,7 +81,5 @@ void proof_describe_links(const struct proof_link *links, size_t count, struct t
                 (unsigned long long)sum.held_connections);
     if (sum.dropped)
         text_append(out, ", dropped %llu units", (unsigned long long)sum.dropped);
-    if (sum.refused)
-        text_append(out, ", refused %llu connections", (unsigned long long)sum.refused);
     text_append(out, " on %zu of %zu links", proof_count_effective(links, count), count);
 }

@@ -13,7 +13,7 @@
 
 /* What a cut does to traffic that tries to cross it. */
 struct proof_counters {
-    uint64_t held_bytes, held_connections, dropped, refused;
+    uint64_t held_bytes, held_connections, dropped;
 };
 
 struct proof_link {
