@@ -55,7 +55,7 @@ int api_add_fault(struct api_call *call, struct error *error)
         return code;
     if (!fault.name[0])
         api_choose_name(api_current(call), ruleset_fault_type_name(fault.type), is_taken,
-                        fault.name);
+                        fault.name, sizeof(fault.name));
     ruleset_copy(&next, api_current(call));
     ruleset_add_fault(&next, &fault);
     code = api_apply_element(call, &next, "faults", next.fault_count - 1, error);

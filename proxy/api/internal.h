@@ -104,8 +104,8 @@ int api_get_query(const struct api_call *call, const char *key, char buffer[API_
 json_t *api_json_text(const char *text);
 /* The lowest free "PREFIX-N", N from 1. taken: is this name in the ruleset? */
 void api_choose_name(const struct ruleset *ruleset, const char *prefix,
-                     bool (*taken)(const struct ruleset *ruleset, const char *name),
-                     char name[RULESET_NAME_MAX]);
+                     bool (*taken)(const struct ruleset *ruleset, const char *name), char *name,
+                     size_t size);
 json_t *api_cut_mechanism(const struct api_status *status);
 size_t api_count_cut_links(const struct ruleset *ruleset);
 

@@ -396,11 +396,11 @@ json_t *api_json_text(const char *text)
 }
 
 void api_choose_name(const struct ruleset *ruleset, const char *prefix,
-                     bool (*taken)(const struct ruleset *ruleset, const char *name),
-                     char name[RULESET_NAME_MAX])
+                     bool (*taken)(const struct ruleset *ruleset, const char *name), char *name,
+                     size_t size)
 {
     unsigned number = 0;
     do
-        snprintf(name, RULESET_NAME_MAX, "%s-%u", prefix, ++number);
+        snprintf(name, size, "%s-%u", prefix, ++number);
     while (taken(ruleset, name));
 }

@@ -94,7 +94,7 @@ static bool too_long(const struct segments *path)
     for (size_t i = 0; i < path->count; i++)
         if (path->length[i] >= API_SEGMENT_MAX ||
             (api_decode_segment(path->start[i], path->length[i], decoded, sizeof(decoded)) &&
-             strlen(decoded) >= RULESET_NAME_MAX))
+             strlen(decoded) >= RULESET_FAULT_NAME_MAX))
             return true;
     return false;
 }
@@ -149,7 +149,8 @@ const struct api_path *api_find_path(const char *method, const char *path,
     struct segments segments = split(path);
     allow[0] = '\0';
     if (too_long(&segments)) {
-        error_set(error, -EINVAL, "a name in a path is at most %d bytes", RULESET_NAME_MAX - 1);
+        error_set(error, -EINVAL, "a name in a path is at most %d bytes",
+                  RULESET_FAULT_NAME_MAX - 1);
         return NULL;
     }
     for (size_t i = 0; i < api_path_count; i++) {

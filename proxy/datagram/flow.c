@@ -139,7 +139,8 @@ void datagram_flow_apply(struct datagram_flow *flow, uint16_t from, uint16_t to)
     if (!flow->pipeline_ready) {
         struct fault_sink sink = {
             .deliver = sink_deliver, .drop = sink_drop, .touched = sink_touched, .context = flow};
-        fault_pipeline_init(flow->pipeline, FAULT_DATAGRAM, session->flow_key, &sink);
+        struct fault_flow told = {.medium = FAULT_DATAGRAM, .ordinal = session->flow_key};
+        fault_pipeline_init(flow->pipeline, &told, &sink);
         flow->pipeline_ready = true;
     }
     fault_pipeline_apply(flow->pipeline, entries, count, loop_now_ns(plane->loop));

@@ -34,6 +34,7 @@ int64_t distribution_draw(enum ruleset_distribution distribution, uint64_t bits,
         x = (x + 3 * (__int128)quantile(distribution_pareto, bits)) / 4;
         break;
     case RULESET_UNIFORM:
+    case RULESET_TABLE:
     case RULESET_DISTRIBUTIONS:
         return (int64_t)random_below(bits, 2 * jitter_ns + 1) - (int64_t)jitter_ns;
     }

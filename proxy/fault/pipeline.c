@@ -19,15 +19,23 @@
 enum { CHUNKS_PER_S = 100 }; /* at the lowest rate in the chain */
 
 static const struct stage_operations *const operations[RULESET_FAULT_TYPES] = {
-    [RULESET_LATENCY] = &stage_latency,
-    [RULESET_LOSS] = &stage_loss,
-    [RULESET_RATE] = &stage_rate,
+    [RULESET_LATENCY] = &stage_latency, [RULESET_LOSS] = &stage_loss,
+    [RULESET_RATE] = &stage_rate,       [RULESET_TRACE] = &stage_noop,
+    [RULESET_CORRUPT] = &stage_noop,    [RULESET_DUPLICATE] = &stage_noop,
+    [RULESET_REORDER] = &stage_noop,    [RULESET_TRUNCATE] = &stage_noop,
+    [RULESET_SLICER] = &stage_noop,     [RULESET_SLOW_CLOSE] = &stage_noop,
+    [RULESET_TIMEOUT] = &stage_noop,    [RULESET_RESET_PEER] = &stage_noop,
+    [RULESET_LIMIT_DATA] = &stage_noop, [RULESET_ACCEPT_DELAY] = &stage_noop,
+    [RULESET_REJECT] = &stage_noop,     [RULESET_NOOP] = &stage_noop,
 };
 
 const char *fault_cause_name(enum fault_cause cause)
 {
-    static const char *const names[FAULT_CAUSES] = {
-        [FAULT_CAUSE_CUT] = "cut", [FAULT_CAUSE_LOSS] = "loss", [FAULT_CAUSE_QUEUE] = "queue"};
+    static const char *const names[FAULT_CAUSES] = {[FAULT_CAUSE_CUT] = "cut",
+                                                    [FAULT_CAUSE_LOSS] = "loss",
+                                                    [FAULT_CAUSE_QUEUE] = "queue",
+                                                    [FAULT_CAUSE_REJECT] = "reject",
+                                                    [FAULT_CAUSE_DISCARD] = "discard"};
     return (unsigned)cause < FAULT_CAUSES ? names[cause] : "unknown";
 }
 
@@ -73,7 +81,7 @@ static void forward(struct fault_pipeline *pipeline, size_t index, struct fault_
         enum fault_cause cause = FAULT_CAUSES;
         release(pipeline, i, unit->at_ns);
         enum stage_verdict verdict =
-            operations[stage->type]->push(stage, pipeline->medium, unit, &cause);
+            operations[stage->type]->push(stage, pipeline->flow.medium, unit, &cause);
         stage->sequence++;
         if (verdict == STAGE_PASS) {
             assert(!stage->queue.head);
@@ -84,7 +92,7 @@ static void forward(struct fault_pipeline *pipeline, size_t index, struct fault_
             assert(unit->due_ns > unit->at_ns);
             queue_append(&stage->queue, unit);
         } else {
-            assert(pipeline->medium == FAULT_DATAGRAM && cause < FAULT_CAUSES);
+            assert(pipeline->flow.medium == FAULT_DATAGRAM && cause < FAULT_CAUSES);
             pipeline->sink.drop(pipeline->sink.context, unit, cause, stage->fault_slot);
         }
         return;
@@ -103,10 +111,15 @@ static void release(struct fault_pipeline *pipeline, size_t index, uint64_t unti
     }
 }
 
-void fault_pipeline_init(struct fault_pipeline *pipeline, enum fault_medium medium, uint64_t flow,
+void fault_pipeline_init(struct fault_pipeline *pipeline, const struct fault_flow *flow,
                          const struct fault_sink *sink)
 {
-    *pipeline = (struct fault_pipeline){.medium = medium, .flow_key = flow, .sink = *sink};
+    *pipeline = (struct fault_pipeline){.flow = *flow, .sink = *sink};
+}
+
+bool fault_pipeline_is_needed(const struct fault_pipeline *pipeline)
+{
+    return pipeline->stage_count > 0;
 }
 
 void fault_pipeline_push(struct fault_pipeline *pipeline, struct fault_unit *unit, uint64_t now_ns)
@@ -174,7 +187,7 @@ static void adopt(const struct fault_pipeline *pipeline, struct fault_stage *sta
     stage->fault_slot = entry->slot;
     stage->generation = entry->generation;
     stage->spec = entry->spec;
-    stage->key = random_key_fold(entry->key, pipeline->flow_key);
+    stage->key = random_key_fold(entry->key, pipeline->flow.ordinal);
 }
 
 void fault_pipeline_apply(struct fault_pipeline *pipeline, const struct fault_entry *entries,
@@ -247,7 +260,7 @@ uint64_t fault_pipeline_held_bytes(const struct fault_pipeline *pipeline)
     return bytes;
 }
 
-uint32_t fault_pipeline_chunk_max(const struct fault_pipeline *pipeline, uint32_t limit)
+uint32_t fault_pipeline_next_chunk(const struct fault_pipeline *pipeline, uint32_t limit)
 {
     uint64_t chunk = limit;
     for (size_t i = 0; i < pipeline->stage_count; i++) {

@@ -361,6 +361,11 @@ uint32_t fault_plan_node_generation(const struct fault_plan *plan, uint16_t slot
     return slot < plan->nodes.size ? plan->nodes.generation[slot] : 0;
 }
 
+uint32_t fault_plan_route_generation(const struct fault_plan *plan, uint16_t slot)
+{
+    return slot < plan->routes.size ? plan->routes.generation[slot] : 0;
+}
+
 bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to)
 {
     if (from >= RULESET_NODES_MAX || to >= RULESET_NODES_MAX)

@@ -24,7 +24,7 @@ struct stage_operations {
     void (*change)(struct fault_stage *stage, const struct ruleset_fault *after, uint64_t now_ns);
 };
 
-extern const struct stage_operations stage_latency, stage_loss, stage_rate;
+extern const struct stage_operations stage_latency, stage_loss, stage_rate, stage_noop;
 
 /* The probability that one of `segments` is lost when each is with probability ppb:
  * 1 - (1 - p)^segments, in parts per billion, to the nearest. segments: 0 counts as 1. */

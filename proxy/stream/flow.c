@@ -188,7 +188,8 @@ void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to, uin
     if (!flow->pipeline_ready) {
         struct fault_sink sink = {
             .deliver = sink_deliver, .drop = sink_drop, .touched = sink_touched, .context = flow};
-        fault_pipeline_init(flow->pipeline, FAULT_STREAM, flow->connection->flow_key, &sink);
+        struct fault_flow told = {.medium = FAULT_STREAM, .ordinal = flow->connection->flow_key};
+        fault_pipeline_init(flow->pipeline, &told, &sink);
         flow->pipeline_ready = true;
     }
     fault_pipeline_apply(flow->pipeline, entries, count, loop_now_ns(plane->loop));
@@ -443,7 +444,7 @@ static bool flow_read_peek(struct stream_flow *flow)
 static bool flow_read_piped(struct stream_flow *flow)
 {
     struct stream_plane *plane = flow->connection->plane;
-    uint32_t step_max = fault_pipeline_chunk_max(flow->pipeline, STREAM_CHUNK_BYTES);
+    uint32_t step_max = fault_pipeline_next_chunk(flow->pipeline, STREAM_CHUNK_BYTES);
     size_t block = sizeof(struct stream_chunk) + step_max;
     uint64_t count = flow_allowance(flow) / pool_block_bytes(block);
     uint64_t available = pool_available(plane->pool, block);

@@ -148,7 +148,8 @@ static inline struct harness *harness_create(enum fault_medium medium, uint64_t 
                               .drop = harness_drop,
                               .touched = harness_touched,
                               .context = harness};
-    fault_pipeline_init(&harness->pipeline, medium, flow, &sink);
+    struct fault_flow told = {.medium = medium, .ordinal = flow};
+    fault_pipeline_init(&harness->pipeline, &told, &sink);
     return harness;
 }
 
