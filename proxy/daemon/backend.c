@@ -123,7 +123,7 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
     return 0;
 
 fail_routes:
-    routes_abandon(prepared->routes, backend->routes);
+    routes_destroy(prepared->routes);
 fail_plan:
     fault_plan_destroy(prepared->plan);
 fail_ruleset:
@@ -134,7 +134,7 @@ fail_ruleset:
 static void commit(struct backend *backend, struct prepared *prepared)
 {
     clocks_commit(backend->clocks, &prepared->ruleset);
-    routes_commit(backend->routes, prepared->routes);
+    routes_destroy(backend->routes);
     fault_plan_destroy(backend->plan);
     ruleset_free(&backend->ruleset);
     backend->ruleset = prepared->ruleset;
@@ -178,7 +178,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     result = workers_create(options->workers, options->pool_bytes,
                             routes_publication(prepared.routes), &backend->workers, error);
     if (result) {
-        routes_abandon(prepared.routes, NULL);
+        routes_destroy(prepared.routes);
         fault_plan_destroy(prepared.plan);
         ruleset_free(&prepared.ruleset);
         goto fail;
@@ -199,7 +199,7 @@ void backend_destroy(struct backend *backend)
     if (!backend)
         return;
     workers_destroy(backend->workers);
-    routes_abandon(backend->routes, NULL);
+    routes_destroy(backend->routes);
     fault_plan_destroy(backend->plan);
     clocks_destroy(backend->clocks);
     ruleset_free(&backend->ruleset);
