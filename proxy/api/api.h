@@ -16,7 +16,7 @@
 /* Sums over all workers since the thing was set. */
 struct api_link_state {
     uint64_t units, bytes;
-    uint64_t dropped_cut, dropped_loss, dropped_queue;
+    uint64_t dropped_cut, dropped_loss, dropped_queue, dropped_reject, dropped_discard;
     uint64_t held_bytes, held_connections, connections, refused;
 };
 

@@ -166,7 +166,8 @@ static void links(void **state)
     assert_int_equal(ask("GET", path, NULL), 0);
     assert_has(
         "{\"link\":\"n1->n2\",\"open\":false,\"partitions\":[\"a\",\"b\"],\"faults\":[\"f\"],"
-        "\"units\":2,\"bytes\":2,\"dropped\":{\"cut\":7,\"loss\":0,\"queue\":0},"
+        "\"units\":2,\"bytes\":2,\"dropped\":{\"cut\":7,\"loss\":0,\"queue\":0,"
+        "\"reject\":8,\"discard\":0},"
         "\"held_bytes\":0,\"held_connections\":0,\"connections\":0,\"refused\":0}");
     assert_has("{\"link\":\"n2->n1\",\"open\":false,\"partitions\":[\"b\"],\"faults\":[\"f\"],");
     assert_has("{\"link\":\"n1->n3\",\"open\":true,\"partitions\":[],\"faults\":[],");
