@@ -36,6 +36,7 @@ struct backend {
     uint32_t node_generation[NODE_SLOTS];
     uint64_t touched_baseline[RULESET_FAULTS_MAX];
     uint32_t fault_generation[RULESET_FAULTS_MAX];
+    char applied[APPLIED_TEXT_MAX]; /* the last answer */
 };
 
 /* Everything that a new ruleset needs, before it is in force. */
@@ -59,6 +60,8 @@ static void link_sum(const struct backend *backend, uint16_t from, uint16_t to,
         sum->dropped_cut += fault_counter_get(&link->dropped[FAULT_CAUSE_CUT]);
         sum->dropped_loss += fault_counter_get(&link->dropped[FAULT_CAUSE_LOSS]);
         sum->dropped_queue += fault_counter_get(&link->dropped[FAULT_CAUSE_QUEUE]);
+        sum->dropped_reject += fault_counter_get(&link->dropped[FAULT_CAUSE_REJECT]);
+        sum->dropped_discard += fault_counter_get(&link->dropped[FAULT_CAUSE_DISCARD]);
         sum->held_bytes += fault_counter_get(&link->held_bytes);
         sum->held_connections += fault_counter_get(&link->held_connections);
         sum->connections += fault_counter_get(&link->connections);
@@ -232,6 +235,8 @@ static void backend_link_state(void *context, const char *from, const char *to,
     out->dropped_cut -= base->dropped_cut;
     out->dropped_loss -= base->dropped_loss;
     out->dropped_queue -= base->dropped_queue;
+    out->dropped_reject -= base->dropped_reject;
+    out->dropped_discard -= base->dropped_discard;
     out->held_bytes -= base->held_bytes;
     out->held_connections -= base->held_connections;
     out->connections -= base->connections;
@@ -247,15 +252,9 @@ static uint64_t backend_fault_touched(void *context, const char *fault)
 
 static const char *backend_fault_applied(void *context, const struct ruleset_fault *fault)
 {
-    const struct backend *backend = context;
-    const struct ruleset_route *route = ruleset_find_route(&backend->ruleset, fault->route);
-    if (fault->type != RULESET_LOSS)
-        return fault->route[0] ? "the route" : "all routes";
-    if (!fault->route[0])
-        return "udp routes only: on a tcp route loss would be corruption";
-    if (route && route->protocol == RULESET_UDP)
-        return "the route";
-    return "nothing: on a tcp route loss would be corruption";
+    struct backend *backend = context;
+    return applied_describe(&backend->ruleset, fault, &backend->options.mechanisms,
+                            backend->applied);
 }
 
 static const char *backend_route_listening(void *context, const char *route, char *buffer)
