@@ -1,10 +1,11 @@
 /* Theory of operation
  *
  * Entries are indexed by the plan's route slot. An entry that is the same in name, protocol and
- * listening address as the current one in its slot takes over its socket; and its serial too, when
- * nothing else has changed, which is what lets connections live on. A route that is new but listens
- * where one listens that goes away (a rename) takes over that one's socket, for it could not be
- * bound a second time. Every socket belongs to the newest `struct routes` that has it. */
+ * listening address (as written, or as bound) as the current one in its slot takes over its socket;
+ * and its serial too, when nothing else has changed, which is what lets connections live on. A
+ * route that is new but listens where one listens that goes away (a rename) takes over that one's
+ * socket, for it could not be bound a second time. Every socket belongs to the newest `struct
+ * routes` that has it. */
 #include "proxy/daemon/routes.h"
 
 #include <assert.h>
@@ -39,15 +40,20 @@ struct routes {
     struct publication publication;
 };
 
-static bool same_socket(const struct ruleset_route *a, const struct ruleset_route *b)
+/* Whether route listens on the socket of the entry: its address is written in the same way, or as
+ * the one that "any free port" has become. */
+static bool same_socket(const struct entry *old, const struct ruleset_route *route)
 {
-    return a->protocol == b->protocol && strcmp(a->listen, b->listen) == 0;
+    char bound[ADDRESS_TEXT_MAX];
+    return old->route.protocol == route->protocol &&
+           (strcmp(old->route.listen, route->listen) == 0 ||
+            strcmp(address_format(&old->bound, bound), route->listen) == 0);
 }
 
-static bool same_route(const struct ruleset_route *a, const struct ruleset_route *b)
+static bool same_route(const struct entry *old, const struct ruleset_route *route)
 {
-    return same_socket(a, b) && strcmp(a->upstream, b->upstream) == 0 &&
-           strcmp(a->from, b->from) == 0 && strcmp(a->to, b->to) == 0;
+    return same_socket(old, route) && strcmp(old->route.upstream, route->upstream) == 0 &&
+           strcmp(old->route.from, route->from) == 0 && strcmp(old->route.to, route->to) == 0;
 }
 
 /* hint: the slot where it most likely is. */
@@ -105,8 +111,7 @@ static bool entry_inherit(struct entry *entry, const struct routes *current,
 {
     for (size_t slot = 0; current && slot < ROUTE_SLOTS_MAX; slot++) {
         const struct entry *old = current->entries[slot];
-        if (!old || !same_socket(&old->route, &entry->route) ||
-            has_socket(next, old->spec.fd, slot))
+        if (!old || !same_socket(old, &entry->route) || has_socket(next, old->spec.fd, slot))
             continue;
         entry->spec.fd = old->spec.fd;
         entry->bound = old->bound;
@@ -155,12 +160,12 @@ static int add_entry(struct routes *next, const struct ruleset_route *route, siz
             return result;
         }
     }
-    if (old && same_socket(&old->route, route)) {
+    if (old && same_socket(old, route)) {
         entry->spec.fd = old->spec.fd;
         entry->bound = old->bound;
         entry->file = old->file;
     }
-    bool goes_on = old && same_route(&old->route, route) && old->spec.from == entry->spec.from &&
+    bool goes_on = old && same_route(old, route) && old->spec.from == entry->spec.from &&
                    old->spec.to == entry->spec.to;
     entry->spec.serial = goes_on ? old->spec.serial : ++next->serials;
     return 0;
