@@ -99,6 +99,8 @@ static const struct link_metric {
      FIELD(dropped_cut)},
     {"sever_link_dropped_total", NULL, "loss", FIELD(dropped_loss)},
     {"sever_link_dropped_total", NULL, "queue", FIELD(dropped_queue)},
+    {"sever_link_dropped_total", NULL, "reject", FIELD(dropped_reject)},
+    {"sever_link_dropped_total", NULL, "discard", FIELD(dropped_discard)},
     {"sever_link_held_bytes_total", "Bytes held back by a cut.", NULL, FIELD(held_bytes)},
     {"sever_link_held_connections_total", "Connections held back by a cut.", NULL,
      FIELD(held_connections)},
