@@ -36,6 +36,8 @@ struct backend {
     uint32_t node_generation[NODE_SLOTS];
     uint64_t touched_baseline[RULESET_FAULTS_MAX];
     uint32_t fault_generation[RULESET_FAULTS_MAX];
+    struct api_route_state route_baseline[RULESET_ROUTES_MAX];
+    uint32_t route_generation[RULESET_ROUTES_MAX];
     char applied[APPLIED_TEXT_MAX]; /* the last answer */
 };
 
@@ -77,6 +79,21 @@ static uint64_t touched_sum(const struct backend *backend, uint16_t slot)
     return sum;
 }
 
+static void route_sum(const struct backend *backend, uint16_t slot, struct api_route_state *sum)
+{
+    *sum = (struct api_route_state){0};
+    for (unsigned i = 0; i < workers_count(backend->workers); i++) {
+        const struct fault_route_counters *route =
+            &workers_counters(backend->workers, i)->routes[slot];
+        for (size_t direction = 0; direction < 2; direction++) {
+            sum->received_bytes[direction] += fault_counter_get(&route->received[direction]);
+            sum->sent_bytes[direction] += fault_counter_get(&route->sent[direction]);
+        }
+        sum->ended += fault_counter_get(&route->ended); /* before: open ones are never negative */
+        sum->connections += fault_counter_get(&route->connections);
+    }
+}
+
 /* Slots that the new plan gives to new names start from what they have now. A slot's first name
  * starts from nothing and needs no baseline. */
 static void take_baselines(struct backend *backend, const struct ruleset *ruleset,
@@ -92,6 +109,15 @@ static void take_baselines(struct backend *backend, const struct ruleset *rulese
             link_sum(backend, other, slot, &backend->link_baseline[other][slot]);
         }
         backend->node_generation[slot] = generation;
+    }
+    for (size_t i = 0; i < ruleset->route_count; i++) {
+        uint16_t slot = fault_plan_route_slot(plan, ruleset->routes[i].name);
+        uint32_t generation = fault_plan_route_generation(plan, slot);
+        if (backend->route_generation[slot] == generation)
+            continue;
+        if (backend->route_generation[slot])
+            route_sum(backend, slot, &backend->route_baseline[slot]);
+        backend->route_generation[slot] = generation;
     }
     for (size_t i = 0; i < ruleset->fault_count; i++) {
         uint32_t generation;
@@ -243,6 +269,23 @@ static void backend_link_state(void *context, const char *from, const char *to,
     out->refused -= base->refused;
 }
 
+static void backend_route_state(void *context, const char *route, struct api_route_state *out)
+{
+    const struct backend *backend = context;
+    uint16_t slot = fault_plan_route_slot(backend->plan, route);
+    *out = (struct api_route_state){0};
+    if (slot == FAULT_NO_ROUTE)
+        return;
+    const struct api_route_state *base = &backend->route_baseline[slot];
+    route_sum(backend, slot, out);
+    for (size_t direction = 0; direction < 2; direction++) {
+        out->received_bytes[direction] -= base->received_bytes[direction];
+        out->sent_bytes[direction] -= base->sent_bytes[direction];
+    }
+    out->connections -= base->connections;
+    out->ended -= base->ended;
+}
+
 static uint64_t backend_fault_touched(void *context, const char *fault)
 {
     const struct backend *backend = context;
@@ -305,7 +348,11 @@ static void backend_status(void *context, struct api_status *out)
         .lateness_p50_ns = lateness_quantile(&totals.lateness, 500),
         .lateness_p99_ns = lateness_quantile(&totals.lateness, 990),
         .lateness_p999_ns = lateness_quantile(&totals.lateness, 999),
+        .lateness_sum_ns = totals.lateness.sum_ns,
     };
+    static_assert(sizeof(out->lateness_buckets) == sizeof(totals.lateness.buckets),
+                  "the same buckets");
+    memcpy(out->lateness_buckets, totals.lateness.buckets, sizeof(out->lateness_buckets));
 }
 
 struct api_backend backend_api(struct backend *backend)
@@ -320,5 +367,6 @@ struct api_backend backend_api(struct backend *backend)
         .route_listening = backend_route_listening,
         .clock_page = backend_clock_page,
         .status = backend_status,
+        .route_state = backend_route_state,
     };
 }

@@ -199,6 +199,7 @@ void workers_get_totals(const struct workers *workers, struct workers_totals *to
         totals->sessions_total += datagram_plane_total(worker->datagram);
         loop_get_lateness(worker->loop, &lateness);
         totals->lateness.count += lateness.count;
+        totals->lateness.sum_ns += lateness.sum_ns;
         for (size_t b = 0; b < sizeof(lateness.buckets) / sizeof(lateness.buckets[0]); b++)
             totals->lateness.buckets[b] += lateness.buckets[b];
     }
