@@ -59,7 +59,7 @@ static void apply(struct rig *rig)
     rig->spec.slot = fault_plan_route_slot(plan, "r");
     rig->spec.from = fault_plan_node_slot(plan, "a");
     rig->spec.to = fault_plan_node_slot(plan, "b");
-    datagram_plane_apply(rig->plane, plan, &rig->table);
+    datagram_plane_apply(rig->plane, plan, NULL, &rig->table);
     fault_plan_destroy(rig->plan);
     rig->plan = plan;
 }
