@@ -16,7 +16,7 @@
 /* Sums over all workers since the thing was set. */
 struct api_link_state {
     uint64_t units, bytes;
-    uint64_t dropped_cut, dropped_loss, dropped_queue;
+    uint64_t dropped_cut, dropped_loss, dropped_queue, dropped_reject, dropped_discard;
     uint64_t held_bytes, held_connections, connections, refused;
 };
 
@@ -42,7 +42,8 @@ struct api_backend {
     int (*change)(void *context, const struct ruleset *next, const char *by, struct error *error);
     void (*link_state)(void *context, const char *from, const char *to, struct api_link_state *out);
     uint64_t (*fault_touched)(void *context, const char *fault);
-    /* What the fault does where it is placed, for people ("all routes", "udp routes only: ..."). */
+    /* What the fault does where it is placed, for people ("all routes", "udp routes only: ...");
+     * valid until the next call. */
     const char *(*fault_applied)(void *context, const struct ruleset_fault *fault);
     /* The address a route listens on ("" when it does not), buffer ADDRESS_TEXT_MAX. */
     const char *(*route_listening)(void *context, const char *route, char *buffer);

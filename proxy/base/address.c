@@ -65,28 +65,62 @@ static bool parse_numeric(const char *host, struct address *address)
     return address->length > 0;
 }
 
-int address_parse(const char *text, struct address *address, struct error *error)
+/* RFC 1123, and the underscore that container networks use. */
+static bool is_host_name(const char *host)
 {
+    size_t length = strlen(host);
+    bool named = false;
+    for (size_t i = 0; i < length; i++) {
+        char c = host[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.')
+            return false;
+        named = named || letter;
+    }
+    return named && length < ADDRESS_NAME_MAX && host[0] != '-' && host[0] != '.';
+}
+
+int address_parse_named(const char *text, struct address *address, char *host, size_t size,
+                        uint16_t *port, struct error *error)
+{
+    const char *port_text;
+    host[0] = '\0';
+    *port = 0;
     if (strncmp(text, "unix:", 5) == 0)
         return parse_unix(text + 5, address, error);
-    char host[ADDRESS_TEXT_MAX];
-    const char *port_text;
-    if (split_host_port(text, host, sizeof(host), &port_text) || host[0] == '\0')
-        return error_set(error, -EINVAL,
-                         "'%s' is not an address: write host:port, [v6-host]:port or unix:/path",
-                         text);
-    int64_t port;
-    int result = units_parse_integer(port_text, 0, 65535, "port", &port, error);
+    if (split_host_port(text, host, size, &port_text) || host[0] == '\0')
+        return error_set(
+            error, -EINVAL,
+            "'%.200s' is not an address: write host:port, [v6-host]:port or unix:/path", text);
+    int64_t number;
+    int result = units_parse_integer(port_text, 0, 65535, "port", &number, error);
     if (result)
         return result;
+    *port = (uint16_t)number;
     const char *numeric = strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-    if (!parse_numeric(numeric, address))
+    if (parse_numeric(numeric, address)) {
+        address_set_port(address, *port);
+        host[0] = '\0';
+        return 0;
+    }
+    if (!is_host_name(host))
         return error_set(error, -EINVAL,
-                         "'%s' is no IP address and no name is looked up but localhost: write the "
-                         "IP address",
+                         "'%.200s' is neither an IP address nor a host name: write one of the two",
                          host);
-    address_set_port(address, (uint16_t)port);
     return 0;
+}
+
+int address_parse(const char *text, struct address *address, struct error *error)
+{
+    char host[ADDRESS_NAME_MAX];
+    uint16_t port;
+    int result = address_parse_named(text, address, host, sizeof(host), &port, error);
+    if (result || host[0] == '\0')
+        return result;
+    return error_set(error, -EINVAL,
+                     "'%s' is no IP address and no name is looked up here but localhost: write the "
+                     "IP address",
+                     host);
 }
 
 int address_parse_host(const char *text, struct address *address, struct error *error)

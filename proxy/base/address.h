@@ -20,6 +20,12 @@ struct address {
  * or "localhost", which is 127.0.0.1; no other name is looked up, so this never blocks. A port is
  * needed; 0 is allowed (any free port). -EINVAL with what to write instead. */
 int address_parse(const char *text, struct address *address, struct error *error);
+/* As address_parse, but the host may also be a name, which is not looked up: then address->length
+ * is 0 and host (size bytes, ADDRESS_NAME_MAX is enough) has the name, else "". *port has the port.
+ * A name is letters, digits, '-', '_' and '.', at most 253 bytes. */
+enum { ADDRESS_NAME_MAX = 254 };
+int address_parse_named(const char *text, struct address *address, char *host, size_t size,
+                        uint16_t *port, struct error *error);
 /* An IP address without port ("127.0.0.5", "::1"), as inet_pton takes it; port is set to 0. -EINVAL
  * otherwise. */
 int address_parse_host(const char *text, struct address *address, struct error *error);

@@ -38,6 +38,7 @@ struct backend {
     uint32_t node_generation[NODE_SLOTS];
     uint64_t touched_baseline[RULESET_FAULTS_MAX];
     uint32_t fault_generation[RULESET_FAULTS_MAX];
+    char applied[APPLIED_TEXT_MAX]; /* the last answer */
 };
 
 /* Everything that a new ruleset needs, before it is in force. */
@@ -62,6 +63,8 @@ static void link_sum(const struct backend *backend, uint16_t from, uint16_t to,
         sum->dropped_cut += fault_counter_get(&link->dropped[FAULT_CAUSE_CUT]);
         sum->dropped_loss += fault_counter_get(&link->dropped[FAULT_CAUSE_LOSS]);
         sum->dropped_queue += fault_counter_get(&link->dropped[FAULT_CAUSE_QUEUE]);
+        sum->dropped_reject += fault_counter_get(&link->dropped[FAULT_CAUSE_REJECT]);
+        sum->dropped_discard += fault_counter_get(&link->dropped[FAULT_CAUSE_DISCARD]);
         sum->held_bytes += fault_counter_get(&link->held_bytes);
         sum->held_connections += fault_counter_get(&link->held_connections);
         sum->connections += fault_counter_get(&link->connections);
@@ -130,7 +133,7 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
     return 0;
 
 fail_routes:
-    routes_abandon(prepared->routes, backend->routes);
+    routes_destroy(prepared->routes);
 fail_matches:
     match_set_destroy(prepared->matches);
 fail_plan:
@@ -143,7 +146,7 @@ fail_ruleset:
 static void commit(struct backend *backend, struct prepared *prepared)
 {
     clocks_commit(backend->clocks, &prepared->ruleset);
-    routes_commit(backend->routes, prepared->routes);
+    routes_destroy(backend->routes);
     match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
     ruleset_free(&backend->ruleset);
@@ -189,7 +192,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     result = workers_create(options->workers, options->pool_bytes,
                             routes_publication(prepared.routes), &backend->workers, error);
     if (result) {
-        routes_abandon(prepared.routes, NULL);
+        routes_destroy(prepared.routes);
         match_set_destroy(prepared.matches);
         fault_plan_destroy(prepared.plan);
         ruleset_free(&prepared.ruleset);
@@ -211,7 +214,7 @@ void backend_destroy(struct backend *backend)
     if (!backend)
         return;
     workers_destroy(backend->workers);
-    routes_abandon(backend->routes, NULL);
+    routes_destroy(backend->routes);
     match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
     clocks_destroy(backend->clocks);
@@ -245,6 +248,8 @@ static void backend_link_state(void *context, const char *from, const char *to,
     out->dropped_cut -= base->dropped_cut;
     out->dropped_loss -= base->dropped_loss;
     out->dropped_queue -= base->dropped_queue;
+    out->dropped_reject -= base->dropped_reject;
+    out->dropped_discard -= base->dropped_discard;
     out->held_bytes -= base->held_bytes;
     out->held_connections -= base->held_connections;
     out->connections -= base->connections;
@@ -260,15 +265,9 @@ static uint64_t backend_fault_touched(void *context, const char *fault)
 
 static const char *backend_fault_applied(void *context, const struct ruleset_fault *fault)
 {
-    const struct backend *backend = context;
-    const struct ruleset_route *route = ruleset_find_route(&backend->ruleset, fault->route);
-    if (fault->type != RULESET_LOSS)
-        return fault->route[0] ? "the route" : "all routes";
-    if (!fault->route[0])
-        return "udp routes only: on a tcp route loss would be corruption";
-    if (route && route->protocol == RULESET_UDP)
-        return "the route";
-    return "nothing: on a tcp route loss would be corruption";
+    struct backend *backend = context;
+    return applied_describe(&backend->ruleset, fault, &backend->options.mechanisms,
+                            backend->applied);
 }
 
 static const char *backend_route_listening(void *context, const char *route, char *buffer)
