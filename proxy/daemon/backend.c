@@ -21,6 +21,7 @@
 #include "proxy/daemon/provenance.h"
 #include "proxy/daemon/routes.h"
 #include "proxy/daemon/worker.h"
+#include "proxy/match/match.h"
 
 enum { NODE_SLOTS = RULESET_NODES_MAX + 1, SLOT_NONE = UINT16_MAX };
 
@@ -29,6 +30,7 @@ struct backend {
     uint64_t started_ns, publish_ns;
     struct ruleset ruleset;
     struct fault_plan *plan;
+    struct match_set *matches;
     struct routes *routes;
     struct workers *workers;
     struct clocks *clocks;
@@ -45,6 +47,7 @@ struct backend {
 struct prepared {
     struct ruleset ruleset;
     struct fault_plan *plan;
+    struct match_set *matches;
     struct routes *routes;
 };
 
@@ -142,10 +145,14 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
     result = fault_plan_create(&prepared->ruleset, backend->plan, &prepared->plan, error);
     if (result)
         goto fail_ruleset;
-    result = routes_prepare(&prepared->ruleset, prepared->plan, backend->options.workers,
-                            backend->routes, &prepared->routes, error);
+    result = match_set_create(&prepared->ruleset, prepared->plan, backend->matches,
+                              &prepared->matches, error);
     if (result)
         goto fail_plan;
+    result = routes_prepare(&prepared->ruleset, prepared->plan, prepared->matches,
+                            backend->options.workers, backend->routes, &prepared->routes, error);
+    if (result)
+        goto fail_matches;
     result = clocks_prepare(backend->clocks, &prepared->ruleset, error);
     if (result)
         goto fail_routes;
@@ -153,6 +160,8 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
 
 fail_routes:
     routes_destroy(prepared->routes);
+fail_matches:
+    match_set_destroy(prepared->matches);
 fail_plan:
     fault_plan_destroy(prepared->plan);
 fail_ruleset:
@@ -164,10 +173,12 @@ static void commit(struct backend *backend, struct prepared *prepared)
 {
     clocks_commit(backend->clocks, &prepared->ruleset);
     routes_destroy(backend->routes);
+    match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
     ruleset_free(&backend->ruleset);
     backend->ruleset = prepared->ruleset;
     backend->plan = prepared->plan;
+    backend->matches = prepared->matches;
     backend->routes = prepared->routes;
 }
 
@@ -208,6 +219,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
                             routes_publication(prepared.routes), &backend->workers, error);
     if (result) {
         routes_destroy(prepared.routes);
+        match_set_destroy(prepared.matches);
         fault_plan_destroy(prepared.plan);
         ruleset_free(&prepared.ruleset);
         goto fail;
@@ -229,6 +241,7 @@ void backend_destroy(struct backend *backend)
         return;
     workers_destroy(backend->workers);
     routes_destroy(backend->routes);
+    match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
     clocks_destroy(backend->clocks);
     ruleset_free(&backend->ruleset);

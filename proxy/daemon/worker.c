@@ -46,7 +46,8 @@ static void worker_apply(struct worker *worker, const struct publication *public
 {
     const struct publication_share *share = &publication->shares[worker->index];
     stream_plane_apply(worker->stream, publication->plan, &share->stream);
-    datagram_plane_apply(worker->datagram, publication->plan, &share->datagram);
+    datagram_plane_apply(worker->datagram, publication->plan, publication->matches,
+                         &share->datagram);
 }
 
 static void worker_turn_start(void *context)

@@ -19,6 +19,7 @@
 #include "proxy/fault/plan.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/route.h"
+#include "proxy/match/match.h"
 
 enum { WORKERS_MAX = 64 };
 
@@ -29,6 +30,7 @@ struct publication_share {
 
 struct publication {
     const struct fault_plan *plan;
+    const struct match_set *matches;              /* of the plan's faults; NULL: none has one */
     struct publication_share shares[WORKERS_MAX]; /* as many as there are workers */
 };
 

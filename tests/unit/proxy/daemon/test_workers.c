@@ -41,7 +41,7 @@ static void prepare(struct rig *rig, struct fault_plan **plan, struct routes **r
     rig->ruleset.version++;
     if (ruleset_check(&rig->ruleset, &error) ||
         fault_plan_create(&rig->ruleset, rig->plan, plan, &error) ||
-        routes_prepare(&rig->ruleset, *plan, 2, rig->routes, routes, &error))
+        routes_prepare(&rig->ruleset, *plan, NULL, 2, rig->routes, routes, &error))
         fail_msg("%s %s", error.place, error.message);
 }
 
