@@ -27,6 +27,7 @@ struct rig {
     struct loop *loop;
     struct pool *pool;
     struct fault_counters *counters;
+    struct fault_states *states;
     struct stream_plane *plane;
     struct ruleset ruleset;
     struct fault_plan *plan;
@@ -79,6 +80,7 @@ static inline void rig_apply(struct rig *rig)
     if (!rig->spec.from_peer)
         rig->spec.from = fault_plan_node_slot(plan, "a");
     rig->spec.to = fault_plan_node_slot(plan, "b");
+    fault_states_take(rig->states, plan, monotonic_now_ns());
     stream_plane_apply(rig->plane, plan, &rig->table);
     fault_plan_destroy(rig->plan);
     rig->plan = plan;
@@ -113,11 +115,13 @@ static inline void rig_open_with(struct rig *rig, const struct rig_options *give
     assert_int_equal(loop_create(&rig->loop, NULL), 0);
     assert_int_equal(pool_create(given->pool_bytes, &rig->pool, NULL), 0);
     rig->counters = calloc(1, sizeof(*rig->counters));
+    rig->states = calloc(1, sizeof(*rig->states));
     struct stream_options options = {.connections_max = given->connections_max,
                                      .flow_bytes_max = given->flow_bytes_max,
                                      .loop = rig->loop,
                                      .pool = rig->pool,
-                                     .counters = rig->counters};
+                                     .counters = rig->counters,
+                                     .states = rig->states};
     assert_int_equal(stream_plane_create(&options, &rig->plane, NULL), 0);
     rig_add_node(rig, "a", NULL);
     rig_add_node(rig, "b", NULL);
@@ -147,6 +151,7 @@ static inline void rig_close(struct rig *rig)
     fault_plan_destroy(rig->plan);
     ruleset_free(&rig->ruleset);
     free(rig->counters);
+    free(rig->states);
     close(rig->listener);
     if (rig->upstream >= 0)
         close(rig->upstream);
