@@ -32,6 +32,7 @@ struct backend {
     struct fault_plan *plan;
     struct match_set *matches;
     struct routes *routes;
+    struct fault_states *states;
     struct workers *workers;
     struct clocks *clocks;
     struct api_link_state link_baseline[NODE_SLOTS][NODE_SLOTS];
@@ -193,6 +194,7 @@ static int backend_change(void *context, const struct ruleset *next, const char 
         return result;
     take_baselines(backend, &prepared.ruleset, prepared.plan);
     uint64_t prepared_ns = monotonic_now_ns();
+    fault_states_take(backend->states, prepared.plan, prepared_ns);
     workers_publish(backend->workers, routes_publication(prepared.routes));
     backend->publish_ns = monotonic_now_ns() - prepared_ns;
     commit(backend, &prepared);
@@ -210,12 +212,14 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     struct backend *backend = memory_allocate_zeroed(1, sizeof(*backend));
     backend->options = *options;
     backend->started_ns = monotonic_now_ns();
+    backend->states = memory_allocate_zeroed(1, sizeof(*backend->states));
     backend->clocks = clocks_create(options->directory, options->keep_pages);
     backend->ruleset.version = initial->version > 0 ? initial->version - 1 : 0;
     int result = prepare(backend, initial, "ruleset file", &prepared, error);
     if (result)
         goto fail;
-    result = workers_create(options->workers, options->pool_bytes,
+    fault_states_take(backend->states, prepared.plan, backend->started_ns);
+    result = workers_create(options->workers, options->pool_bytes, backend->states,
                             routes_publication(prepared.routes), &backend->workers, error);
     if (result) {
         routes_destroy(prepared.routes);
@@ -231,6 +235,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
 
 fail:
     clocks_destroy(backend->clocks);
+    free(backend->states);
     free(backend);
     return result;
 }
@@ -245,6 +250,7 @@ void backend_destroy(struct backend *backend)
     fault_plan_destroy(backend->plan);
     clocks_destroy(backend->clocks);
     ruleset_free(&backend->ruleset);
+    free(backend->states);
     free(backend);
 }
 
