@@ -219,8 +219,12 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     if (result)
         goto fail;
     fault_states_take(backend->states, prepared.plan, backend->started_ns);
-    result = workers_create(options->workers, options->pool_bytes, backend->states,
-                            routes_publication(prepared.routes), &backend->workers, error);
+    struct workers_options workers = {.count = options->workers,
+                                      .pool_bytes = options->pool_bytes,
+                                      .filters = options->mechanisms.segment_filters,
+                                      .states = backend->states};
+    result =
+        workers_create(&workers, routes_publication(prepared.routes), &backend->workers, error);
     if (result) {
         routes_destroy(prepared.routes);
         match_set_destroy(prepared.matches);
@@ -359,7 +363,9 @@ static void backend_status(void *context, struct api_status *out)
         .connections_total = totals.connections_total,
         .sessions_open = totals.sessions_open,
         .sessions_total = totals.sessions_total,
-        .cut_tcp = "stall: severd stops reading and writing; nothing is lost",
+        .cut_tcp = backend->options.mechanisms.segment_filters
+                       ? "filter: the kernel answers no segment and no SYN; nothing queued is lost"
+                       : "stall: severd stops reading and writing; nothing is lost",
         .cut_udp = "drop",
         .clock_library = backend->options.clock_library,
         .clock_directory = backend->options.directory,

@@ -118,6 +118,7 @@ void stream_flow_init(struct stream_flow *flow, struct stream_connection *connec
         .timer = {.fn = flow_on_timer},
         .from = ROUTE_NO_NODE,
         .to = ROUTE_NO_NODE,
+        .loss_slot = FAULT_NO_ROUTE,
         .fin = {.kind = STREAM_FIN, .unit = {.bytes = 1, .segments = 1, .end = true}},
         .reset = {.kind = STREAM_RESET, .unit = {.bytes = 1, .segments = 1, .end = true}},
     };
@@ -179,6 +180,7 @@ void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to)
     if (up)
         stream_connection_review(connection, entries, count);
     flow_set_chain(flow, entries, count);
+    flow->loss_ppb = flow->chained ? fault_pipeline_loss_ppb(flow->pipeline, &flow->loss_slot) : 0;
 }
 
 bool stream_flow_sink_is_open(const struct stream_flow *flow)
