@@ -56,7 +56,7 @@ _severctl() {
     local words cword i command=''
     _severctl_join
     local word=${words[cword]} before=${words[cword - 1]}
-    local commands='status nodes links routes cut split isolate heal partitions delay loss rate faults clock watch apply save exec help'
+    local commands='status doctor nodes links routes cut split isolate heal partitions delay loss rate faults clock watch apply save exec help'
     local options='--json --url --help --version'
     COMPREPLY=()
     for ((i = 1; i < cword; i++)); do

@@ -6,12 +6,15 @@
 #ifndef SEVER_API_API_H
 #define SEVER_API_API_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "proxy/base/address.h"
 #include "proxy/base/error.h"
 #include "proxy/fault/ruleset.h"
+
+enum { API_CHECKS_MAX = 32, API_CHECK_FOUND_MAX = 192 };
 
 /* Sums over all workers since the thing was set. */
 struct api_link_state {
@@ -28,6 +31,16 @@ struct api_status {
     const char *cut_tcp, *cut_udp; /* what a cut does on such routes */
     const char *clock_library, *clock_directory;
     uint64_t lateness_count, lateness_p50_ns, lateness_p99_ns, lateness_p999_ns;
+};
+
+/* One thing that this machine allows or not. Texts are static but for `found`. */
+struct api_check {
+    const char *name;
+    bool ok;
+    bool needed; /* severd's own work needs it; without the others some feature is missing */
+    char found[API_CHECK_FOUND_MAX];
+    const char *means;  /* what follows from it, for what severd can do */
+    const char *advice; /* what to do when it isn't ok; "" when nothing can or need be done */
 };
 
 struct api_backend {
@@ -49,6 +62,9 @@ struct api_backend {
     /* Path of the node's clock page; "" when there is none. */
     const char *(*clock_page)(void *context, const char *node);
     void (*status)(void *context, struct api_status *out);
+    /* Tries what this machine allows; writes at most API_CHECKS_MAX checks and returns how many.
+     * Takes some tenths of a second, leaves nothing behind. */
+    size_t (*doctor)(void *context, struct api_check checks[]);
 };
 
 enum {

@@ -137,6 +137,7 @@ int api_remove_partitions(struct api_call *call, struct error *error);
 int api_list_clocks(struct api_call *call, struct error *error);
 int api_put_clock(struct api_call *call, struct error *error);
 int api_remove_clock(struct api_call *call, struct error *error);
+int api_get_doctor(struct api_call *call, struct error *error);
 int api_get_events(struct api_call *call, struct error *error);
 
 #endif

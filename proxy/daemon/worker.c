@@ -15,8 +15,6 @@
 #include "proxy/io/pool.h"
 #include "proxy/stream/stream.h"
 
-#define DEFAULT_POOL_BYTES (UINT64_C(256) << 20)
-
 struct worker {
     struct workers *workers;
     unsigned index;
@@ -126,7 +124,7 @@ int workers_create(unsigned count, uint64_t pool_bytes, const struct publication
         workers->list[i].index = i;
     }
     for (unsigned i = 0; i < count; i++) {
-        int result = worker_start(&workers->list[i], pool_bytes ? pool_bytes : DEFAULT_POOL_BYTES,
+        int result = worker_start(&workers->list[i], pool_bytes ? pool_bytes : WORKERS_POOL_BYTES,
                                   first, error);
         if (result) {
             workers_destroy(workers);

@@ -22,6 +22,9 @@
 
 enum { WORKERS_MAX = 64 };
 
+/* Memory for bytes in flight of one worker, unless told otherwise. */
+#define WORKERS_POOL_BYTES (UINT64_C(256) << 20)
+
 /* What one worker serves. */
 struct publication_share {
     struct route_table stream, datagram;
@@ -35,7 +38,7 @@ struct publication {
 struct workers;
 
 /* Starts count (1..WORKERS_MAX) threads without routes. pool_bytes: memory for bytes in flight,
- * each; 0: 256 MiB. -ENOMEM, -EAGAIN. */
+ * each; 0: WORKERS_POOL_BYTES. -ENOMEM, -EAGAIN. */
 int workers_create(unsigned count, uint64_t pool_bytes, const struct publication *first,
                    struct workers **workers, struct error *error);
 /* Ends the threads, with RST on every connection. NULL is fine. */

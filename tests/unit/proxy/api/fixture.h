@@ -118,11 +118,22 @@ static inline void fixture_status(void *context, struct api_status *out)
                                .lateness_p99_ns = 200000};
 }
 
+static inline size_t fixture_doctor(void *context, struct api_check checks[])
+{
+    (void)context;
+    checks[0] = (struct api_check){
+        .name = "open files", .ok = true, .needed = true, .found = "20000", .means = "fine"};
+    checks[0].advice = "";
+    checks[1] = (struct api_check){
+        .name = "veth", .found = "odd \xff text", .means = "no labs", .advice = "load veth"};
+    return 2;
+}
+
 static inline struct api_backend fixture_backend(struct fixture *fixture)
 {
     return (struct api_backend){
         fixture,         fixture_current,   fixture_change, fixture_link_state, fixture_touched,
-        fixture_applied, fixture_listening, fixture_page,   fixture_status};
+        fixture_applied, fixture_listening, fixture_page,   fixture_status,     fixture_doctor};
 }
 
 static inline uint64_t fixture_now_ns(struct fixture *fixture)
