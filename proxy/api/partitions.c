@@ -49,7 +49,8 @@ int api_add_partition(struct api_call *call, struct error *error)
     if (code < 0)
         return code;
     if (!partition.name[0])
-        api_choose_name(api_current(call), default_prefix(call->body), is_taken, partition.name);
+        api_choose_name(api_current(call), default_prefix(call->body), is_taken, partition.name,
+                        sizeof(partition.name));
     ruleset_copy(&next, api_current(call));
     ruleset_add_partition(&next, &partition);
     free(partition.links);

@@ -40,6 +40,10 @@ const struct api_path api_paths[] = {
     {"GET", "/v1/clocks", api_list_clocks, NULL},
     {"PUT", "/v1/clocks/{name}", api_put_clock, NULL},
     {"DELETE", "/v1/clocks/{name}", api_remove_clock, NULL},
+    {"GET", "/v1/tables", api_list_tables, NULL},
+    {"POST", "/v1/tables", api_add_table, NULL},
+    {"GET", "/v1/tables/{name}", api_get_table, NULL},
+    {"DELETE", "/v1/tables/{name}", api_remove_table, NULL},
     {"GET", "/v1/events", api_get_events, &query_since},
 };
 const size_t api_path_count = sizeof(api_paths) / sizeof(api_paths[0]);
@@ -95,7 +99,7 @@ static bool too_long(const struct segments *path)
     for (size_t i = 0; i < path->count; i++)
         if (path->length[i] >= API_SEGMENT_MAX ||
             (api_decode_segment(path->start[i], path->length[i], decoded, sizeof(decoded)) &&
-             strlen(decoded) >= RULESET_NAME_MAX))
+             strlen(decoded) >= RULESET_FAULT_NAME_MAX))
             return true;
     return false;
 }
@@ -150,7 +154,8 @@ const struct api_path *api_find_path(const char *method, const char *path,
     struct segments segments = split(path);
     allow[0] = '\0';
     if (too_long(&segments)) {
-        error_set(error, -EINVAL, "a name in a path is at most %d bytes", RULESET_NAME_MAX - 1);
+        error_set(error, -EINVAL, "a name in a path is at most %d bytes",
+                  RULESET_FAULT_NAME_MAX - 1);
         return NULL;
     }
     for (size_t i = 0; i < api_path_count; i++) {

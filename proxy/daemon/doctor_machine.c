@@ -25,6 +25,7 @@ enum {
     READINGS = 1000,
     READING_FINE_NS = 250, /* a system call takes more */
     MEBIBYTE = 1 << 20,
+    MEMORY_LEAST_MIB = 64, /* of a worker; its pool grows with what is on its way */
 };
 
 bool doctor_open_files(const struct doctor *doctor, char *found)
@@ -69,10 +70,11 @@ bool doctor_memory(const struct doctor *doctor, char *found)
         uint64_t left = most > used ? most - used : 0;
         available = left < available ? left : available;
     }
-    snprintf(found, API_CHECK_FOUND_MAX, "%" PRIu64 " MiB available, %" PRIu64 " MiB of pools%s",
+    snprintf(found, API_CHECK_FOUND_MAX, "%" PRIu64 " MiB available, pools up to %" PRIu64 " MiB%s",
              available / MEBIBYTE, pools / MEBIBYTE,
              policy == 2 ? ", and the kernel never overcommits" : "");
-    return available >= pools;
+    uint64_t least = doctor->options->workers * (uint64_t)MEMORY_LEAST_MIB * MEBIBYTE;
+    return available >= (pools < least ? pools : least);
 }
 
 bool doctor_cores(const struct doctor *doctor, char *found)

@@ -40,15 +40,19 @@
 #include <stdint.h>
 
 #include "proxy/fault/plan.h"
+#include "proxy/fault/states.h"
 
 #define FAULT_NEVER UINT64_MAX
 
 struct fault_unit {
-    struct fault_unit *next; /* the stage's queue; not the caller's to touch while inside */
-    uint64_t at_ns;          /* logical time: arrival, then when each stage releases it */
-    uint64_t due_ns;         /* stage-private */
-    uint32_t bytes;          /* > 0 */
-    uint32_t segments;       /* packets that this unit stands for (loss weighs by it); >= 1 */
+    struct fault_unit *next, *child; /* the stage's queue; not the caller's to touch while inside */
+    uint64_t at_ns;                  /* logical time: arrival, then when each stage releases it */
+    uint64_t due_ns, order;          /* stage-private */
+    uint32_t bytes;    /* > 0 at push; less, and possibly 0, when a stage cut it short */
+    uint32_t segments; /* packets that this unit stands for (loss weighs by it); >= 1 */
+    bool end;   /* set by the caller: the end of a stream; is only ever delayed, carries no bytes */
+    bool alone; /* set by the slicer: to be written by itself */
+    bool last;  /* set by limit_data: the stream is closed behind it */
 };
 
 enum fault_medium {
@@ -56,9 +60,19 @@ enum fault_medium {
     FAULT_DATAGRAM, /* a stage may drop */
 };
 
-enum fault_cause { FAULT_CAUSE_CUT, FAULT_CAUSE_LOSS, FAULT_CAUSE_QUEUE, FAULT_CAUSES };
-/* "cut", "loss", "queue" */
+enum fault_cause {
+    FAULT_CAUSE_CUT,
+    FAULT_CAUSE_LOSS,
+    FAULT_CAUSE_QUEUE,
+    FAULT_CAUSE_REJECT,
+    FAULT_CAUSE_DISCARD, /* what a stream loses on purpose: timeout, reset_peer, limit_data */
+    FAULT_CAUSES
+};
+/* "cut", "loss", "queue", "reject", "discard" */
 const char *fault_cause_name(enum fault_cause cause);
+
+/* How a fault ends a connection. */
+enum fault_end { FAULT_END_CLOSE, FAULT_END_RESET };
 
 /* Where units go. Called from push, run, apply and clear, with the unit's at_ns set; ownership
  * returns to the caller. touched: a fault affected a unit (delayed, shaped or dropped it), once per
@@ -69,39 +83,83 @@ struct fault_sink {
     void (*drop)(void *context, struct fault_unit *unit, enum fault_cause cause,
                  uint16_t fault_slot);
     void (*touched)(void *context, uint16_t fault_slot);
+    /* The rest may be NULL where no fault needs it: then that fault does nothing. */
+
+    /* corrupt: flips this bit of the unit's bytes, 0 .. 8 * bytes - 1. (An empty datagram, which
+     * counts as one byte here, has none to flip.) */
+    void (*flip)(void *context, struct fault_unit *unit, uint64_t bit);
+    /* duplicate: a unit with the same bytes, the stage's from now on; NULL when there is no memory
+     * (the caller counts that). Datagrams only. */
+    struct fault_unit *(*copy)(void *context, const struct fault_unit *unit);
+    /* Whether the unit is one that spec->match, which is not empty, means. Datagrams only. */
+    bool (*matches)(void *context, const struct fault_unit *unit, const struct ruleset_fault *spec,
+                    uint16_t fault_slot);
+    /* A stream's connection is to end now, both its directions. Streams only. */
+    void (*end)(void *context, enum fault_end how, uint16_t fault_slot);
     void *context;
 };
 
-struct fault_queue {
-    struct fault_unit *head, *tail;
-    uint64_t bytes;
+struct fault_queue { /* queue.h */
+    struct fault_unit *head, *tail, *root;
+    uint64_t bytes, inserted;
     uint32_t units;
 };
 
+/* Which flows a fault acts on (reach.h). */
+struct fault_reach {
+    uint32_t toxicity_draw; /* 0 .. RANDOM_PPB_ONE - 1 */
+    uint32_t number;        /* of the connection, among those that have met the fault */
+};
+
+/* One fault on one flow. Internal to proxy/fault but for type, fault_slot and idle. */
 struct fault_stage {
     uint64_t key;
-    uint64_t sequence; /* of the next unit: how many have come, whatever became of them */
+    uint64_t sequence; /* of the next unit: how many it has judged, whatever became of them */
     enum ruleset_fault_type type;
     uint16_t fault_slot;
     uint32_t generation;
-    const struct ruleset_fault *spec; /* owned by the plan last applied */
+    const struct ruleset_fault *spec; /* owned by the plan last applied, like the table */
+    const struct ruleset_table *table;
+    uint64_t table_edition;
     struct fault_queue queue;
-    uint64_t last_due_ns; /* latency: keeps order */
-    uint64_t filled_ns;   /* rate: when the bucket will be full again (virtual clock) */
-    uint64_t remainder;   /* rate: fraction of a nanosecond beyond it, in 1/bytes_per_s */
+    struct fault_reach reach;
+    bool idle;            /* this flow is spared, or not among the first: units pass untouched */
+    bool acts;            /* faults of this kind do, on a flow of this medium */
+    bool drawn;           /* last_draw is there */
+    uint64_t met_ns;      /* since when it has been on the flow, and not idle */
+    uint64_t from_ns;     /* units that come before this pass untouched (after_ns) */
+    uint64_t alarm_ns;    /* when the connection is to end by it; FAULT_NEVER */
+    uint64_t last_due_ns; /* what keeps order */
+    uint64_t last_draw;   /* what a correlated unit repeats */
+    union {
+        struct fault_rate_clock clock; /* of a rate that is not shared */
+    };
+};
+
+/* What a pipeline is told of its flow. */
+struct fault_flow {
+    enum fault_medium medium;
+    uint64_t ordinal;       /* of this flow on its link and direction, so that the k-th unit of the
+                               j-th flow draws the same whatever else happens */
+    uint64_t begun_ns;      /* after_ns counts from here */
+    uint64_t begun_version; /* of the plan under which the connection began: first_connections are
+                               those that began under the plan that set the fault, or a later one */
+    struct fault_states *states; /* borrowed; NULL: no fault counts connections or shares a rate */
+    /* The pipeline of the connection's other direction, so that the two count as one connection;
+     * initialised before either is first applied. NULL: there is none. */
+    const struct fault_pipeline *opposite;
 };
 
 struct fault_pipeline {
     struct fault_stage stages[FAULT_CHAIN_MAX];
     size_t stage_count;
-    enum fault_medium medium;
-    uint64_t flow_key; /* folded into each stage's key: tells flows of one link apart */
+    uint64_t pushed;        /* units so far */
+    bool ended;             /* sink.end was called */
+    struct fault_flow flow; /* its ordinal is folded into each stage's key */
     struct fault_sink sink;
 };
 
-/* flow: the ordinal of this flow on its link and direction, so that the k-th unit of the j-th flow
- * draws the same whatever else happens. */
-void fault_pipeline_init(struct fault_pipeline *pipeline, enum fault_medium medium, uint64_t flow,
+void fault_pipeline_init(struct fault_pipeline *pipeline, const struct fault_flow *flow,
                          const struct fault_sink *sink);
 
 /* Puts the chain of a (new) plan in force, after releasing what is due at now_ns. A stage whose
@@ -114,6 +172,9 @@ void fault_pipeline_init(struct fault_pipeline *pipeline, enum fault_medium medi
  * returns. */
 void fault_pipeline_apply(struct fault_pipeline *pipeline, const struct fault_entry *entries,
                           size_t count, uint64_t now_ns);
+
+/* False when every stage is idle and will stay so: units may pass by the pipeline. */
+bool fault_pipeline_is_needed(const struct fault_pipeline *pipeline);
 
 /* unit->bytes and ->segments set by the caller; at_ns is set to now_ns. May call the sink. */
 void fault_pipeline_push(struct fault_pipeline *pipeline, struct fault_unit *unit, uint64_t now_ns);
@@ -130,8 +191,9 @@ void fault_pipeline_clear(struct fault_pipeline *pipeline, enum fault_cause caus
 
 uint64_t fault_pipeline_held_bytes(const struct fault_pipeline *pipeline);
 
-/* The largest chunk a stream should push at once, so that a low rate flows evenly: about 10 ms of
- * the lowest rate in the chain, at least 1 byte; `limit` when no rate is in it. */
-uint32_t fault_pipeline_chunk_max(const struct fault_pipeline *pipeline, uint32_t limit);
+/* How many bytes a stream should push as its next chunk: at most `limit`, at least 1; about 10 ms
+ * of the lowest rate in the chain, so that it flows evenly, and no more than the slicer's next
+ * piece. A chunk may be shorter (there are no more bytes yet). */
+uint32_t fault_pipeline_next_chunk(const struct fault_pipeline *pipeline, uint32_t limit);
 
 #endif

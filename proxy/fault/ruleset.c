@@ -1,6 +1,6 @@
 /* The ruleset as a value: build, copy, look up, remove.
  *
- * Theory of operation. Five flat arrays; order matters in faults only, and removal keeps it. An
+ * Theory of operation. Six flat arrays; order matters in faults only, and removal keeps it. An
  * append asks for room for the next power of two, which costs nothing while that has not changed,
  * so arrays carry no capacity, and an array that came from elsewhere (a decoder, ruleset_copy)
  * grows just as well. Look-up is a linear scan: single look-ups belong to control calls; whoever
@@ -14,6 +14,7 @@
 
 #include "proxy/base/text.h"
 #include "proxy/fault/name_table.h"
+#include "proxy/fault/ruleset_parameters.h"
 
 enum { NODES_LISTED = 6 }; /* about so many names in a message, more when they are short */
 
@@ -62,6 +63,9 @@ void ruleset_free(struct ruleset *ruleset)
 {
     for (size_t i = 0; i < ruleset->partition_count; i++)
         free(ruleset->partitions[i].links);
+    for (size_t i = 0; i < ruleset->table_count; i++)
+        free(ruleset->tables[i].values);
+    free(ruleset->tables);
     free(ruleset->nodes);
     free(ruleset->routes);
     free(ruleset->partitions);
@@ -78,8 +82,12 @@ void ruleset_copy(struct ruleset *to, const struct ruleset *from)
     to->partitions = copy_array(from->partitions, from->partition_count, sizeof(*from->partitions));
     to->faults = copy_array(from->faults, from->fault_count, sizeof(*from->faults));
     to->clocks = copy_array(from->clocks, from->clock_count, sizeof(*from->clocks));
+    to->tables = copy_array(from->tables, from->table_count, sizeof(*from->tables));
     for (size_t i = 0; i < from->partition_count; i++)
         copy_links(&to->partitions[i], &from->partitions[i]);
+    for (size_t i = 0; i < from->table_count; i++)
+        to->tables[i].values =
+            copy_array(from->tables[i].values, from->tables[i].count, sizeof(int32_t));
 }
 
 struct ruleset_node *ruleset_add_node(struct ruleset *ruleset, const struct ruleset_node *node)
@@ -110,6 +118,19 @@ struct ruleset_partition *ruleset_add_partition(struct ruleset *ruleset,
     APPEND(ruleset->partitions, ruleset->partition_count, &copy, added);
     copy_links(added, &copy);
     return added;
+}
+
+struct ruleset_table *ruleset_set_table(struct ruleset *ruleset, const struct ruleset_table *table)
+{
+    struct ruleset_table copy = *table, *set = ruleset_find_table(ruleset, table->name);
+    copy.values = copy_array(table->values, table->count, sizeof(*table->values));
+    if (set) {
+        free(set->values);
+        *set = copy;
+        return set;
+    }
+    APPEND(ruleset->tables, ruleset->table_count, &copy, set);
+    return set;
 }
 
 void ruleset_set_clock(struct ruleset *ruleset, const struct ruleset_clock *clock)
@@ -177,6 +198,14 @@ struct ruleset_fault *ruleset_find_fault(const struct ruleset *ruleset, const ch
     return NULL;
 }
 
+struct ruleset_table *ruleset_find_table(const struct ruleset *ruleset, const char *name)
+{
+    for (size_t i = 0; i < ruleset->table_count; i++)
+        if (strcmp(ruleset->tables[i].name, name) == 0)
+            return &ruleset->tables[i];
+    return NULL;
+}
+
 struct ruleset_partition *ruleset_find_partition(const struct ruleset *ruleset, const char *name)
 {
     for (size_t i = 0; i < ruleset->partition_count; i++)
@@ -208,29 +237,13 @@ bool ruleset_same_partition(const struct ruleset_partition *a, const struct rule
     return true;
 }
 
-static bool same_parameters(const struct ruleset_fault *a, const struct ruleset_fault *b)
-{
-    switch (a->type) {
-    case RULESET_LATENCY:
-        return a->latency.delay_ns == b->latency.delay_ns &&
-               a->latency.jitter_ns == b->latency.jitter_ns &&
-               a->latency.distribution == b->latency.distribution;
-    case RULESET_LOSS:
-        return a->loss.probability_ppb == b->loss.probability_ppb;
-    case RULESET_RATE:
-        return a->rate.bytes_per_s == b->rate.bytes_per_s &&
-               a->rate.burst_bytes == b->rate.burst_bytes &&
-               a->rate.queue_bytes == b->rate.queue_bytes;
-    case RULESET_FAULT_TYPES:
-        break;
-    }
-    return false;
-}
-
 bool ruleset_same_fault(const struct ruleset_fault *a, const struct ruleset_fault *b)
 {
     return a->type == b->type && same_link(&a->link, &b->link) && a->both_ways == b->both_ways &&
-           strcmp(a->route, b->route) == 0 && a->direction == b->direction && same_parameters(a, b);
+           strcmp(a->route, b->route) == 0 && a->direction == b->direction &&
+           a->spared_ppb == b->spared_ppb && a->first_connections == b->first_connections &&
+           a->after_ns == b->after_ns && strcmp(a->match, b->match) == 0 &&
+           ruleset_same_parameters(a, b);
 }
 
 int ruleset_no_such_node(const struct ruleset *ruleset, const char *name, int code,
@@ -275,6 +288,14 @@ bool ruleset_remove_fault(struct ruleset *ruleset, const char *name)
 {
     struct ruleset_fault *fault = ruleset_find_fault(ruleset, name);
     REMOVE(ruleset->faults, ruleset->fault_count, fault);
+}
+
+bool ruleset_remove_table(struct ruleset *ruleset, const char *name)
+{
+    struct ruleset_table *table = ruleset_find_table(ruleset, name);
+    if (table)
+        free(table->values);
+    REMOVE(ruleset->tables, ruleset->table_count, table);
 }
 
 bool ruleset_remove_partition(struct ruleset *ruleset, const char *name)

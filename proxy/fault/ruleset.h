@@ -2,9 +2,9 @@
  *
  * This is the vocabulary that every program shares (DESIGN: node, link, route, fault, partition,
  * clock, ruleset). It has no behaviour of its own: it is copied, changed, checked as a whole and
- * handed over; fault_plan (plan.h) is what workers read. Names are 1..63 bytes of printable UTF-8
- * text that does not begin with '-'; node names are further limited to [A-Za-z0-9_.-] and are not
- * dots only.
+ * handed over; fault_plan (plan.h) is what workers read. Names are 1..63 bytes (a fault's 1..127)
+ * of printable UTF-8 text that does not begin with '-'; node names are further limited to
+ * [A-Za-z0-9_.-] and are not dots only.
  *
  * Ownership: a ruleset owns its arrays. Zero-initialised is a valid, empty ruleset. */
 #ifndef SEVER_FAULT_RULESET_H
@@ -17,14 +17,18 @@
 #include "proxy/base/error.h"
 
 enum {
-    RULESET_NAME_MAX = 64,     /* bytes with the NUL */
-    RULESET_ADDRESS_MAX = 128, /* "host:port", "[v6]:port", "unix:/path" */
+    RULESET_NAME_MAX = 64,        /* bytes with the NUL */
+    RULESET_FAULT_NAME_MAX = 128, /* the same; "ROUTE/TOXIC" for what the Toxiproxy API sets */
+    RULESET_ADDRESS_MAX = 272,    /* "host:port", "[v6]:port", "unix:/path" */
+    RULESET_MATCH_MAX = 256,      /* a libpcap expression with the NUL */
     RULESET_NODES_MAX = 128,
     RULESET_NODE_ADDRESSES_MAX = 4,
     RULESET_ROUTES_MAX = 4096,
     RULESET_FAULTS_MAX = 16384,
     RULESET_PARTITIONS_MAX = 1024,
     RULESET_LINKS_MAX = 1 << 18, /* over all partitions: bounds memory */
+    RULESET_TABLES_MAX = 64,
+    RULESET_TABLE_VALUES_MAX = 1 << 16, /* in one table */
 };
 
 /* The ranges of parameters (ruleset_check). */
@@ -33,6 +37,9 @@ enum {
 #define RULESET_RATE_MAX UINT64_C(1000000000000)                /* bytes per second */
 #define RULESET_BURST_MAX (UINT64_C(1) << 30)                   /* bytes */
 #define RULESET_QUEUE_MAX (UINT64_C(1) << 30)                   /* bytes */
+#define RULESET_PIECE_MAX (UINT64_C(1) << 30)                   /* bytes of a slicer's piece */
+#define RULESET_LIMIT_MAX (UINT64_C(1) << 62)                   /* bytes of limit_data */
+#define RULESET_CONNECTIONS_MAX UINT32_C(1000000000)            /* of first_connections */
 #define RULESET_OFFSET_NS_MAX (INT64_C(36525) * 86400000000000) /* 100 years, either way */
 #define RULESET_DRIFT_PPB_MAX INT64_C(1000000000)               /* either way */
 
@@ -65,6 +72,10 @@ struct ruleset_route {
     char from[RULESET_NAME_MAX];
     char to[RULESET_NAME_MAX]; /* the node behind the upstream address; "" when it is no node */
     bool enabled;
+    /* Every worker listens (SO_REUSEPORT) and has a share of the connections, by the kernel's hash
+     * of their addresses. Without it the route lives on one worker, which accepts in order, so that
+     * the k-th connection is the same in each run. Not for unix sockets. */
+    bool spread;
 };
 
 /* A partition: a named set of cut links. A link is open only while no partition holds it. */
@@ -76,42 +87,144 @@ struct ruleset_partition {
     int64_t set_at_ns;             /* wall clock, filled by severd */
 };
 
-enum ruleset_fault_type { RULESET_LATENCY, RULESET_LOSS, RULESET_RATE, RULESET_FAULT_TYPES };
+enum ruleset_fault_type {
+    RULESET_LATENCY,
+    RULESET_LOSS,
+    RULESET_RATE,
+    RULESET_TRACE,     /* rate by delivery opportunities */
+    RULESET_CORRUPT,   /* flips bits */
+    RULESET_DUPLICATE, /* datagrams and packets only, and so are the next two */
+    RULESET_REORDER,
+    RULESET_TRUNCATE,
+    RULESET_SLICER, /* streams only, and so are all that follow, but for reject */
+    RULESET_SLOW_CLOSE,
+    RULESET_TIMEOUT,
+    RULESET_RESET_PEER,
+    RULESET_LIMIT_DATA,
+    RULESET_ACCEPT_DELAY,
+    RULESET_REJECT, /* refuses: connections, with TCP RST; datagrams, with ICMP port unreachable */
+    RULESET_NOOP,
+    RULESET_FAULT_TYPES
+};
 enum ruleset_distribution {
     RULESET_UNIFORM,
     RULESET_NORMAL,
     RULESET_PARETO,
     RULESET_PARETONORMAL,
+    RULESET_TABLE, /* of the ruleset's tables: netem's format, 8192 is one jitter */
     RULESET_DISTRIBUTIONS
+};
+enum ruleset_loss_model {
+    RULESET_LOSS_RANDOM,
+    RULESET_LOSS_GILBERT_ELLIOTT,
+    RULESET_LOSS_MARKOV, /* 4 states, netem's `loss state` */
+    RULESET_LOSS_EVERY,  /* the n-th, 2n-th, ... unit */
+    RULESET_LOSS_MODELS
 };
 /* On a route: upstream is client->server, downstream server->client. */
 enum ruleset_direction { RULESET_BOTH, RULESET_UPSTREAM, RULESET_DOWNSTREAM };
 
+/* Probabilities are parts per billion (_ppb), at most RULESET_PROBABILITY_MAX. A correlation is the
+ * weight of the previous draw in the next one, as in netem. */
 struct ruleset_fault {
-    char name[RULESET_NAME_MAX]; /* unique in the ruleset */
+    char name[RULESET_FAULT_NAME_MAX]; /* unique in the ruleset */
     enum ruleset_fault_type type;
     /* Where: on a link when route is "", else on that route in that direction. */
     struct ruleset_link link;
     bool both_ways; /* link written "n1<->n2": each direction has the fault, drawn independently */
     char route[RULESET_NAME_MAX];
     enum ruleset_direction direction;
+
+    /* For which connections (UDP: sessions), from when, for which units. */
+    uint32_t spared_ppb; /* 1 - toxicity: it leaves this part of the connections alone, decided once
+                            per connection and direction, from the seed */
+    uint32_t first_connections;    /* only so many that begin after it was set; 0: all */
+    uint64_t after_ns;             /* for each connection: only from this long after it began */
+    char match[RULESET_MATCH_MAX]; /* libpcap filter expression; "": every unit; not for streams */
+
     union {
         struct {
             uint64_t delay_ns;
             uint64_t jitter_ns; /* uniform: half-width; normal: sigma; the others: netem's scale */
             enum ruleset_distribution distribution;
+            char table[RULESET_NAME_MAX]; /* with RULESET_TABLE */
+            uint32_t correlation_ppb;     /* of the jitter */
+            bool reorder; /* datagrams leave when they are due, even before those in front */
         } latency;
         struct {
-            uint32_t probability_ppb;
+            enum ruleset_loss_model model;
+            uint32_t probability_ppb; /* random */
+            uint32_t correlation_ppb; /* random */
+            /* Gilbert-Elliott: chance to go from good to bad and back, and of a loss in each. */
+            uint32_t to_bad_ppb, to_good_ppb, lost_in_bad_ppb, lost_in_good_ppb;
+            /* Markov: transitions between 1 good, 2 good in a burst, 3 lost in a burst, 4 lost
+             * alone (Salsano, Ludovici, Ordine 2009). */
+            uint32_t p13_ppb, p31_ppb, p32_ppb, p23_ppb, p14_ppb;
+            uint32_t every; /* n >= 1 */
         } loss;
         struct {
-            uint64_t bytes_per_s; /* > 0 */
+            uint64_t bytes_per_s; /* 0: nothing passes */
             uint64_t burst_bytes; /* 0: none, units leave exactly at the rate */
             uint64_t queue_bytes; /* datagrams and packets: tail drop above this; 0: default */
+            bool shared; /* all connections of the route share it; else each has it for itself */
         } rate;
+        struct {
+            char table[RULESET_NAME_MAX]; /* milliseconds of delivery opportunities, mahimahi's */
+            uint64_t queue_bytes;         /* as rate's; 0: 64 KiB */
+        } trace;
+        struct {
+            uint32_t probability_ppb; /* datagrams: of each; streams: of each block of 1460 bytes */
+            uint32_t correlation_ppb;
+        } corrupt;
+        struct {
+            uint32_t probability_ppb;
+            uint32_t correlation_ppb;
+        } duplicate;
+        struct {
+            uint32_t probability_ppb;
+            uint32_t correlation_ppb;
+            uint64_t delay_ns; /* > 0: how long a chosen one is held while others pass */
+        } reorder;
+        struct {
+            uint32_t probability_ppb;
+            uint64_t bytes; /* what is left of a chosen one, at most */
+        } truncate;
+        struct {
+            uint64_t average_bytes;   /* 0: not sliced */
+            uint64_t variation_bytes; /* pieces are average +- variation, at least 1 */
+            uint64_t delay_ns;        /* between two pieces */
+        } slicer;
+        struct {
+            uint64_t delay_ns; /* how long the end of the stream is held */
+        } slow_close;
+        struct {
+            uint64_t timeout_ns; /* all data is dropped; the connection is closed this long after
+                                    the fault met it; 0: never. Removing it closes it too. */
+        } timeout;
+        struct {
+            uint64_t timeout_ns; /* the connection is reset this long after the fault met it */
+        } reset_peer;
+        struct {
+            uint64_t bytes; /* pass, in one direction of a connection, then it is closed */
+        } limit_data;
+        struct {
+            uint64_t delay_ns; /* between accepting a connection and dialling for it */
+        } accept_delay;
+        struct {
+            uint32_t probability_ppb; /* of each new connection, or datagram */
+        } reject;
     };
     char set_by[RULESET_NAME_MAX];
     int64_t set_at_ns;
+};
+
+/* A named list of numbers: a delay distribution (netem's .dist: at least two values, each within
+ * -32768..32767, sorted or not), or a link trace (mahimahi's: milliseconds, not falling, the last
+ * above 0; it begins anew when it ends; each opportunity carries 1500 bytes). */
+struct ruleset_table {
+    char name[RULESET_NAME_MAX];
+    int32_t *values;
+    size_t count;
 };
 
 struct ruleset_clock {
@@ -133,12 +246,14 @@ struct ruleset {
     size_t fault_count;
     struct ruleset_clock *clocks; /* at most one a node */
     size_t clock_count;
+    struct ruleset_table *tables;
+    size_t table_count;
 };
 
 void ruleset_free(struct ruleset *ruleset);                        /* leaves it empty */
 void ruleset_copy(struct ruleset *to, const struct ruleset *from); /* deep; to is overwritten */
 
-/* Append a copy; return the element inside the ruleset (partition links are copied too), valid
+/* Append a copy; return the element inside the ruleset (links and values are copied too), valid
  * until the next append or removal. They do not check anything: ruleset_check does, for the whole.
  */
 struct ruleset_node *ruleset_add_node(struct ruleset *ruleset, const struct ruleset_node *node);
@@ -146,6 +261,8 @@ struct ruleset_route *ruleset_add_route(struct ruleset *ruleset, const struct ru
 struct ruleset_fault *ruleset_add_fault(struct ruleset *ruleset, const struct ruleset_fault *fault);
 struct ruleset_partition *ruleset_add_partition(struct ruleset *ruleset,
                                                 const struct ruleset_partition *partition);
+/* Replaces the table of that name, or adds it. */
+struct ruleset_table *ruleset_set_table(struct ruleset *ruleset, const struct ruleset_table *table);
 /* Replaces the node's clock, or adds it. A clock of zero offset and drift is removed. */
 void ruleset_set_clock(struct ruleset *ruleset, const struct ruleset_clock *clock);
 void ruleset_partition_add_link(struct ruleset_partition *partition, const char *from,
@@ -157,6 +274,7 @@ struct ruleset_route *ruleset_find_route(const struct ruleset *ruleset, const ch
 struct ruleset_fault *ruleset_find_fault(const struct ruleset *ruleset, const char *name);
 struct ruleset_partition *ruleset_find_partition(const struct ruleset *ruleset, const char *name);
 const struct ruleset_clock *ruleset_find_clock(const struct ruleset *ruleset, const char *node);
+struct ruleset_table *ruleset_find_table(const struct ruleset *ruleset, const char *name);
 
 /* The same but for who set it and when (and, of partitions, in the same order of links). The name
  * does not count. */
@@ -173,6 +291,7 @@ bool ruleset_remove_node(struct ruleset *ruleset, const char *name);
 bool ruleset_remove_route(struct ruleset *ruleset, const char *name);
 bool ruleset_remove_fault(struct ruleset *ruleset, const char *name);
 bool ruleset_remove_partition(struct ruleset *ruleset, const char *name);
+bool ruleset_remove_table(struct ruleset *ruleset, const char *name);
 
 /* Fills *partition (zeroed by the caller but for its name) with the links that separate the groups
  * from each other, both ways; nodes that are in no group are untouched.
@@ -204,16 +323,22 @@ int ruleset_parse_link(const char *text, struct ruleset_link *link, bool *both_w
 enum { RULESET_LINK_TEXT_MAX = 2 * RULESET_NAME_MAX + 4 };
 const char *ruleset_format_link(const struct ruleset_link *link, bool both_ways, char *buffer);
 
-/* Names of the enumerations ("latency", "loss", "rate"; "uniform", ...; "tcp", ...), and back:
+/* Whether the fault can act on routes of this protocol (streams: tcp and unix). Loss acts on tcp
+ * only where the kernel lets severd drop segments. */
+bool ruleset_fault_acts_on(enum ruleset_fault_type type, enum ruleset_protocol protocol);
+
+/* Names of the enumerations ("latency", "loss", ...; "uniform", ...; "tcp", ...), and back:
  * -EINVAL with the list of what is allowed. */
 const char *ruleset_fault_type_name(enum ruleset_fault_type type);
 const char *ruleset_distribution_name(enum ruleset_distribution distribution);
+const char *ruleset_loss_model_name(enum ruleset_loss_model model);
 const char *ruleset_direction_name(enum ruleset_direction direction);
 const char *ruleset_protocol_name(enum ruleset_protocol protocol);
 const char *ruleset_node_kind_name(enum ruleset_node_kind kind);
 int ruleset_parse_fault_type(const char *text, enum ruleset_fault_type *type, struct error *error);
 int ruleset_parse_distribution(const char *text, enum ruleset_distribution *distribution,
                                struct error *error);
+int ruleset_parse_loss_model(const char *text, enum ruleset_loss_model *model, struct error *error);
 int ruleset_parse_direction(const char *text, enum ruleset_direction *direction,
                             struct error *error);
 int ruleset_parse_protocol(const char *text, enum ruleset_protocol *protocol, struct error *error);

@@ -12,6 +12,7 @@
 
 #include "proxy/fault/name_table.h"
 #include "proxy/fault/ruleset.h"
+#include "proxy/fault/ruleset_parameters.h"
 #include "proxy/fault/ruleset_text.h"
 
 enum { WORD_BITS = 64, LINK_WORDS = RULESET_NODES_MAX * RULESET_NODES_MAX / WORD_BITS };
@@ -19,7 +20,7 @@ enum { WORD_BITS = 64, LINK_WORDS = RULESET_NODES_MAX * RULESET_NODES_MAX / WORD
 struct checker {
     const struct ruleset *ruleset;
     struct error *error;
-    struct name_table nodes, routes, faults, partitions, clocks, addresses;
+    struct name_table nodes, routes, faults, partitions, clocks, tables, addresses;
 };
 
 /* error_set_at with a fixed message and a printf place. */
@@ -55,6 +56,7 @@ static int check_limits(struct checker *checker)
         {"partitions", "partitions", ruleset->partition_count, RULESET_PARTITIONS_MAX},
         {"partitions", "links in all partitions together", links, RULESET_LINKS_MAX},
         {"clocks", "clocks", ruleset->clock_count, RULESET_NODES_MAX},
+        {"tables", "tables", ruleset->table_count, RULESET_TABLES_MAX},
     };
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
         if (limits[i].count > limits[i].limit)
@@ -72,6 +74,7 @@ static int create_tables(struct checker *checker)
         name_table_create(&checker->faults, ruleset->fault_count) < 0 ||
         name_table_create(&checker->partitions, ruleset->partition_count) < 0 ||
         name_table_create(&checker->clocks, ruleset->clock_count) < 0 ||
+        name_table_create(&checker->tables, ruleset->table_count) < 0 ||
         name_table_create(&checker->addresses, ruleset->node_count * RULESET_NODE_ADDRESSES_MAX) <
             0)
         return out_of_memory(checker);
@@ -85,6 +88,7 @@ static void destroy_tables(struct checker *checker)
     name_table_destroy(&checker->faults);
     name_table_destroy(&checker->partitions);
     name_table_destroy(&checker->clocks);
+    name_table_destroy(&checker->tables);
     name_table_destroy(&checker->addresses);
 }
 
@@ -94,22 +98,6 @@ static bool text_is_fine(const char *text, size_t size, bool empty_allowed)
     size_t length = strnlen(text, size);
     return length < size && (length > 0 || empty_allowed) &&
            ruleset_text_is_printable(text, length);
-}
-
-/* A name that is printable and new in `names`. array: "faults" for the place. */
-static int check_name(struct checker *checker, struct name_table *names, const char *name,
-                      const char *array, size_t index)
-{
-    if (!text_is_fine(name, RULESET_NAME_MAX, false) || name[0] == '-')
-        return refuse(checker, -EINVAL,
-                      "a name is 1 to 63 bytes of printable UTF-8 text and does not begin with -",
-                      "%s[%zu].name", array, index);
-    if (name_table_add(names, name, (uint32_t)index) != NAME_TABLE_NONE) {
-        char message[2 * RULESET_NAME_MAX];
-        snprintf(message, sizeof(message), "the name '%s' is taken", name);
-        return refuse(checker, -EEXIST, message, "%s[%zu].name", array, index);
-    }
-    return 0;
 }
 
 /* Says where the error is that a check below reported without a place; returns code. Places are
@@ -124,6 +112,26 @@ locate(struct checker *checker, int code, const char *place_format, ...)
     vsnprintf(checker->error->place, sizeof(checker->error->place), place_format, args);
     va_end(args);
     return code;
+}
+
+/* A name that is printable and new in `names`. size: of its field; array: "faults", for the place.
+ */
+static int check_name(struct checker *checker, struct name_table *names, const char *name,
+                      size_t size, const char *array, size_t index)
+{
+    if (!text_is_fine(name, size, false) || name[0] == '-')
+        return locate(checker,
+                      error_set(checker->error, -EINVAL,
+                                "a name is 1 to %zu bytes of printable UTF-8 text and does not "
+                                "begin with -",
+                                size - 1),
+                      "%s[%zu].name", array, index);
+    if (name_table_add(names, name, (uint32_t)index) != NAME_TABLE_NONE) {
+        char message[2 * RULESET_FAULT_NAME_MAX];
+        snprintf(message, sizeof(message), "the name '%s' is taken", name);
+        return refuse(checker, -EEXIST, message, "%s[%zu].name", array, index);
+    }
+    return 0;
 }
 
 /* The index of the node of this name, or -EINVAL. */
@@ -144,7 +152,7 @@ static int check_node(struct checker *checker, const struct ruleset_node *node, 
                       "a node name is 1 to 63 of A-Z a-z 0-9 _ . -, does not begin with - and is "
                       "not dots only",
                       "nodes[%zu].name", index);
-    int code = check_name(checker, &checker->nodes, node->name, "nodes", index);
+    int code = check_name(checker, &checker->nodes, node->name, RULESET_NAME_MAX, "nodes", index);
     if (code < 0)
         return code;
     if (node->kind != RULESET_NODE_MEMBER && node->kind != RULESET_NODE_CLIENT)
@@ -154,7 +162,7 @@ static int check_node(struct checker *checker, const struct ruleset_node *node, 
                       index);
     for (size_t i = 0; i < node->address_count; i++) {
         if (!text_is_fine(node->addresses[i], RULESET_ADDRESS_MAX, false))
-            return refuse(checker, -EINVAL, "an address is 1 to 127 bytes of printable text",
+            return refuse(checker, -EINVAL, "an address is printable text",
                           "nodes[%zu].addresses[%zu]", index, i);
         if (name_table_add(&checker->addresses, node->addresses[i], (uint32_t)index) !=
             NAME_TABLE_NONE)
@@ -166,7 +174,8 @@ static int check_node(struct checker *checker, const struct ruleset_node *node, 
 
 static int check_route(struct checker *checker, const struct ruleset_route *route, size_t index)
 {
-    int code = check_name(checker, &checker->routes, route->name, "routes", index);
+    int code =
+        check_name(checker, &checker->routes, route->name, RULESET_NAME_MAX, "routes", index);
     if (code < 0)
         return code;
     if (route->protocol != RULESET_TCP && route->protocol != RULESET_UDP)
@@ -175,6 +184,9 @@ static int check_route(struct checker *checker, const struct ruleset_route *rout
     if (!text_is_fine(route->listen, sizeof(route->listen), false))
         return refuse(checker, -EINVAL, "write where to listen, as host:port or unix:/path",
                       "routes[%zu].listen", index);
+    if (route->spread && strncmp(route->listen, "unix:", 5) == 0)
+        return refuse(checker, -EINVAL, "a unix socket is listened to by one worker",
+                      "routes[%zu].spread", index);
     if (!text_is_fine(route->upstream, sizeof(route->upstream), false))
         return refuse(checker, -EINVAL, "write where to connect to, as host:port or unix:/path",
                       "routes[%zu].upstream", index);
@@ -239,67 +251,162 @@ static int check_fault_target(struct checker *checker, const struct ruleset_faul
     return 0;
 }
 
-static int check_latency(struct checker *checker, const struct ruleset_fault *fault, size_t index)
+/* The table that a parameter names: there, and with values that its use can take. */
+static int check_named_table(struct checker *checker, const struct ruleset_fault *fault,
+                             const char *name, size_t index)
 {
-    if (fault->latency.delay_ns > RULESET_DELAY_NS_MAX)
-        return refuse(checker, -EINVAL, "a delay is at most one hour", "faults[%zu].delay_ns",
+    const struct ruleset_table *table = NULL;
+    if (strnlen(name, RULESET_NAME_MAX) < RULESET_NAME_MAX)
+        table = ruleset_find_table(checker->ruleset, name);
+    if (!table)
+        return locate(checker,
+                      error_set(checker->error, -EINVAL, "there is no table '%.*s'",
+                                RULESET_NAME_MAX - 1, name),
+                      "faults[%zu].table", index);
+    for (size_t i = 0; i < table->count; i++) {
+        int32_t value = table->values[i];
+        bool fine = fault->type == RULESET_TRACE
+                        ? value >= 0 && (i == 0 || value >= table->values[i - 1])
+                        : value >= INT16_MIN && value <= INT16_MAX;
+        if (!fine)
+            return locate(
+                checker,
+                error_set(checker->error, -EINVAL, "table '%s' is no %s: value %zu is %ld", name,
+                          fault->type == RULESET_TRACE ? "trace (milliseconds that don't fall)"
+                                                       : "distribution (-32768 to 32767)",
+                          i, (long)value),
+                "faults[%zu].table", index);
+    }
+    if (fault->type == RULESET_LATENCY && table->count < 2)
+        return refuse(checker, -EINVAL, "a distribution has at least two values",
+                      "faults[%zu].table", index);
+    if (fault->type == RULESET_TRACE && table->values[table->count - 1] == 0)
+        return refuse(checker, -EINVAL, "a trace lasts at least a millisecond", "faults[%zu].table",
                       index);
-    if (fault->latency.jitter_ns > RULESET_DELAY_NS_MAX)
-        return refuse(checker, -EINVAL, "a jitter is at most one hour", "faults[%zu].jitter_ns",
-                      index);
-    if ((unsigned)fault->latency.distribution >= RULESET_DISTRIBUTIONS)
-        return refuse(checker, -EINVAL, "a distribution is uniform, normal, pareto or paretonormal",
-                      "faults[%zu].distribution", index);
     return 0;
 }
 
-static int check_rate(struct checker *checker, const struct ruleset_fault *fault, size_t index)
+static int check_tables_of(struct checker *checker, const struct ruleset_fault *fault, size_t index)
 {
-    if (fault->rate.bytes_per_s == 0 || fault->rate.bytes_per_s > RULESET_RATE_MAX)
-        return refuse(checker, -EINVAL, "a rate is 1 to 10^12 bytes per second",
-                      "faults[%zu].bytes_per_s", index);
-    if (fault->rate.burst_bytes > RULESET_BURST_MAX)
-        return refuse(checker, -EINVAL, "a burst is at most 1 GiB", "faults[%zu].burst_bytes",
+    if (fault->type == RULESET_TRACE)
+        return check_named_table(checker, fault, fault->trace.table, index);
+    if (fault->type != RULESET_LATENCY)
+        return 0;
+    bool wanted = fault->latency.distribution == RULESET_TABLE;
+    if (wanted != (fault->latency.table[0] != '\0'))
+        return refuse(checker, -EINVAL, "a table is named with distribution table, and only then",
+                      "faults[%zu].table", index);
+    return wanted ? check_named_table(checker, fault, fault->latency.table, index) : 0;
+}
+
+static int check_parameters(struct checker *checker, const struct ruleset_fault *fault,
+                            size_t index)
+{
+    size_t count;
+    const struct ruleset_parameter *parameters = ruleset_parameters(fault->type, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct ruleset_parameter *parameter = &parameters[i];
+        if (parameter->kind == RULESET_PARAMETER_TABLE ||
+            !ruleset_parameter_is_there(parameter, fault))
+            continue;
+        uint64_t value = ruleset_parameter_get(parameter, fault);
+        if (value < parameter->minimum || value > parameter->maximum)
+            return refuse(checker, -EINVAL, parameter->range, "faults[%zu].%s", index,
+                          parameter->key);
+    }
+    return check_tables_of(checker, fault, index);
+}
+
+/* The four chances of the Markov model that leave a state together. */
+static int check_markov(struct checker *checker, const struct ruleset_fault *fault, size_t index)
+{
+    if (fault->type != RULESET_LOSS || fault->loss.model != RULESET_LOSS_MARKOV)
+        return 0;
+    if ((uint64_t)fault->loss.p13_ppb + fault->loss.p14_ppb > RULESET_PROBABILITY_MAX)
+        return refuse(checker, -EINVAL, "p13 and p14 together are at most 1", "faults[%zu].p14",
                       index);
-    if (fault->rate.queue_bytes > RULESET_QUEUE_MAX)
-        return refuse(checker, -EINVAL, "a queue is at most 1 GiB", "faults[%zu].queue_bytes",
+    if ((uint64_t)fault->loss.p31_ppb + fault->loss.p32_ppb > RULESET_PROBABILITY_MAX)
+        return refuse(checker, -EINVAL, "p31 and p32 together are at most 1", "faults[%zu].p32",
                       index);
+    return 0;
+}
+
+/* For which connections and units. */
+static int check_reach(struct checker *checker, const struct ruleset_fault *fault, size_t index)
+{
+    const struct ruleset_route *route =
+        fault->route[0] ? &checker->ruleset->routes[name_table_find(&checker->routes, fault->route)]
+                        : NULL;
+    if (fault->spared_ppb > RULESET_PROBABILITY_MAX)
+        return refuse(checker, -EINVAL, "a toxicity is 0 to 1", "faults[%zu].toxicity", index);
+    if (fault->first_connections > RULESET_CONNECTIONS_MAX)
+        return refuse(checker, -EINVAL, "first_connections is at most 10^9",
+                      "faults[%zu].first_connections", index);
+    if (fault->after_ns > RULESET_DELAY_NS_MAX)
+        return refuse(checker, -EINVAL, "after_ns is at most one hour", "faults[%zu].after_ns",
+                      index);
+    if (!text_is_fine(fault->match, sizeof(fault->match), true))
+        return refuse(checker, -EINVAL, "a match is at most 255 bytes of printable text",
+                      "faults[%zu].match", index);
+    if (route && !ruleset_fault_acts_on(fault->type, route->protocol))
+        return refuse(checker, -EINVAL,
+                      route->protocol == RULESET_UDP
+                          ? "this fault is for streams, and the route carries datagrams"
+                          : "this fault is for datagrams, and the route carries a stream",
+                      "faults[%zu].type", index);
+    if (fault->match[0] && route && route->protocol == RULESET_TCP)
+        return refuse(checker, -EINVAL,
+                      "a match is for datagrams and packets; a stream is matched by route and "
+                      "direction",
+                      "faults[%zu].match", index);
+    if (fault->type != RULESET_RATE || !fault->rate.shared)
+        return 0;
+    if (!route || route->spread)
+        return refuse(checker, -EINVAL,
+                      "a shared rate is on a route, and on one that is not spread over the workers",
+                      "faults[%zu].shared", index);
     return 0;
 }
 
 static int check_fault(struct checker *checker, const struct ruleset_fault *fault, size_t index)
 {
-    int code = check_name(checker, &checker->faults, fault->name, "faults", index);
+    int code =
+        check_name(checker, &checker->faults, fault->name, RULESET_FAULT_NAME_MAX, "faults", index);
     if (code < 0)
         return code;
+    if ((unsigned)fault->type >= RULESET_FAULT_TYPES)
+        return refuse(checker, -EINVAL, "there is no such type of fault", "faults[%zu].type",
+                      index);
     code = check_fault_target(checker, fault, index);
     if (code < 0)
         return code;
     if (!text_is_fine(fault->set_by, sizeof(fault->set_by), true))
         return refuse(checker, -EINVAL, "who set it is at most 63 bytes of printable text",
                       "faults[%zu].set_by", index);
-    switch (fault->type) {
-    case RULESET_LATENCY:
-        return check_latency(checker, fault, index);
-    case RULESET_LOSS:
-        if (fault->loss.probability_ppb > RULESET_PROBABILITY_MAX)
-            return refuse(checker, -EINVAL, "a probability is 0 to 1", "faults[%zu].probability",
-                          index);
-        return 0;
-    case RULESET_RATE:
-        return check_rate(checker, fault, index);
-    case RULESET_FAULT_TYPES:
-        break;
-    }
-    return refuse(checker, -EINVAL, "a fault's type is latency, loss or rate", "faults[%zu].type",
-                  index);
+    code = check_parameters(checker, fault, index);
+    if (code == 0)
+        code = check_markov(checker, fault, index);
+    return code < 0 ? code : check_reach(checker, fault, index);
+}
+
+static int check_table(struct checker *checker, const struct ruleset_table *table, size_t index)
+{
+    int code =
+        check_name(checker, &checker->tables, table->name, RULESET_NAME_MAX, "tables", index);
+    if (code < 0)
+        return code;
+    if (table->count == 0 || table->count > RULESET_TABLE_VALUES_MAX)
+        return refuse(checker, -EINVAL, "a table has 1 to 65536 values", "tables[%zu].values",
+                      index);
+    return 0;
 }
 
 static int check_partition(struct checker *checker, const struct ruleset_partition *partition,
                            size_t index)
 {
     uint64_t seen[LINK_WORDS] = {0};
-    int code = check_name(checker, &checker->partitions, partition->name, "partitions", index);
+    int code = check_name(checker, &checker->partitions, partition->name, RULESET_NAME_MAX,
+                          "partitions", index);
     if (code < 0)
         return code;
     if (!text_is_fine(partition->set_by, sizeof(partition->set_by), true))
@@ -356,6 +463,8 @@ static int check_all(struct checker *checker)
         code = check_route(checker, &ruleset->routes[i], i);
     for (size_t i = 0; code == 0 && i < ruleset->partition_count; i++)
         code = check_partition(checker, &ruleset->partitions[i], i);
+    for (size_t i = 0; code == 0 && i < ruleset->table_count; i++)
+        code = check_table(checker, &ruleset->tables[i], i);
     for (size_t i = 0; code == 0 && i < ruleset->fault_count; i++)
         code = check_fault(checker, &ruleset->faults[i], i);
     for (size_t i = 0; code == 0 && i < ruleset->clock_count; i++)

@@ -6,14 +6,37 @@
 #include "proxy/fault/ruleset.h"
 #include "proxy/fault/ruleset_text.h"
 
-enum { ALLOWED_MAX = 128 };
+enum { ALLOWED_MAX = 256 };
 
 static const char *const fault_type_names[] = {
-    [RULESET_LATENCY] = "latency", [RULESET_LOSS] = "loss", [RULESET_RATE] = "rate"};
+    [RULESET_LATENCY] = "latency",
+    [RULESET_LOSS] = "loss",
+    [RULESET_RATE] = "rate",
+    [RULESET_TRACE] = "trace",
+    [RULESET_CORRUPT] = "corrupt",
+    [RULESET_DUPLICATE] = "duplicate",
+    [RULESET_REORDER] = "reorder",
+    [RULESET_TRUNCATE] = "truncate",
+    [RULESET_SLICER] = "slicer",
+    [RULESET_SLOW_CLOSE] = "slow_close",
+    [RULESET_TIMEOUT] = "timeout",
+    [RULESET_RESET_PEER] = "reset_peer",
+    [RULESET_LIMIT_DATA] = "limit_data",
+    [RULESET_ACCEPT_DELAY] = "accept_delay",
+    [RULESET_REJECT] = "reject",
+    [RULESET_NOOP] = "noop",
+};
 static const char *const distribution_names[] = {[RULESET_UNIFORM] = "uniform",
                                                  [RULESET_NORMAL] = "normal",
                                                  [RULESET_PARETO] = "pareto",
-                                                 [RULESET_PARETONORMAL] = "paretonormal"};
+                                                 [RULESET_PARETONORMAL] = "paretonormal",
+                                                 [RULESET_TABLE] = "table"};
+static const char *const loss_model_names[] = {
+    [RULESET_LOSS_RANDOM] = "random",
+    [RULESET_LOSS_GILBERT_ELLIOTT] = "gilbert-elliott",
+    [RULESET_LOSS_MARKOV] = "markov",
+    [RULESET_LOSS_EVERY] = "every",
+};
 static const char *const direction_names[] = {
     [RULESET_BOTH] = "both", [RULESET_UPSTREAM] = "upstream", [RULESET_DOWNSTREAM] = "downstream"};
 static const char *const protocol_names[] = {[RULESET_TCP] = "tcp", [RULESET_UDP] = "udp"};
@@ -53,6 +76,11 @@ const char *ruleset_distribution_name(enum ruleset_distribution distribution)
     return name_of(distribution_names, COUNT(distribution_names), (size_t)distribution);
 }
 
+const char *ruleset_loss_model_name(enum ruleset_loss_model model)
+{
+    return name_of(loss_model_names, COUNT(loss_model_names), (size_t)model);
+}
+
 const char *ruleset_direction_name(enum ruleset_direction direction)
 {
     return name_of(direction_names, COUNT(direction_names), (size_t)direction);
@@ -87,6 +115,15 @@ int ruleset_parse_distribution(const char *text, enum ruleset_distribution *dist
     return 0;
 }
 
+int ruleset_parse_loss_model(const char *text, enum ruleset_loss_model *model, struct error *error)
+{
+    int value = parse(text, "model", loss_model_names, COUNT(loss_model_names), error);
+    if (value < 0)
+        return value;
+    *model = (enum ruleset_loss_model)value;
+    return 0;
+}
+
 int ruleset_parse_direction(const char *text, enum ruleset_direction *direction,
                             struct error *error)
 {
@@ -113,6 +150,33 @@ int ruleset_parse_node_kind(const char *text, enum ruleset_node_kind *kind, stru
         return value;
     *kind = (enum ruleset_node_kind)value;
     return 0;
+}
+
+bool ruleset_fault_acts_on(enum ruleset_fault_type type, enum ruleset_protocol protocol)
+{
+    switch (type) {
+    case RULESET_DUPLICATE:
+    case RULESET_REORDER:
+    case RULESET_TRUNCATE:
+        return protocol == RULESET_UDP;
+    case RULESET_SLICER:
+    case RULESET_SLOW_CLOSE:
+    case RULESET_TIMEOUT:
+    case RULESET_RESET_PEER:
+    case RULESET_LIMIT_DATA:
+    case RULESET_ACCEPT_DELAY:
+        return protocol == RULESET_TCP;
+    case RULESET_LATENCY:
+    case RULESET_LOSS:
+    case RULESET_RATE:
+    case RULESET_TRACE:
+    case RULESET_CORRUPT:
+    case RULESET_REJECT:
+    case RULESET_NOOP:
+    case RULESET_FAULT_TYPES:
+        break;
+    }
+    return true;
 }
 
 bool ruleset_text_is_node_name(const char *text, size_t length)

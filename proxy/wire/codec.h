@@ -3,8 +3,8 @@
  * Decoders take one jansson value, refuse unknown keys, wrong types and out-of-range numbers with a
  * place such as "faults[2].delay_ns", and leave *out untouched on failure. They check shape only;
  * ruleset_check judges the whole. What the API adds when it reports a thing (a route's "listening",
- * a fault's "touched" and "applied", a partition's "mechanism", a clock's "page") is ignored, so
- * that what was read can be written back. null stands for an absent key.
+ * a fault's "touched" and "applied", a partition's "mechanism", a clock's "page", a table's
+ * "used_by") is ignored, so that what was read can be written back. null stands for an absent key.
  *
  * Encoders take values that ruleset_check accepts and return a new reference; like all
  * control-plane code they abort when memory is out. */
@@ -35,6 +35,7 @@ json_t *wire_encode_route(const struct ruleset_route *route);
 json_t *wire_encode_partition(const struct ruleset_partition *partition);
 json_t *wire_encode_fault(const struct ruleset_fault *fault);
 json_t *wire_encode_clock(const struct ruleset_clock *clock);
+json_t *wire_encode_table(const struct ruleset_table *table);
 
 /* All decoders: 0, or -EINVAL with place and message. */
 
@@ -59,5 +60,7 @@ int wire_decode_partition(json_t *json, const struct ruleset *ruleset,
 /* node: whose clock it is; a "node" in the JSON must then be the same. NULL: the JSON says. */
 int wire_decode_clock(json_t *json, const char *node, struct ruleset_clock *out,
                       struct error *error);
+/* out->values is the caller's to free. */
+int wire_decode_table(json_t *json, struct ruleset_table *out, struct error *error);
 
 #endif

@@ -1,13 +1,14 @@
-/* JSON to structs: nodes, routes, faults, clocks, and the whole ruleset.
+/* JSON to structs: nodes, routes, clocks, tables, and the whole ruleset.
  *
  * Theory of operation. Each decoder fills a local value, hands it out only when all went well, and
  * knows its own keys only; the place of its object in the document is put in front by the caller
- * that walks the array. A fault's keys depend on its type, so the type is read first. */
+ * that walks the array. Faults are in decode_fault.c, partitions in decode_partition.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/base/text.h"
 #include "proxy/wire/codec.h"
 #include "proxy/wire/reader.h"
 
@@ -23,9 +24,6 @@ static const char *const none[] = {NULL};
             *value = (int)parsed;                                                                  \
         return code;                                                                               \
     }
-PARSER(fault_type)
-PARSER(distribution)
-PARSER(direction)
 PARSER(protocol)
 PARSER(node_kind)
 
@@ -57,8 +55,8 @@ int wire_decode_node(json_t *json, struct ruleset_node *out, struct error *error
     return 0;
 }
 
-static const char *const route_keys[] = {"name", "protocol", "listen",  "upstream",
-                                         "from", "to",       "enabled", NULL};
+static const char *const route_keys[] = {"name", "protocol", "listen", "upstream", "from",
+                                         "to",   "enabled",  "spread", NULL};
 static const char *const route_reported[] = {"listening", NULL};
 
 int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *error)
@@ -75,6 +73,7 @@ int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *err
     reader_text(&reader, "from", false, route.from, sizeof(route.from));
     reader_text(&reader, "to", false, route.to, sizeof(route.to));
     reader_bool(&reader, "enabled", &route.enabled);
+    reader_bool(&reader, "spread", &route.spread);
     if (reader.code < 0)
         return reader.code;
     route.protocol = (enum ruleset_protocol)protocol;
@@ -98,6 +97,8 @@ static void refuse_other_route(struct reader *reader, const struct ruleset_route
         reader_fail(reader, "from", message);
     if (strcmp(route->to, patched->to) != 0)
         reader_fail(reader, "to", message);
+    if (route->spread != patched->spread)
+        reader_fail(reader, "spread", message);
 }
 
 int wire_decode_route_patch(json_t *json, struct ruleset_route *route, struct error *error)
@@ -115,124 +116,10 @@ int wire_decode_route_patch(json_t *json, struct ruleset_route *route, struct er
     reader_text(&reader, "from", false, patched.from, sizeof(patched.from));
     reader_text(&reader, "to", false, patched.to, sizeof(patched.to));
     reader_bool(&reader, "enabled", &patched.enabled);
+    reader_bool(&reader, "spread", &patched.spread);
     refuse_other_route(&reader, route, &patched);
     if (reader.code == 0)
         *route = patched;
-    return reader.code;
-}
-
-#define FAULT_KEYS "name", "type", "link", "route", "direction", "set_by", "set_at_ns"
-
-static const char *const latency_keys[] = {FAULT_KEYS, "delay_ns", "jitter_ns", "distribution",
-                                           NULL};
-static const char *const loss_keys[] = {FAULT_KEYS, "probability", NULL};
-static const char *const rate_keys[] = {FAULT_KEYS, "bytes_per_s", "burst_bytes", "queue_bytes",
-                                        NULL};
-static const char *const *const fault_keys[RULESET_FAULT_TYPES] = {
-    [RULESET_LATENCY] = latency_keys, [RULESET_LOSS] = loss_keys, [RULESET_RATE] = rate_keys};
-
-static void read_link(struct reader *reader, struct ruleset_fault *fault)
-{
-    char text[RULESET_LINK_TEXT_MAX] = "";
-    struct error why;
-    reader_text(reader, "link", false, text, sizeof(text));
-    if (reader->code == 0 && ruleset_parse_link(text, &fault->link, &fault->both_ways, &why) < 0)
-        reader_fail(reader, "link", "%s", why.message);
-}
-
-static void read_target(struct reader *reader, struct ruleset_fault *fault)
-{
-    int direction = (int)fault->direction;
-    bool link = reader_has(reader, "link"), route = reader_has(reader, "route");
-    if (link && route)
-        reader_fail(reader, "link", "a fault is on a link or on a route, not on both");
-    if (link) {
-        read_link(reader, fault);
-        fault->route[0] = '\0';
-    }
-    if (route) {
-        reader_text(reader, "route", false, fault->route, sizeof(fault->route));
-        fault->link = (struct ruleset_link){0};
-        fault->both_ways = false;
-    }
-    bool on_route = fault->route[0] != '\0';
-    if (!on_route && !fault->link.from[0])
-        reader_fail(reader, "link",
-                    "a fault needs a link such as \"n1->n2\", or a route with a direction");
-    if (!on_route && reader_has(reader, "direction"))
-        reader_fail(reader, "direction",
-                    "a direction belongs to a route; on a link write n1->n2, n2->n1 or n1<->n2");
-    reader_enum(reader, "direction", false, parse_direction, &direction);
-    fault->direction = (enum ruleset_direction)direction;
-}
-
-static void read_parameters(struct reader *reader, bool is_new, struct ruleset_fault *fault)
-{
-    int distribution = RULESET_UNIFORM;
-    switch (fault->type) {
-    case RULESET_LATENCY:
-        distribution = (int)fault->latency.distribution;
-        reader_unsigned(reader, "delay_ns", is_new, &fault->latency.delay_ns);
-        reader_unsigned(reader, "jitter_ns", false, &fault->latency.jitter_ns);
-        reader_enum(reader, "distribution", false, parse_distribution, &distribution);
-        fault->latency.distribution = (enum ruleset_distribution)distribution;
-        break;
-    case RULESET_LOSS:
-        reader_probability(reader, "probability", is_new, &fault->loss.probability_ppb);
-        break;
-    case RULESET_RATE:
-        reader_unsigned(reader, "bytes_per_s", is_new, &fault->rate.bytes_per_s);
-        reader_unsigned(reader, "burst_bytes", false, &fault->rate.burst_bytes);
-        reader_unsigned(reader, "queue_bytes", false, &fault->rate.queue_bytes);
-        break;
-    case RULESET_FAULT_TYPES:
-        break;
-    }
-}
-
-/* What a fault is can't change, only how strong it is. */
-static void refuse_other_identity(struct reader *reader, const struct ruleset_fault *base,
-                                  const struct ruleset_fault *fault)
-{
-    if (strcmp(base->name, fault->name) != 0)
-        reader_fail(reader, "name", "a fault's name can't change: remove it and add another");
-    if (strcmp(base->link.from, fault->link.from) != 0 ||
-        strcmp(base->link.to, fault->link.to) != 0 || base->both_ways != fault->both_ways)
-        reader_fail(reader, "link", "a fault's link can't change: remove it and add another");
-    if (strcmp(base->route, fault->route) != 0)
-        reader_fail(reader, "route", "a fault's route can't change: remove it and add another");
-    if (base->direction != fault->direction)
-        reader_fail(reader, "direction",
-                    "a fault's direction can't change: remove it and add another");
-}
-
-int wire_decode_fault(json_t *json, const struct ruleset_fault *base, struct ruleset_fault *out,
-                      struct error *error)
-{
-    static const char *const reported[] = {"touched", "applied", NULL};
-    struct ruleset_fault fault = base ? *base : (struct ruleset_fault){0};
-    struct error ignored = {0};
-    int type = (int)fault.type;
-    /* Only the type: which keys are fine follows from it. */
-    struct reader reader = {.object = json, .error = error ? error : &ignored};
-    if (json_is_object(json))
-        reader_enum(&reader, "type", base == NULL, parse_fault_type, &type);
-    if (base && type != (int)base->type)
-        reader_fail(&reader, "type", "a fault's type can't change: remove it and add another");
-    if (reader.code < 0)
-        return reader.code;
-    fault.type = (enum ruleset_fault_type)type;
-    reader_open(&reader, json, fault_keys[type], reported, reader.error);
-    reader_text(&reader, "name", false, fault.name, sizeof(fault.name));
-    if (reader.code == 0)
-        read_target(&reader, &fault);
-    read_parameters(&reader, base == NULL, &fault);
-    reader_text(&reader, "set_by", false, fault.set_by, sizeof(fault.set_by));
-    reader_signed(&reader, "set_at_ns", &fault.set_at_ns);
-    if (base)
-        refuse_other_identity(&reader, base, &fault);
-    if (reader.code == 0)
-        *out = fault;
     return reader.code;
 }
 
@@ -342,6 +229,53 @@ static int append_clock(json_t *json, struct ruleset *ruleset, struct error *err
     return 0;
 }
 
+int wire_decode_table(json_t *json, struct ruleset_table *out, struct error *error)
+{
+    static const char *const keys[] = {"name", "values", NULL};
+    static const char *const reported[] = {"used_by", NULL};
+    struct ruleset_table table = {0};
+    struct reader reader;
+    struct error ignored = {0};
+    reader_open(&reader, json, keys, reported, error ? error : &ignored);
+    reader_text(&reader, "name", true, table.name, sizeof(table.name));
+    json_t *values = reader_array(&reader, "values");
+    table.count = json_array_size(values);
+    if (table.count > RULESET_TABLE_VALUES_MAX)
+        reader_fail(&reader, "values", "a table has at most %d values", RULESET_TABLE_VALUES_MAX);
+    if (reader.code < 0)
+        return reader.code;
+    table.values = memory_allocate_zeroed(table.count + 1, sizeof(*table.values));
+    for (size_t i = 0; reader.code == 0 && i < table.count; i++) {
+        json_t *value = json_array_get(values, i);
+        char place[ERROR_PLACE_MAX];
+        snprintf(place, sizeof(place), "values[%zu]", i);
+        if (!json_is_integer(value) || json_integer_value(value) < INT32_MIN ||
+            json_integer_value(value) > INT32_MAX)
+            reader_fail(&reader, place, "a whole number of 32 bits is wanted here");
+        else
+            table.values[i] = (int32_t)json_integer_value(value);
+    }
+    if (reader.code == 0)
+        *out = table;
+    else
+        free(table.values);
+    return reader.code;
+}
+
+static int append_table(json_t *json, struct ruleset *ruleset, struct error *error)
+{
+    struct ruleset_table table;
+    int code = wire_decode_table(json, &table, error);
+    if (code < 0)
+        return code;
+    if (ruleset_find_table(ruleset, table.name))
+        code = error_set_at(error, -EINVAL, "name", "the name '%s' is taken", table.name);
+    else
+        ruleset_set_table(ruleset, &table);
+    free(table.values);
+    return code;
+}
+
 static void read_elements(struct reader *reader, const char *key, size_t limit, element_fn append,
                           struct ruleset *ruleset)
 {
@@ -361,8 +295,8 @@ static void read_elements(struct reader *reader, const char *key, size_t limit, 
 
 int wire_decode_ruleset(json_t *json, struct ruleset *out, struct error *error)
 {
-    static const char *const keys[] = {"version",    "seed",   "nodes",  "routes",
-                                       "partitions", "faults", "clocks", NULL};
+    static const char *const keys[] = {"version", "seed",   "nodes",  "routes", "partitions",
+                                       "faults",  "clocks", "tables", NULL};
     struct ruleset ruleset = {0};
     struct reader reader;
     struct error ignored = {0};
@@ -376,6 +310,7 @@ int wire_decode_ruleset(json_t *json, struct ruleset *out, struct error *error)
     read_elements(&reader, "partitions", RULESET_PARTITIONS_MAX, append_partition, &ruleset);
     read_elements(&reader, "faults", RULESET_FAULTS_MAX, append_fault, &ruleset);
     read_elements(&reader, "clocks", RULESET_NODES_MAX, append_clock, &ruleset);
+    read_elements(&reader, "tables", RULESET_TABLES_MAX, append_table, &ruleset);
     if (reader.code < 0) {
         ruleset_free(&ruleset);
         return reader.code;

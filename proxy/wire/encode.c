@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "proxy/base/random.h"
+#include "proxy/fault/ruleset_parameters.h"
 #include "proxy/wire/codec.h"
 
 /* NULL here means text that is not UTF-8, or no memory: the caller's ruleset was not checked, or
@@ -43,10 +44,11 @@ json_t *wire_encode_node(const struct ruleset_node *node)
 
 json_t *wire_encode_route(const struct ruleset_route *route)
 {
-    return must(json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b}", "name", route->name, "protocol",
-                          ruleset_protocol_name(route->protocol), "listen", route->listen,
-                          "upstream", route->upstream, "from", text_or_null(route->from), "to",
-                          text_or_null(route->to), "enabled", route->enabled));
+    return must(json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:b}", "name", route->name,
+                          "protocol", ruleset_protocol_name(route->protocol), "listen",
+                          route->listen, "upstream", route->upstream, "from",
+                          text_or_null(route->from), "to", text_or_null(route->to), "enabled",
+                          route->enabled, "spread", route->spread));
 }
 
 static void set_origin(json_t *object, const char *set_by, int64_t set_at_ns)
@@ -67,27 +69,60 @@ json_t *wire_encode_partition(const struct ruleset_partition *partition)
     return json;
 }
 
+static double ratio_of(uint64_t ppb)
+{
+    return (double)ppb / (double)RANDOM_PPB_ONE;
+}
+
+static json_t *encode_parameter(const struct ruleset_parameter *parameter,
+                                const struct ruleset_fault *fault)
+{
+    if (parameter->kind == RULESET_PARAMETER_TABLE)
+        return json_string(ruleset_parameter_text(parameter, fault));
+    uint64_t value = ruleset_parameter_get(parameter, fault);
+    switch (parameter->kind) {
+    case RULESET_PARAMETER_PROBABILITY:
+        return json_real(ratio_of(value));
+    case RULESET_PARAMETER_FLAG:
+        return json_boolean(value);
+    case RULESET_PARAMETER_DISTRIBUTION:
+        return json_string(ruleset_distribution_name((enum ruleset_distribution)value));
+    case RULESET_PARAMETER_LOSS_MODEL:
+        return json_string(ruleset_loss_model_name((enum ruleset_loss_model)value));
+    case RULESET_PARAMETER_NS:
+    case RULESET_PARAMETER_BYTES:
+    case RULESET_PARAMETER_RATE:
+    case RULESET_PARAMETER_COUNT:
+    case RULESET_PARAMETER_TABLE:
+        break;
+    }
+    return encode_count(value);
+}
+
 static void set_parameters(json_t *json, const struct ruleset_fault *fault)
 {
-    switch (fault->type) {
-    case RULESET_LATENCY:
-        set(json, "delay_ns", encode_count(fault->latency.delay_ns));
-        set(json, "jitter_ns", encode_count(fault->latency.jitter_ns));
-        set(json, "distribution",
-            json_string(ruleset_distribution_name(fault->latency.distribution)));
-        break;
-    case RULESET_LOSS:
-        set(json, "probability",
-            json_real((double)fault->loss.probability_ppb / (double)RANDOM_PPB_ONE));
-        break;
-    case RULESET_RATE:
-        set(json, "bytes_per_s", encode_count(fault->rate.bytes_per_s));
-        set(json, "burst_bytes", encode_count(fault->rate.burst_bytes));
-        set(json, "queue_bytes", encode_count(fault->rate.queue_bytes));
-        break;
-    case RULESET_FAULT_TYPES:
-        assert(fault->type < RULESET_FAULT_TYPES);
+    size_t count;
+    const struct ruleset_parameter *parameters = ruleset_parameters(fault->type, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct ruleset_parameter *parameter = &parameters[i];
+        bool unnamed = parameter->kind == RULESET_PARAMETER_TABLE &&
+                       ruleset_parameter_text(parameter, fault)[0] == '\0';
+        if (!unnamed && ruleset_parameter_is_there(parameter, fault))
+            set(json, parameter->key, encode_parameter(parameter, fault));
     }
+}
+
+/* What limits a fault's reach is told when something does. */
+static void set_reach(json_t *json, const struct ruleset_fault *fault)
+{
+    if (fault->spared_ppb)
+        set(json, "toxicity", json_real(ratio_of(RANDOM_PPB_ONE - fault->spared_ppb)));
+    if (fault->first_connections)
+        set(json, "first_connections", encode_count(fault->first_connections));
+    if (fault->after_ns)
+        set(json, "after_ns", encode_count(fault->after_ns));
+    if (fault->match[0])
+        set(json, "match", json_string(fault->match));
 }
 
 json_t *wire_encode_fault(const struct ruleset_fault *fault)
@@ -102,6 +137,7 @@ json_t *wire_encode_fault(const struct ruleset_fault *fault)
         set(json, "link", json_string(ruleset_format_link(&fault->link, fault->both_ways, text)));
     }
     set_parameters(json, fault);
+    set_reach(json, fault);
     set_origin(json, fault->set_by, fault->set_at_ns);
     return json;
 }
@@ -110,6 +146,14 @@ json_t *wire_encode_clock(const struct ruleset_clock *clock)
 {
     return must(json_pack("{s:s, s:I, s:I}", "node", clock->node, "offset_ns",
                           (json_int_t)clock->offset_ns, "drift_ppb", (json_int_t)clock->drift_ppb));
+}
+
+json_t *wire_encode_table(const struct ruleset_table *table)
+{
+    json_t *values = must(json_array());
+    for (size_t i = 0; i < table->count; i++)
+        json_array_append_new(values, must(json_integer(table->values[i])));
+    return must(json_pack("{s:s, s:o}", "name", table->name, "values", values));
 }
 
 /* JSON integers end at 2^63 - 1: a larger seed is written as text. */
@@ -141,5 +185,6 @@ json_t *wire_encode_ruleset(const struct ruleset *ruleset)
                  ruleset->partition_count);
     ENCODE_ARRAY(json, "faults", wire_encode_fault, ruleset->faults, ruleset->fault_count);
     ENCODE_ARRAY(json, "clocks", wire_encode_clock, ruleset->clocks, ruleset->clock_count);
+    ENCODE_ARRAY(json, "tables", wire_encode_table, ruleset->tables, ruleset->table_count);
     return json;
 }

@@ -76,7 +76,8 @@ static inline void fixture_link_state(void *context, const char *from, const cha
                                       struct api_link_state *out)
 {
     (void)context;
-    *out = (struct api_link_state){.units = strlen(from), .bytes = strlen(to), .dropped_cut = 7};
+    *out = (struct api_link_state){
+        .units = strlen(from), .bytes = strlen(to), .dropped_cut = 7, .dropped_reject = 8};
 }
 
 static inline uint64_t fixture_touched(void *context, const char *fault)
@@ -132,8 +133,9 @@ static inline size_t fixture_doctor(void *context, struct api_check checks[])
 static inline struct api_backend fixture_backend(struct fixture *fixture)
 {
     return (struct api_backend){
-        fixture,         fixture_current,   fixture_change, fixture_link_state, fixture_touched,
-        fixture_applied, fixture_listening, fixture_page,   fixture_status,     fixture_doctor};
+        fixture,         fixture_current,         fixture_change,    fixture_link_state,
+        fixture_touched, fixture_applied,         fixture_listening, fixture_page,
+        fixture_status,  .doctor = fixture_doctor};
 }
 
 static inline uint64_t fixture_now_ns(struct fixture *fixture)

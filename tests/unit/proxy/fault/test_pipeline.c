@@ -9,7 +9,7 @@ static void an_empty_pipeline_passes_at_once(void **state)
     expect_delivered(harness, 0, 0, 5);
     assert_true(fault_pipeline_next_due(&harness->pipeline) == FAULT_NEVER);
     assert_int_equal(fault_pipeline_held_bytes(&harness->pipeline), 0);
-    assert_int_equal(fault_pipeline_chunk_max(&harness->pipeline, 65536), 65536);
+    assert_int_equal(fault_pipeline_next_chunk(&harness->pipeline, 65536), 65536);
     harness_run(harness, 100);
     fault_pipeline_clear(&harness->pipeline, FAULT_CAUSE_CUT);
     assert_int_equal(harness->record_count, 1);
@@ -620,15 +620,15 @@ static void chunks_are_ten_milliseconds_of_the_lowest_rate(void **state)
     struct ruleset_fault faults[] = {rate("r", 1000000, 0, 0), latency("l", "n1->n2", MS),
                                      rate("s", 250000, 0, 0)};
     harness_apply(harness, faults, 3, 0);
-    assert_int_equal(fault_pipeline_chunk_max(&harness->pipeline, 65536), 2500);
-    assert_int_equal(fault_pipeline_chunk_max(&harness->pipeline, 1000), 1000);
+    assert_int_equal(fault_pipeline_next_chunk(&harness->pipeline, 65536), 2500);
+    assert_int_equal(fault_pipeline_next_chunk(&harness->pipeline, 1000), 1000);
     harness_apply(harness, faults, 2, 0);
-    assert_int_equal(fault_pipeline_chunk_max(&harness->pipeline, 65536), 10000);
+    assert_int_equal(fault_pipeline_next_chunk(&harness->pipeline, 65536), 10000);
     faults[0].rate.bytes_per_s = 5;
     harness_apply(harness, faults, 1, 0);
-    assert_int_equal(fault_pipeline_chunk_max(&harness->pipeline, 65536), 1);
+    assert_int_equal(fault_pipeline_next_chunk(&harness->pipeline, 65536), 1);
     harness_apply(harness, &faults[1], 1, 0);
-    assert_int_equal(fault_pipeline_chunk_max(&harness->pipeline, 65536), 65536);
+    assert_int_equal(fault_pipeline_next_chunk(&harness->pipeline, 65536), 65536);
     harness_free(harness);
 }
 
