@@ -200,6 +200,7 @@ static size_t play(struct fixture *fixture, const char *file)
         assert_true(play(*state, #name ".txt") > 0);                                               \
     }
 
+TRANSCRIPT(doctor)
 TRANSCRIPT(nodes)
 TRANSCRIPT(routes)
 TRANSCRIPT(partitions)
@@ -213,8 +214,8 @@ TRANSCRIPT(completion)
 static void test_no_transcript_is_forgotten(void **state)
 {
     (void)state;
-    static const char *const played[] = {"nodes",  "routes",   "partitions", "faults",
-                                         "clocks", "rulesets", "usage",      "completion"};
+    static const char *const played[] = {"doctor", "nodes",    "routes", "partitions", "faults",
+                                         "clocks", "rulesets", "usage",  "completion"};
     char path[4096];
     snprintf(path, sizeof(path), "%s/tests/integration/severctl", source_directory());
     DIR *folder = opendir(path);
@@ -331,6 +332,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_transcript_is_forgotten),
+        TEST(doctor),
         TEST(nodes),
         TEST(routes),
         TEST(partitions),
