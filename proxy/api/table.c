@@ -39,6 +39,10 @@ const struct api_path api_paths[] = {
     {"GET", "/v1/clocks", api_list_clocks, NULL},
     {"PUT", "/v1/clocks/{name}", api_put_clock, NULL},
     {"DELETE", "/v1/clocks/{name}", api_remove_clock, NULL},
+    {"GET", "/v1/tables", api_list_tables, NULL},
+    {"POST", "/v1/tables", api_add_table, NULL},
+    {"GET", "/v1/tables/{name}", api_get_table, NULL},
+    {"DELETE", "/v1/tables/{name}", api_remove_table, NULL},
     {"GET", "/v1/events", api_get_events, &query_since},
 };
 const size_t api_path_count = sizeof(api_paths) / sizeof(api_paths[0]);

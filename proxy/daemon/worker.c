@@ -47,7 +47,8 @@ static void worker_apply(struct worker *worker, const struct publication *public
 {
     const struct publication_share *share = &publication->shares[worker->index];
     stream_plane_apply(worker->stream, publication->plan, &share->stream);
-    datagram_plane_apply(worker->datagram, publication->plan, &share->datagram);
+    datagram_plane_apply(worker->datagram, publication->plan, publication->matches,
+                         &share->datagram);
 }
 
 static void worker_turn_start(void *context)
@@ -203,6 +204,7 @@ void workers_get_totals(const struct workers *workers, struct workers_totals *to
         totals->sessions_total += datagram_plane_total(worker->datagram);
         loop_get_lateness(worker->loop, &lateness);
         totals->lateness.count += lateness.count;
+        totals->lateness.sum_ns += lateness.sum_ns;
         for (size_t b = 0; b < sizeof(lateness.buckets) / sizeof(lateness.buckets[0]); b++)
             totals->lateness.buckets[b] += lateness.buckets[b];
     }

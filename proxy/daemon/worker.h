@@ -20,6 +20,7 @@
 #include "proxy/fault/states.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/route.h"
+#include "proxy/match/match.h"
 
 enum { WORKERS_MAX = 64 };
 
@@ -30,6 +31,7 @@ struct publication_share {
 
 struct publication {
     const struct fault_plan *plan;
+    const struct match_set *matches;              /* of the plan's faults; NULL: none has one */
     struct publication_share shares[WORKERS_MAX]; /* as many as there are workers */
 };
 

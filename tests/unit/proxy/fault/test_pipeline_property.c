@@ -41,7 +41,7 @@ static struct ruleset_fault random_fault(struct world *world, const char *name)
     switch (below(world, 3)) {
     case 0:
         return jitter(name, below(world, 50) * MS, below(world, 30) * MS,
-                      (enum ruleset_distribution)below(world, RULESET_DISTRIBUTIONS));
+                      (enum ruleset_distribution)below(world, RULESET_TABLE));
     case 1:
         return loss(name, (uint32_t)below(world, 200000001));
     default:

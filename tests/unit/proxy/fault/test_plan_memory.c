@@ -99,7 +99,7 @@ static void a_check_survives_any_failed_allocation(void **state)
         if (all_succeeded)
             break;
     }
-    assert_int_equal(failures, 6);
+    assert_int_equal(failures, 7);
     ruleset_free(&ruleset);
 }
 

@@ -112,7 +112,6 @@ SPOIL(fault_delay, r->faults[0].latency.delay_ns = RULESET_DELAY_NS_MAX + 1)
 SPOIL(fault_jitter, r->faults[0].latency.jitter_ns = UINT64_MAX)
 SPOIL(fault_distribution, r->faults[0].latency.distribution = RULESET_DISTRIBUTIONS)
 SPOIL(fault_probability, r->faults[2].loss.probability_ppb = 1000000001)
-SPOIL(fault_rate_zero, r->faults[3].rate.bytes_per_s = 0)
 SPOIL(fault_rate, r->faults[3].rate.bytes_per_s = RULESET_RATE_MAX + 1)
 SPOIL(fault_burst, r->faults[3].rate.burst_bytes = RULESET_BURST_MAX + 1)
 SPOIL(fault_queue, r->faults[3].rate.queue_bytes = RULESET_QUEUE_MAX + 1)
@@ -191,7 +190,6 @@ static const struct {
     {spoil_fault_jitter, -EINVAL, "faults[0].jitter_ns"},
     {spoil_fault_distribution, -EINVAL, "faults[0].distribution"},
     {spoil_fault_probability, -EINVAL, "faults[2].probability"},
-    {spoil_fault_rate_zero, -EINVAL, "faults[3].bytes_per_s"},
     {spoil_fault_rate, -EINVAL, "faults[3].bytes_per_s"},
     {spoil_fault_burst, -EINVAL, "faults[3].burst_bytes"},
     {spoil_fault_queue, -EINVAL, "faults[3].queue_bytes"},
