@@ -83,7 +83,7 @@ static void draw_parameters(struct world *world, struct ruleset_fault *fault)
         fault->limit_data.bytes = bytes;
         break;
     case RULESET_ACCEPT_DELAY:
-        fault->accept_delay.delay_ns = 1 + delay_ns;
+        fault->accept_delay.delay_ns = delay_ns ? delay_ns : NS_PER_MS;
         break;
     default:
         fault->type = RULESET_REJECT;
@@ -319,9 +319,10 @@ static void all_ends(struct world *world)
         for (int i = 0; i < world->pair_count; i++)
             for (int s = 0; s < 2; s++) {
                 struct side *side = &world->pairs[i].sides[s];
-                if (side->fd >= 0 && !side->shut)
+                if (side->fd >= 0 && !side->shut) {
                     shutdown(side->fd, SHUT_WR);
-                side->shut = true;
+                    side->shut = true;
+                }
             }
         for (int i = 0; i < world->unknown_count; i++)
             shutdown(world->unknown[i], SHUT_WR);
