@@ -50,6 +50,7 @@ int datagram_plane_create(const struct datagram_options *options, struct datagra
     plane->loop = options->loop;
     plane->pool = options->pool;
     plane->counters = options->counters;
+    plane->resolver = options->resolver;
     plane->states = options->states;
     plane->idle_ns = options->idle_ns ? options->idle_ns : DEFAULT_IDLE_NS;
     plane->flow_bytes_max = options->flow_bytes_max ? options->flow_bytes_max : DEFAULT_FLOW_BYTES;
