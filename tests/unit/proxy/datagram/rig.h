@@ -41,7 +41,7 @@ struct rig_options {
     const char *any;  /* where the route listens, when not there */
     uint32_t sessions_max;
     uint64_t idle_ns;
-    bool unresolved; /* the upstream has no address yet */
+    struct resolver **named; /* the upstream is a host name, looked up by this, which is made */
 };
 
 static inline void rig_turn(struct rig *rig)
@@ -131,16 +131,21 @@ static inline void rig_open(struct rig *rig, struct rig_options options)
     rig->counters = calloc(1, sizeof(*rig->counters));
     rig->states = calloc(1, sizeof(*rig->states));
     assert_true(rig->counters && rig->states);
+    if (options.named)
+        assert_int_equal(resolver_create(rig->loop, options.named, NULL), 0);
     struct datagram_options plane = {.sessions_max = options.sessions_max,
                                      .idle_ns = options.idle_ns,
                                      .loop = rig->loop,
                                      .pool = rig->pool,
                                      .counters = rig->counters,
+                                     .resolver = options.named ? *options.named : NULL,
                                      .states = rig->states};
     assert_int_equal(datagram_plane_create(&plane, &rig->plane, NULL), 0);
     rig_fill_ruleset(rig);
     rig->spec = (struct route_spec){.serial = 1, .fd = rig->listener};
-    if (!options.unresolved)
+    rig->spec.upstream_name = options.named ? "upstream.test" : "";
+    rig->spec.upstream_port = address_port(&rig->server_address);
+    if (!options.named)
         rig->spec.upstream = rig->server_address;
     rig->table = (struct route_table){.routes = &rig->spec, .route_count = 1, .sources_serial = 1};
     rig_apply(rig);
