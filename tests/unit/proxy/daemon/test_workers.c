@@ -80,8 +80,10 @@ static void open_rig(struct rig *rig)
     prepare(rig, &rig->plan, &rig->routes);
     for (int i = 0; i < ROUTES; i++)
         assert_int_equal(fault_plan_route_slot(rig->plan, names[i]), i);
+    static struct fault_states states;
     assert_int_equal(
-        workers_create(2, 64 << 20, routes_publication(rig->routes), &rig->workers, NULL), 0);
+        workers_create(2, 64 << 20, &states, routes_publication(rig->routes), &rig->workers, NULL),
+        0);
 }
 
 static void close_rig(struct rig *rig)
