@@ -100,8 +100,10 @@ static int worker_start(struct worker *worker, uint64_t pool_bytes, const struct
                                     .pool = worker->pool,
                                     .counters = worker->counters,
                                     .states = worker->workers->states};
-    struct datagram_options datagram = {
-        .loop = worker->loop, .pool = worker->pool, .counters = worker->counters};
+    struct datagram_options datagram = {.loop = worker->loop,
+                                        .pool = worker->pool,
+                                        .counters = worker->counters,
+                                        .states = worker->workers->states};
     if ((result = stream_plane_create(&stream, &worker->stream, error)) ||
         (result = datagram_plane_create(&datagram, &worker->datagram, error)))
         return result;

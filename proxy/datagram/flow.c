@@ -228,6 +228,8 @@ void datagram_flow_init(struct datagram_flow *flow, struct datagram_session *ses
 void datagram_flow_start(struct datagram_flow *flow)
 {
     const struct datagram_session *session = flow->session;
+    const struct datagram_flow *other =
+        &session->flows[flow->upstream ? DATAGRAM_DOWN : DATAGRAM_UP];
     struct fault_sink sink = {.deliver = sink_deliver,
                               .drop = sink_drop,
                               .touched = sink_touched,
@@ -238,7 +240,9 @@ void datagram_flow_start(struct datagram_flow *flow)
     struct fault_flow told = {.medium = FAULT_DATAGRAM,
                               .ordinal = session->ordinal,
                               .begun_ns = session->begun_ns,
-                              .states = session->plane->states};
+                              .begun_version = session->begun_version,
+                              .states = session->plane->states,
+                              .opposite = other->pipeline};
     fault_pipeline_init(flow->pipeline, &told, &sink);
     flow->pipeline_ready = true;
 }

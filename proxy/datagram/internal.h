@@ -179,7 +179,7 @@ void datagram_session_resolve(struct datagram_session *session);
 
 void datagram_flow_init(struct datagram_flow *flow, struct datagram_session *session, bool upstream,
                         struct fault_pipeline *pipeline);
-/* Both flows of a session, when either meets its first fault. */
+/* Makes its pipeline ready: for both flows of a session, when either meets its first fault. */
 void datagram_flow_start(struct datagram_flow *flow);
 /* Faults on the link and the route, from now on. entries: the chain, borrowed for the call. */
 void datagram_flow_apply(struct datagram_flow *flow, uint16_t from, uint16_t to,

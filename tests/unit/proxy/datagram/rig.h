@@ -76,6 +76,7 @@ static inline void rig_apply(struct rig *rig)
         fault_plan_create(&rig->ruleset, rig->plan, &plan, &error) ||
         match_set_create(&rig->ruleset, plan, rig->matches, &matches, &error))
         fail_msg("%s %s", error.place, error.message);
+    fault_states_take(rig->states, plan, monotonic_now_ns());
     rig->spec.slot = fault_plan_route_slot(plan, "r");
     rig->spec.from = fault_plan_node_slot(plan, "a");
     rig->spec.to = fault_plan_node_slot(plan, "b");
