@@ -68,6 +68,7 @@ struct datagram_session {
     uint16_t route_slot;
     uint16_t node;
     struct loop_watch watch; /* the upstream socket; not added while there is no address */
+    uint32_t overflowed;     /* as the listener's */
     struct resolver_waiter waiter;
     struct fault_unit *waiting, **waiting_end; /* datagrams for it, in order */
     uint32_t waiting_count;
@@ -80,12 +81,16 @@ struct datagram_listener {
     const struct route_spec *spec; /* NULL: slot not in use */
     uint64_t serial;
     struct address bound; /* an "any" address: each datagram says what it was sent to */
+    uint32_t overflowed;  /* datagrams that its socket had no room for */
     bool seen;
     uint32_t ordinals[ROUTE_NODE_SLOTS];
 };
 
-/* The most that is asked for with a datagram: what it was sent to, and the size of its segments. */
-#define DATAGRAM_CONTROL_BYTES (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)))
+/* The most that comes with a datagram: what it was sent to, the size of its segments, how many had
+ * no room. */
+#define DATAGRAM_CONTROL_BYTES                                                                     \
+    (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) +                            \
+     CMSG_SPACE(sizeof(uint32_t)))
 
 struct datagram_control {
     _Alignas(struct cmsghdr) char bytes[DATAGRAM_CONTROL_BYTES];
@@ -122,6 +127,7 @@ struct datagram_plane {
     struct datagram_messages receiving, sending;
     struct datagram_view views[DATAGRAM_BATCH];
     struct address peers[DATAGRAM_BATCH], locals[DATAGRAM_BATCH];
+    uint32_t overflowed; /* of the socket in hand */
     unsigned char (*buffers)[DATAGRAM_BYTES_MAX];
 
     /* Units that the pipeline of the flow in hand has delivered; sent before the callback ends. */
@@ -137,13 +143,19 @@ void datagram_count_received(struct datagram_plane *plane, uint16_t route_slot, 
 
 /* batch.c */
 
-/* Asks the kernel for several datagrams at once (UDP_GRO) and, of a listener that is bound to any
- * address, for what each datagram was sent to. bound: NULL for other sockets. */
+/* Asks the kernel for several datagrams at once (UDP_GRO), how many it had no room for, and, of a
+ * listener, for a large buffer and, when it is bound to any address, for what each datagram was
+ * sent to. bound: the listener's address; NULL for other sockets. */
 void datagram_socket_prepare(int fd, const struct address *bound);
+/* How many datagrams the kernel has had no room for, since the socket was made. */
+uint32_t datagram_socket_overflowed(int fd);
 /* Makes the plane's message headers ready; once, before the first receive. */
 void datagram_receive_prepare(struct datagram_plane *plane);
-/* Reads a batch into the plane's views, peers and locals (not set when not known); how many. */
-unsigned datagram_receive(struct datagram_plane *plane, int fd);
+/* Reads a batch into the plane's views, peers and locals (not set when not known); how many.
+ * overflowed: the socket's own, 0 for a new one. *lost: datagrams that the kernel had no room for
+ * since the last receive; it says so with the next one that it had room for. */
+unsigned datagram_receive(struct datagram_plane *plane, int fd, uint32_t *overflowed,
+                          uint32_t *lost);
 
 struct datagram_target {
     int fd;

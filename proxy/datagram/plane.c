@@ -171,7 +171,13 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
     struct datagram_listener *listener = loop_container(watch, struct datagram_listener, watch);
     struct datagram_plane *plane = listener->plane;
     (void)events;
-    unsigned count = datagram_receive(plane, watch->fd);
+    const struct route_spec *spec = listener->spec;
+    uint32_t lost;
+    unsigned count = datagram_receive(plane, watch->fd, &listener->overflowed, &lost);
+    if (lost) /* nobody knows whose they were */
+        fault_counter_add(
+            &fault_counters_link(plane->counters, spec->from, spec->to)->dropped[FAULT_CAUSE_QUEUE],
+            lost);
     datagram_count_received(plane, listener->spec->slot, DATAGRAM_UP, plane->views, count);
     for (unsigned begin = 0, end; begin < count; begin = end) {
         for (end = begin + 1; end < count; end++)
@@ -198,6 +204,7 @@ static void listener_open(struct datagram_plane *plane, const struct route_spec 
     if (getsockname(spec->fd, (struct sockaddr *)&listener->bound.storage, &listener->bound.length))
         listener->bound.length = 0;
     datagram_socket_prepare(spec->fd, &listener->bound);
+    listener->overflowed = datagram_socket_overflowed(spec->fd);
     int result =
         loop_watch_add(plane->loop, &listener->watch, spec->fd, EPOLLIN, listener_on_event);
     if (result)

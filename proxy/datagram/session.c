@@ -197,9 +197,11 @@ static void session_on_event(struct loop_watch *watch, uint32_t events)
         fault_counter_add(&session->flows[DATAGRAM_UP].counters->refused, 1);
     if (!(events & EPOLLIN))
         return;
-    unsigned count = datagram_receive(plane, watch->fd);
+    uint32_t lost;
+    unsigned count = datagram_receive(plane, watch->fd, &session->overflowed, &lost);
     if (count == 0)
         return;
+    fault_counter_add(&session->flows[DATAGRAM_DOWN].counters->dropped[FAULT_CAUSE_QUEUE], lost);
     datagram_count_received(plane, session->route_slot, DATAGRAM_DOWN, plane->views, count);
     datagram_flow_take(&session->flows[DATAGRAM_DOWN], plane->views, count);
 }

@@ -184,6 +184,32 @@ static void where_the_kernel_refuses_they_go_one_by_one(void **state)
     rig_close(&rig);
 }
 
+/* What the kernel had no room for is counted, as soon as one arrives that it had room for. */
+static void an_overflow_is_counted(void **state)
+{
+    (void)state;
+    enum { COUNT = 500 };
+    struct rig rig;
+    struct address session;
+    char buffer[64];
+    int small = 0;
+    uint64_t received = 0;
+    rig_open(&rig, (struct rig_options){0});
+    rig_greet(&rig, &session);
+    assert_int_equal(setsockopt(rig.listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+    for (int i = 0; i < COUNT; i++)
+        send_text(rig.client, "x");
+    rig_turn_for(&rig, NS_PER_MS);
+    send_text(rig.client, "last");
+    do {
+        await(&rig, take(rig.server, buffer, sizeof(buffer), NULL));
+        received++;
+    } while (strcmp(buffer, "last") != 0);
+    assert_in_range(received, 2, COUNT);
+    assert_int_equal(rig_dropped(&rig, "a", "b", FAULT_CAUSE_QUEUE) + received, COUNT + 1);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +217,7 @@ int main(void)
         cmocka_unit_test(with_a_fault_they_are_taken_apart),
         cmocka_unit_test(a_mixed_batch_keeps_sizes_and_order),
         cmocka_unit_test(a_cut_counts_what_is_inside),
+        cmocka_unit_test(an_overflow_is_counted),
         cmocka_unit_test(where_the_kernel_refuses_they_go_one_by_one),
     };
     return cmocka_run_group_tests_name("proxy/datagram/batch", tests, NULL, NULL);
