@@ -21,6 +21,7 @@
 #include "proxy/daemon/directory.h"
 #include "proxy/daemon/options.h"
 #include "proxy/daemon/token.h"
+#include "proxy/datagram/datagram.h"
 
 enum { EXIT_BAD_USAGE = 2 };
 
@@ -194,7 +195,8 @@ static int run(struct daemon *daemon, struct error *error)
     struct backend_options backend = {.workers = options->workers,
                                       .directory = daemon->directory.path,
                                       .keep_pages = !daemon->directory.made,
-                                      .clock_library = daemon->clock_library};
+                                      .clock_library = daemon->clock_library,
+                                      .mechanisms = {.icmp_unreachable = datagram_can_refuse()}};
     result = choose_token(daemon, error);
     if (!result && (result = backend_create(&backend, &daemon->ruleset, &daemon->backend, error)))
         blame_files(daemon, error);

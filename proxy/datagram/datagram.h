@@ -50,9 +50,9 @@ void datagram_plane_destroy(struct datagram_plane *plane); /* NULL is fine */
 void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan *plan,
                           const struct match_set *matches, const struct route_table *table);
 
-/* Whether a reject fault tells the sender (ICMP port unreachable, which needs CAP_NET_RAW when the
- * plane is created); else it drops without a word. Any thread. */
-bool datagram_plane_can_refuse(const struct datagram_plane *plane);
+/* Whether a reject fault tells the sender (ICMP port unreachable), in planes that are created with
+ * the privileges that the process has now (CAP_NET_RAW); else it drops without a word. */
+bool datagram_can_refuse(void);
 
 /* Sessions in the table now, and ever. Any thread. */
 uint64_t datagram_plane_open(const struct datagram_plane *plane);

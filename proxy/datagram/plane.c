@@ -83,9 +83,13 @@ void datagram_plane_destroy(struct datagram_plane *plane)
     free(plane);
 }
 
-bool datagram_plane_can_refuse(const struct datagram_plane *plane)
+bool datagram_can_refuse(void)
 {
-    return unreachable_works(&plane->unreachable);
+    struct unreachable trial;
+    unreachable_open(&trial);
+    bool works = unreachable_works(&trial);
+    unreachable_close(&trial);
+    return works;
 }
 
 uint64_t datagram_plane_open(const struct datagram_plane *plane)
