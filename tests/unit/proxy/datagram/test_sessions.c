@@ -189,9 +189,9 @@ void __wrap_freeaddrinfo(struct addrinfo *list)
     free(list);
 }
 
-static void open_named(struct rig *rig, struct resolver **resolver, const char *host)
+static void open_named(struct rig *rig, const char *host)
 {
-    rig_open(rig, (struct rig_options){.host = host, .named = resolver});
+    rig_open(rig, (struct rig_options){.host = host, .named = true});
     atomic_store(&lookups, 0);
     atomic_store(&held, true);
     atomic_store(&answer, host);
@@ -204,10 +204,9 @@ static void the_first_datagrams_wait_for_the_address(void **state)
     static const char *const hosts[] = {"127.0.0.1", "::1"};
     for (int faulty = 0; faulty < 2; faulty++) {
         struct rig rig;
-        struct resolver *resolver;
         struct address session;
         char buffer[64], text[16];
-        open_named(&rig, &resolver, hosts[faulty]);
+        open_named(&rig, hosts[faulty]);
         if (faulty)
             rig_add_fault(&rig, (struct ruleset_fault){.name = "slow",
                                                        .type = RULESET_LATENCY,
@@ -232,7 +231,6 @@ static void the_first_datagrams_wait_for_the_address(void **state)
         assert_int_equal(atomic_load(&lookups), 1);
         assert_int_equal(fault_counter_get(&rig_link(&rig, "a", "b")->units), KEPT + 1);
         rig_close(&rig);
-        resolver_destroy(resolver);
     }
 }
 
@@ -240,9 +238,8 @@ static void a_name_without_an_address_is_asked_for_again(void **state)
 {
     (void)state;
     struct rig rig;
-    struct resolver *resolver;
     char buffer[64];
-    open_named(&rig, &resolver, "127.0.0.1");
+    open_named(&rig, "127.0.0.1");
     atomic_store(&answer, NULL);
     atomic_store(&held, false);
     send_text(rig.client, "lost");
@@ -255,7 +252,6 @@ static void a_name_without_an_address_is_asked_for_again(void **state)
     assert_string_equal(buffer, "found");
     assert_int_equal(datagram_plane_total(rig.plane), 1);
     rig_close(&rig);
-    resolver_destroy(resolver);
 }
 
 /* A cut, the end of the route and the end of the plane come while datagrams wait. */
@@ -263,8 +259,7 @@ static void what_waits_is_counted_whatever_comes(void **state)
 {
     (void)state;
     struct rig rig;
-    struct resolver *resolver;
-    open_named(&rig, &resolver, "127.0.0.1");
+    open_named(&rig, "127.0.0.1");
     send_text(rig.client, "cut");
     await(&rig, datagram_plane_open(rig.plane) == 1);
     rig_cut(&rig, true, false);
@@ -281,7 +276,6 @@ static void what_waits_is_counted_whatever_comes(void **state)
     await(&rig, pool_used_bytes(rig.pool) > 0);
     atomic_store(&held, false);
     rig_close(&rig);
-    resolver_destroy(resolver);
 }
 
 /* Workers that share a route count its sessions together. */
