@@ -6,6 +6,7 @@
 #ifndef SEVER_API_API_H
 #define SEVER_API_API_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,15 @@ struct api_link_state {
     uint64_t held_bytes, held_connections, connections, refused;
 };
 
+/* By direction: 0 upstream (client to server), 1 downstream. Sums since the route was set; received
+ * is what peers sent, sent what the other side was given. */
+struct api_route_state {
+    uint64_t received_bytes[2], sent_bytes[2];
+    uint64_t connections, ended; /* or sessions; ended: of these */
+};
+
+enum { API_LATENESS_BUCKETS = 32 }; /* bucket i: below 2^(i+1) ns, and not in one before */
+
 struct api_status {
     uint64_t uptime_ns;
     unsigned workers;
@@ -28,6 +38,7 @@ struct api_status {
     const char *cut_tcp, *cut_udp; /* what a cut does on such routes */
     const char *clock_library, *clock_directory;
     uint64_t lateness_count, lateness_p50_ns, lateness_p99_ns, lateness_p999_ns;
+    uint64_t lateness_sum_ns, lateness_buckets[API_LATENESS_BUCKETS];
 };
 
 struct api_backend {
@@ -50,6 +61,7 @@ struct api_backend {
     /* Path of the node's clock page; "" when there is none. */
     const char *(*clock_page)(void *context, const char *node);
     void (*status)(void *context, struct api_status *out);
+    void (*route_state)(void *context, const char *route, struct api_route_state *out);
 };
 
 enum {
@@ -67,6 +79,18 @@ struct api;
  * socket or more than API_SERVERS_MAX, other -errno when libmicrohttpd refuses. */
 int api_create(const struct api_backend *backend, const int *listeners, size_t listener_count,
                struct api **api, struct error *error);
+
+struct api_options {
+    /* What every request to a TCP socket has to carry, as a bearer token or as the password of
+     * basic authentication; "": none. 401 otherwise. A unix socket has its file's permissions
+     * instead. */
+    const char *token;
+    bool any_host;        /* Host need not be a loopback name: a token protects, or nothing shall */
+    bool proxy_metrics;   /* GET /metrics has toxiproxy_proxy_* */
+    bool runtime_metrics; /* ... and process_* */
+};
+/* Before the first api_run; copied. Without it there is no token, and Host must be loopback. */
+void api_configure(struct api *api, const struct api_options *options);
 void api_destroy(struct api *api); /* closes the listening sockets too; NULL is fine */
 
 /* Nesting in the caller's loop: when any of these descriptors is readable, or the deadline has

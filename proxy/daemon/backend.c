@@ -21,6 +21,7 @@
 #include "proxy/daemon/provenance.h"
 #include "proxy/daemon/routes.h"
 #include "proxy/daemon/worker.h"
+#include "proxy/match/match.h"
 
 enum { NODE_SLOTS = RULESET_NODES_MAX + 1, SLOT_NONE = UINT16_MAX };
 
@@ -29,13 +30,17 @@ struct backend {
     uint64_t started_ns, publish_ns;
     struct ruleset ruleset;
     struct fault_plan *plan;
+    struct match_set *matches;
     struct routes *routes;
+    struct fault_states *states;
     struct workers *workers;
     struct clocks *clocks;
     struct api_link_state link_baseline[NODE_SLOTS][NODE_SLOTS];
     uint32_t node_generation[NODE_SLOTS];
     uint64_t touched_baseline[RULESET_FAULTS_MAX];
     uint32_t fault_generation[RULESET_FAULTS_MAX];
+    struct api_route_state route_baseline[RULESET_ROUTES_MAX];
+    uint32_t route_generation[RULESET_ROUTES_MAX];
     char applied[APPLIED_TEXT_MAX]; /* the last answer */
 };
 
@@ -43,6 +48,7 @@ struct backend {
 struct prepared {
     struct ruleset ruleset;
     struct fault_plan *plan;
+    struct match_set *matches;
     struct routes *routes;
 };
 
@@ -77,6 +83,21 @@ static uint64_t touched_sum(const struct backend *backend, uint16_t slot)
     return sum;
 }
 
+static void route_sum(const struct backend *backend, uint16_t slot, struct api_route_state *sum)
+{
+    *sum = (struct api_route_state){0};
+    for (unsigned i = 0; i < workers_count(backend->workers); i++) {
+        const struct fault_route_counters *route =
+            &workers_counters(backend->workers, i)->routes[slot];
+        for (size_t direction = 0; direction < 2; direction++) {
+            sum->received_bytes[direction] += fault_counter_get(&route->received[direction]);
+            sum->sent_bytes[direction] += fault_counter_get(&route->sent[direction]);
+        }
+        sum->ended += fault_counter_get(&route->ended); /* before: open ones are never negative */
+        sum->connections += fault_counter_get(&route->connections);
+    }
+}
+
 /* Slots that the new plan gives to new names start from what they have now. A slot's first name
  * starts from nothing and needs no baseline. */
 static void take_baselines(struct backend *backend, const struct ruleset *ruleset,
@@ -92,6 +113,15 @@ static void take_baselines(struct backend *backend, const struct ruleset *rulese
             link_sum(backend, other, slot, &backend->link_baseline[other][slot]);
         }
         backend->node_generation[slot] = generation;
+    }
+    for (size_t i = 0; i < ruleset->route_count; i++) {
+        uint16_t slot = fault_plan_route_slot(plan, ruleset->routes[i].name);
+        uint32_t generation = fault_plan_route_generation(plan, slot);
+        if (backend->route_generation[slot] == generation)
+            continue;
+        if (backend->route_generation[slot])
+            route_sum(backend, slot, &backend->route_baseline[slot]);
+        backend->route_generation[slot] = generation;
     }
     for (size_t i = 0; i < ruleset->fault_count; i++) {
         uint32_t generation;
@@ -116,17 +146,23 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
     result = fault_plan_create(&prepared->ruleset, backend->plan, &prepared->plan, error);
     if (result)
         goto fail_ruleset;
-    result = routes_prepare(&prepared->ruleset, prepared->plan, backend->options.workers,
-                            backend->routes, &prepared->routes, error);
+    result = match_set_create(&prepared->ruleset, prepared->plan, backend->matches,
+                              &prepared->matches, error);
     if (result)
         goto fail_plan;
+    result = routes_prepare(&prepared->ruleset, prepared->plan, prepared->matches,
+                            backend->options.workers, backend->routes, &prepared->routes, error);
+    if (result)
+        goto fail_matches;
     result = clocks_prepare(backend->clocks, &prepared->ruleset, error);
     if (result)
         goto fail_routes;
     return 0;
 
 fail_routes:
-    routes_abandon(prepared->routes, backend->routes);
+    routes_destroy(prepared->routes);
+fail_matches:
+    match_set_destroy(prepared->matches);
 fail_plan:
     fault_plan_destroy(prepared->plan);
 fail_ruleset:
@@ -137,11 +173,13 @@ fail_ruleset:
 static void commit(struct backend *backend, struct prepared *prepared)
 {
     clocks_commit(backend->clocks, &prepared->ruleset);
-    routes_commit(backend->routes, prepared->routes);
+    routes_destroy(backend->routes);
+    match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
     ruleset_free(&backend->ruleset);
     backend->ruleset = prepared->ruleset;
     backend->plan = prepared->plan;
+    backend->matches = prepared->matches;
     backend->routes = prepared->routes;
 }
 
@@ -156,6 +194,7 @@ static int backend_change(void *context, const struct ruleset *next, const char 
         return result;
     take_baselines(backend, &prepared.ruleset, prepared.plan);
     uint64_t prepared_ns = monotonic_now_ns();
+    fault_states_take(backend->states, prepared.plan, prepared_ns);
     workers_publish(backend->workers, routes_publication(prepared.routes));
     backend->publish_ns = monotonic_now_ns() - prepared_ns;
     commit(backend, &prepared);
@@ -173,15 +212,18 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     struct backend *backend = memory_allocate_zeroed(1, sizeof(*backend));
     backend->options = *options;
     backend->started_ns = monotonic_now_ns();
+    backend->states = memory_allocate_zeroed(1, sizeof(*backend->states));
     backend->clocks = clocks_create(options->directory, options->keep_pages);
     backend->ruleset.version = initial->version > 0 ? initial->version - 1 : 0;
     int result = prepare(backend, initial, "ruleset file", &prepared, error);
     if (result)
         goto fail;
-    result = workers_create(options->workers, options->pool_bytes,
+    fault_states_take(backend->states, prepared.plan, backend->started_ns);
+    result = workers_create(options->workers, options->pool_bytes, backend->states,
                             routes_publication(prepared.routes), &backend->workers, error);
     if (result) {
-        routes_abandon(prepared.routes, NULL);
+        routes_destroy(prepared.routes);
+        match_set_destroy(prepared.matches);
         fault_plan_destroy(prepared.plan);
         ruleset_free(&prepared.ruleset);
         goto fail;
@@ -193,6 +235,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
 
 fail:
     clocks_destroy(backend->clocks);
+    free(backend->states);
     free(backend);
     return result;
 }
@@ -202,10 +245,12 @@ void backend_destroy(struct backend *backend)
     if (!backend)
         return;
     workers_destroy(backend->workers);
-    routes_abandon(backend->routes, NULL);
+    routes_destroy(backend->routes);
+    match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
     clocks_destroy(backend->clocks);
     ruleset_free(&backend->ruleset);
+    free(backend->states);
     free(backend);
 }
 
@@ -241,6 +286,23 @@ static void backend_link_state(void *context, const char *from, const char *to,
     out->held_connections -= base->held_connections;
     out->connections -= base->connections;
     out->refused -= base->refused;
+}
+
+static void backend_route_state(void *context, const char *route, struct api_route_state *out)
+{
+    const struct backend *backend = context;
+    uint16_t slot = fault_plan_route_slot(backend->plan, route);
+    *out = (struct api_route_state){0};
+    if (slot == FAULT_NO_ROUTE)
+        return;
+    const struct api_route_state *base = &backend->route_baseline[slot];
+    route_sum(backend, slot, out);
+    for (size_t direction = 0; direction < 2; direction++) {
+        out->received_bytes[direction] -= base->received_bytes[direction];
+        out->sent_bytes[direction] -= base->sent_bytes[direction];
+    }
+    out->connections -= base->connections;
+    out->ended -= base->ended;
 }
 
 static uint64_t backend_fault_touched(void *context, const char *fault)
@@ -305,7 +367,11 @@ static void backend_status(void *context, struct api_status *out)
         .lateness_p50_ns = lateness_quantile(&totals.lateness, 500),
         .lateness_p99_ns = lateness_quantile(&totals.lateness, 990),
         .lateness_p999_ns = lateness_quantile(&totals.lateness, 999),
+        .lateness_sum_ns = totals.lateness.sum_ns,
     };
+    static_assert(sizeof(out->lateness_buckets) == sizeof(totals.lateness.buckets),
+                  "the same buckets");
+    memcpy(out->lateness_buckets, totals.lateness.buckets, sizeof(out->lateness_buckets));
 }
 
 struct api_backend backend_api(struct backend *backend)
@@ -320,5 +386,6 @@ struct api_backend backend_api(struct backend *backend)
         .route_listening = backend_route_listening,
         .clock_page = backend_clock_page,
         .status = backend_status,
+        .route_state = backend_route_state,
     };
 }

@@ -15,7 +15,7 @@
 #include "proxy/io/pool.h"
 #include "proxy/stream/stream.h"
 
-#define DEFAULT_POOL_BYTES (UINT64_C(256) << 20)
+#define DEFAULT_POOL_BYTES (UINT64_C(1) << 30)
 
 struct worker {
     struct workers *workers;
@@ -38,6 +38,7 @@ struct workers {
     unsigned missing;                      /* workers that are not on it yet; under lock */
     uint64_t completed;                    /* sequence that all are on; under lock */
     atomic_bool stopping;
+    struct fault_states *states;
     unsigned count;
     struct worker list[];
 };
@@ -46,7 +47,8 @@ static void worker_apply(struct worker *worker, const struct publication *public
 {
     const struct publication_share *share = &publication->shares[worker->index];
     stream_plane_apply(worker->stream, publication->plan, &share->stream);
-    datagram_plane_apply(worker->datagram, publication->plan, &share->datagram);
+    datagram_plane_apply(worker->datagram, publication->plan, publication->matches,
+                         &share->datagram);
 }
 
 static void worker_turn_start(void *context)
@@ -94,8 +96,10 @@ static int worker_start(struct worker *worker, uint64_t pool_bytes, const struct
     if ((result = loop_create(&worker->loop, error)) ||
         (result = pool_create(pool_bytes, &worker->pool, error)))
         return result;
-    struct stream_options stream = {
-        .loop = worker->loop, .pool = worker->pool, .counters = worker->counters};
+    struct stream_options stream = {.loop = worker->loop,
+                                    .pool = worker->pool,
+                                    .counters = worker->counters,
+                                    .states = worker->workers->states};
     struct datagram_options datagram = {
         .loop = worker->loop, .pool = worker->pool, .counters = worker->counters};
     if ((result = stream_plane_create(&stream, &worker->stream, error)) ||
@@ -112,8 +116,8 @@ static int worker_start(struct worker *worker, uint64_t pool_bytes, const struct
     return 0;
 }
 
-int workers_create(unsigned count, uint64_t pool_bytes, const struct publication *first,
-                   struct workers **out, struct error *error)
+int workers_create(unsigned count, uint64_t pool_bytes, struct fault_states *states,
+                   const struct publication *first, struct workers **out, struct error *error)
 {
     assert(count >= 1 && count <= WORKERS_MAX);
     struct workers *workers =
@@ -121,6 +125,7 @@ int workers_create(unsigned count, uint64_t pool_bytes, const struct publication
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->changed, NULL);
     workers->count = count;
+    workers->states = states;
     for (unsigned i = 0; i < count; i++) {
         workers->list[i].workers = workers;
         workers->list[i].index = i;
@@ -199,6 +204,7 @@ void workers_get_totals(const struct workers *workers, struct workers_totals *to
         totals->sessions_total += datagram_plane_total(worker->datagram);
         loop_get_lateness(worker->loop, &lateness);
         totals->lateness.count += lateness.count;
+        totals->lateness.sum_ns += lateness.sum_ns;
         for (size_t b = 0; b < sizeof(lateness.buckets) / sizeof(lateness.buckets[0]); b++)
             totals->lateness.buckets[b] += lateness.buckets[b];
     }

@@ -17,8 +17,10 @@
 #include "proxy/base/error.h"
 #include "proxy/fault/counters.h"
 #include "proxy/fault/plan.h"
+#include "proxy/fault/states.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/route.h"
+#include "proxy/match/match.h"
 
 enum { WORKERS_MAX = 64 };
 
@@ -29,15 +31,16 @@ struct publication_share {
 
 struct publication {
     const struct fault_plan *plan;
+    const struct match_set *matches;              /* of the plan's faults; NULL: none has one */
     struct publication_share shares[WORKERS_MAX]; /* as many as there are workers */
 };
 
 struct workers;
 
-/* Starts count (1..WORKERS_MAX) threads without routes. pool_bytes: memory for bytes in flight,
- * each; 0: 256 MiB. -ENOMEM, -EAGAIN. */
-int workers_create(unsigned count, uint64_t pool_bytes, const struct publication *first,
-                   struct workers **workers, struct error *error);
+/* Starts count (1..WORKERS_MAX) threads. pool_bytes: memory for bytes in flight, each; 0: 1 GiB,
+ * which is address space until it is used. states: borrowed, shared by all. -ENOMEM, -EAGAIN. */
+int workers_create(unsigned count, uint64_t pool_bytes, struct fault_states *states,
+                   const struct publication *first, struct workers **workers, struct error *error);
 /* Ends the threads, with RST on every connection. NULL is fine. */
 void workers_destroy(struct workers *workers);
 

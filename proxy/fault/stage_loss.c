@@ -2,36 +2,12 @@
 #include "proxy/base/random.h"
 #include "proxy/fault/stage.h"
 
-/* 2^63 is one. */
-#define ONE (UINT64_C(1) << 63)
-
-/* a * b where a is a fraction of ONE, rounded to the nearest. */
-static uint64_t multiply(uint64_t a, uint64_t b)
-{
-    return (uint64_t)(((unsigned __int128)a * b + ONE / 2) >> 63);
-}
-
-/* Square and multiply. */
-uint32_t stage_loss_probability(uint32_t ppb, uint32_t segments)
-{
-    if (segments <= 1 || ppb == 0)
-        return ppb;
-    uint64_t power = (uint64_t)(((unsigned __int128)(RANDOM_PPB_ONE - ppb) << 63) / RANDOM_PPB_ONE);
-    uint64_t survives = ONE;
-    for (; segments; segments >>= 1) {
-        if (segments & 1)
-            survives = multiply(survives, power);
-        power = multiply(power, power);
-    }
-    return RANDOM_PPB_ONE - (uint32_t)multiply(survives, RANDOM_PPB_ONE);
-}
-
 static enum stage_verdict push(struct fault_stage *stage, enum fault_medium medium,
                                struct fault_unit *unit, enum fault_cause *cause)
 {
     if (medium == FAULT_STREAM)
         return STAGE_PASS;
-    uint32_t ppb = stage_loss_probability(stage->spec->loss.probability_ppb, unit->segments);
+    uint32_t ppb = random_any_ppb(stage->spec->loss.probability_ppb, unit->segments);
     if (!random_hits(random_draw(stage->key, stage->sequence, 0), ppb))
         return STAGE_PASS;
     *cause = FAULT_CAUSE_LOSS;

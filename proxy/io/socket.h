@@ -12,6 +12,12 @@
  * On success *bound (may be NULL) has the address with the port really taken. */
 int socket_listen(const struct address *address, bool share_port, struct address *bound,
                   struct error *error);
+/* A listening TCP socket refuses connections from now on: peers get RST (ECONNREFUSED), those that
+ * were not accepted yet included. It keeps its port, and epoll must not watch it meanwhile.
+ * -EOPNOTSUPP for a unix socket: it could not listen again. */
+int socket_refuse(int listener);
+/* Listens again. -EADDRINUSE when another socket listens on the port meanwhile. */
+int socket_listen_again(int listener);
 /* Removes the file of a unix socket on which nobody listens any more (left by a process that was
  * killed), so that it can be bound. No effect on other addresses, or on a socket that is in use. */
 void socket_remove_stale(const struct address *address);

@@ -9,8 +9,19 @@
  * and goes on at heal. A new connection whose link is cut either way is accepted and not dialled
  * before heal.
  *
+ * Faults end connections: *reset* (both peers get RST, at once) and *close* (both peers get what
+ * had come through to them, then FIN; what they still send is read and thrown away for up to two
+ * seconds, so that no RST overtakes the FIN). Neither crosses a cut link before its heal.
+ *
+ * A reject fault makes RST of new connections. Where it is sure to meet all connections of a TCP
+ * route, the kernel refuses them (ECONNREFUSED) and nobody counts them; a unix socket's are
+ * accepted and closed. One that is sure also resets the connections that are open when it comes
+ * into force.
+ *
  * At its bounds the plane pushes back: with the connection table full it stops accepting, with
- * the buffers used up it stops reading. It never drops a byte of a stream that is alive. */
+ * the buffers used up it stops reading. It never drops a byte of a stream that is alive, unless a
+ * fault says so. Every byte is accounted for: what a route has received it has sent, dropped or
+ * still holds (struct fault_route_counters). */
 #ifndef SEVER_STREAM_STREAM_H
 #define SEVER_STREAM_STREAM_H
 
@@ -20,6 +31,7 @@
 #include "proxy/base/error.h"
 #include "proxy/fault/counters.h"
 #include "proxy/fault/plan.h"
+#include "proxy/fault/states.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/pool.h"
 #include "proxy/io/route.h"
@@ -28,10 +40,13 @@ struct stream_plane;
 
 struct stream_options {              /* 0 in a field: its default */
     uint32_t connections_max;        /* 8192 */
-    uint64_t flow_bytes_max;         /* in flight in one direction of one connection; 16 MiB */
+    uint64_t flow_bytes_max;         /* in flight in one direction of one connection; half of the
+                                        pool. Many flows get less each (flow.c) */
     struct loop *loop;               /* borrowed */
     struct pool *pool;               /* borrowed; may be shared with other planes of the thread */
     struct fault_counters *counters; /* borrowed; this worker's */
+    struct fault_states *states;     /* borrowed, all workers'; NULL: no fault counts connections or
+                                        shares a rate */
 };
 
 /* A plane without routes. -ENOMEM. */
