@@ -112,10 +112,10 @@ static int put(struct reading *reading, const struct ruleset_parameter *paramete
 static int put_named(struct reading *reading, const char *name, size_t length, const char *what,
                      const char *text)
 {
-    const struct ruleset_parameter *parameter = parameter_find(reading->type, name, length);
+    const struct ruleset_parameter *parameter = ruleset_parameter_find(reading->type, name, length);
     if (!parameter) {
         struct text list = {0};
-        parameter_list(reading->type, &list);
+        ruleset_parameter_list(reading->type, &list);
         error_set(reading->error, -EINVAL, "a %s has no '%.*s'; it has %s",
                   ruleset_fault_type_name(reading->type), (int)length, name, text_get(&list));
         text_free(&list);
@@ -144,7 +144,7 @@ static char *split_spread(char *text)
 static int put_value(struct reading *reading, const struct fault_value *value, const char *word)
 {
     const struct ruleset_parameter *parameter =
-        parameter_find(reading->type, value->key, strlen(value->key));
+        ruleset_parameter_find(reading->type, value->key, strlen(value->key));
     if (parameter->kind == RULESET_PARAMETER_TABLE) {
         reading->file = word;
         return 0;
@@ -153,7 +153,8 @@ static int put_value(struct reading *reading, const struct fault_value *value, c
     const char *spread = value->spread ? split_spread(first) : NULL;
     int code = put(reading, parameter, first);
     if (!code && spread)
-        code = put(reading, parameter_find(reading->type, value->spread, strlen(value->spread)),
+        code = put(reading,
+                   ruleset_parameter_find(reading->type, value->spread, strlen(value->spread)),
                    spread);
     free(first);
     return code;

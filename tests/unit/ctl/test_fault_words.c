@@ -170,10 +170,10 @@ static char *as_words(const struct ruleset_fault *fault, json_t *json)
     size_t count;
     const struct ruleset_parameter *rows = ruleset_parameters(fault->type, &count);
     text_append(&line, "%s n1->n2", ruleset_fault_type_name(fault->type));
-    for (size_t i = 0; i < count + parameter_reach_count; i++) {
-        const struct ruleset_parameter *row = i < count ? &rows[i] : &parameter_reach[i - count];
+    for (size_t i = 0; i < count + ruleset_reach_count; i++) {
+        const struct ruleset_parameter *row = i < count ? &rows[i] : &ruleset_reach[i - count];
         const char *name;
-        size_t length = parameter_name(row, &name);
+        size_t length = ruleset_parameter_name(row, &name);
         if (!json_object_get(json, row->key))
             continue;
         text_append(&line, " %.*s=", (int)length, name);
@@ -243,10 +243,11 @@ static void each_type_has_a_verb(void **state)
         assert_ptr_equal(fault_verb_find(verb->word), verb);
         assert_ptr_equal(fault_verb_find(ruleset_fault_type_name(type)), verb);
         for (size_t i = 0; i < FAULT_VALUES_MAX && verb->values[i].key; i++) {
-            assert_non_null(parameter_find(type, verb->values[i].key, strlen(verb->values[i].key)));
+            assert_non_null(
+                ruleset_parameter_find(type, verb->values[i].key, strlen(verb->values[i].key)));
             if (verb->values[i].spread)
-                assert_non_null(
-                    parameter_find(type, verb->values[i].spread, strlen(verb->values[i].spread)));
+                assert_non_null(ruleset_parameter_find(type, verb->values[i].spread,
+                                                       strlen(verb->values[i].spread)));
         }
     }
     assert_null(fault_verb_find("odd"));
