@@ -86,13 +86,15 @@ static void who_reaches_the_listeners(void **state)
         assert_int_equal(control_is_private(&bound, 1), cases[i].private);
         close(fd);
     }
-    const char *const unknown = "no-such-host.invalid:0";
+    /* a label has at most 63 bytes, so that no name server is asked */
+    const char *const unknown =
+        "a123456789012345678901234567890123456789012345678901234567890123456789.invalid:0";
     struct error error = {0};
     int fd;
     struct address bound;
     struct socket_file file;
     assert_int_equal(control_listen(&unknown, 1, &fd, &bound, &file, &error), -EINVAL);
-    assert_non_null(strstr(error.message, "no-such-host.invalid"));
+    assert_non_null(strstr(error.message, ".invalid"));
 }
 
 static bool has_seed;
