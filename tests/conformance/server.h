@@ -27,7 +27,8 @@ enum { SERVER_ARGUMENTS_MAX = 24, SERVER_PATIENCE_S = 20 };
 struct server {
     struct child child;
     int port;
-    char host[32], url[48];
+    char url[48];
+    struct text log; /* until it was ready */
 };
 
 /* What one request was answered. */
@@ -64,15 +65,15 @@ static inline void server_start(struct server *server, const char *const extra[]
         arguments[count++] = *extra++;
     *server = (struct server){0};
     child_start(&server->child, arguments, environment ? environment : no_token);
-    do
+    do {
         if (!child_read_line(&server->child, line, sizeof(line)))
-            fail_msg("severd ended: %s", line);
-    while (!strstr(line, "ready: control"));
+            fail_msg("severd ended: %s%s", text_get(&server->log), line);
+        text_append(&server->log, "%s\n", line);
+    } while (!strstr(line, "ready: control"));
     const char *url = strstr(line, "http://");
     assert_non_null(url);
     snprintf(server->url, sizeof(server->url), "%.*s", (int)strcspn(url, ", "), url);
     server->port = (int)strtol(strrchr(server->url, ':') + 1, NULL, 10);
-    snprintf(server->host, sizeof(server->host), "127.0.0.1:%d", server->port);
 }
 
 /* With SIGTERM; it must leave with 0. */
@@ -80,6 +81,7 @@ static inline void server_stop(struct server *server)
 {
     assert_int_equal(kill(server->child.pid, SIGTERM), 0);
     assert_int_equal(child_finish(&server->child, NULL), 0);
+    text_free(&server->log);
 }
 
 /* --- sockets --- */
