@@ -51,7 +51,7 @@ const char *command_nearest(const char *name)
     size_t length = strlen(name);
     if (length == 0 || length > NAME_MAX_LENGTH)
         return NULL;
-    size_t best_edits = 1 + length / 2; /* further away is another word */
+    size_t best_edits = 1 + (length + 1) / 3; /* further away is another word */
     const char *best = NULL;
     for (size_t i = 0; i < command_count; i++) {
         size_t distance = edits(name, commands[i].name);

@@ -36,6 +36,12 @@ uint16_t address_port(const struct address *address);
 void address_set_port(struct address *address, uint16_t port);
 /* Same host, whatever the port; false for unix sockets. ::ffff:a.b.c.d equals a.b.c.d. */
 bool address_same_host(const struct address *a, const struct address *b);
+/* The host's bytes in network order. ipv4: false unless it is IPv4 or ::ffff:a.b.c.d. ipv6: IPv4 as
+ * ::ffff:a.b.c.d; false for unix sockets and unset ones. */
+bool address_get_ipv4(const struct address *address, uint8_t host[4]);
+bool address_get_ipv6(const struct address *address, uint8_t host[16]);
+/* 0.0.0.0 or ::, where one listens on every address. */
+bool address_is_any(const struct address *address);
 /* 127.0.0.0/8, ::1, or a unix socket. */
 bool address_is_loopback(const struct address *address);
 

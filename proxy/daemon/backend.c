@@ -21,6 +21,7 @@
 #include "proxy/daemon/provenance.h"
 #include "proxy/daemon/routes.h"
 #include "proxy/daemon/worker.h"
+#include "proxy/match/match.h"
 
 enum { NODE_SLOTS = RULESET_NODES_MAX + 1, SLOT_NONE = UINT16_MAX };
 
@@ -29,7 +30,9 @@ struct backend {
     uint64_t started_ns, publish_ns;
     struct ruleset ruleset;
     struct fault_plan *plan;
+    struct match_set *matches;
     struct routes *routes;
+    struct fault_states *states;
     struct workers *workers;
     struct clocks *clocks;
     struct api_link_state link_baseline[NODE_SLOTS][NODE_SLOTS];
@@ -45,6 +48,7 @@ struct backend {
 struct prepared {
     struct ruleset ruleset;
     struct fault_plan *plan;
+    struct match_set *matches;
     struct routes *routes;
 };
 
@@ -142,10 +146,14 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
     result = fault_plan_create(&prepared->ruleset, backend->plan, &prepared->plan, error);
     if (result)
         goto fail_ruleset;
-    result = routes_prepare(&prepared->ruleset, prepared->plan, backend->options.workers,
-                            backend->routes, &prepared->routes, error);
+    result = match_set_create(&prepared->ruleset, prepared->plan, backend->matches,
+                              &prepared->matches, error);
     if (result)
         goto fail_plan;
+    result = routes_prepare(&prepared->ruleset, prepared->plan, prepared->matches,
+                            backend->options.workers, backend->routes, &prepared->routes, error);
+    if (result)
+        goto fail_matches;
     result = clocks_prepare(backend->clocks, &prepared->ruleset, error);
     if (result)
         goto fail_routes;
@@ -153,6 +161,8 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
 
 fail_routes:
     routes_destroy(prepared->routes);
+fail_matches:
+    match_set_destroy(prepared->matches);
 fail_plan:
     fault_plan_destroy(prepared->plan);
 fail_ruleset:
@@ -164,10 +174,12 @@ static void commit(struct backend *backend, struct prepared *prepared)
 {
     clocks_commit(backend->clocks, &prepared->ruleset);
     routes_destroy(backend->routes);
+    match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
     ruleset_free(&backend->ruleset);
     backend->ruleset = prepared->ruleset;
     backend->plan = prepared->plan;
+    backend->matches = prepared->matches;
     backend->routes = prepared->routes;
 }
 
@@ -182,6 +194,7 @@ static int backend_change(void *context, const struct ruleset *next, const char 
         return result;
     take_baselines(backend, &prepared.ruleset, prepared.plan);
     uint64_t prepared_ns = monotonic_now_ns();
+    fault_states_take(backend->states, prepared.plan, prepared_ns);
     workers_publish(backend->workers, routes_publication(prepared.routes));
     backend->publish_ns = monotonic_now_ns() - prepared_ns;
     commit(backend, &prepared);
@@ -199,15 +212,22 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     struct backend *backend = memory_allocate_zeroed(1, sizeof(*backend));
     backend->options = *options;
     backend->started_ns = monotonic_now_ns();
+    backend->states = memory_allocate_zeroed(1, sizeof(*backend->states));
     backend->clocks = clocks_create(options->directory, options->keep_pages);
     backend->ruleset.version = initial->version > 0 ? initial->version - 1 : 0;
     int result = prepare(backend, initial, "ruleset file", &prepared, error);
     if (result)
         goto fail;
-    result = workers_create(options->workers, options->pool_bytes,
-                            routes_publication(prepared.routes), &backend->workers, error);
+    fault_states_take(backend->states, prepared.plan, backend->started_ns);
+    struct workers_options workers = {.count = options->workers,
+                                      .pool_bytes = options->pool_bytes,
+                                      .filters = options->mechanisms.segment_filters,
+                                      .states = backend->states};
+    result =
+        workers_create(&workers, routes_publication(prepared.routes), &backend->workers, error);
     if (result) {
         routes_destroy(prepared.routes);
+        match_set_destroy(prepared.matches);
         fault_plan_destroy(prepared.plan);
         ruleset_free(&prepared.ruleset);
         goto fail;
@@ -219,6 +239,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
 
 fail:
     clocks_destroy(backend->clocks);
+    free(backend->states);
     free(backend);
     return result;
 }
@@ -229,9 +250,11 @@ void backend_destroy(struct backend *backend)
         return;
     workers_destroy(backend->workers);
     routes_destroy(backend->routes);
+    match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
     clocks_destroy(backend->clocks);
     ruleset_free(&backend->ruleset);
+    free(backend->states);
     free(backend);
 }
 
@@ -340,7 +363,9 @@ static void backend_status(void *context, struct api_status *out)
         .connections_total = totals.connections_total,
         .sessions_open = totals.sessions_open,
         .sessions_total = totals.sessions_total,
-        .cut_tcp = "stall: severd stops reading and writing; nothing is lost",
+        .cut_tcp = backend->options.mechanisms.segment_filters
+                       ? "filter: the kernel answers no segment and no SYN; nothing queued is lost"
+                       : "stall: severd stops reading and writing; nothing is lost",
         .cut_udp = "drop",
         .clock_library = backend->options.clock_library,
         .clock_directory = backend->options.directory,

@@ -21,6 +21,7 @@
 #include "proxy/daemon/directory.h"
 #include "proxy/daemon/options.h"
 #include "proxy/daemon/token.h"
+#include "proxy/io/filter.h"
 
 enum { EXIT_BAD_USAGE = 2 };
 
@@ -36,6 +37,7 @@ struct daemon {
     struct address bound[OPTIONS_LISTENS_MAX];
     struct socket_file files[OPTIONS_LISTENS_MAX];
     struct backend *backend;
+    struct applied_mechanisms mechanisms;
 };
 
 static unsigned count_cores(void)
@@ -173,9 +175,10 @@ static void say_ready(const struct daemon *daemon)
                     address_format(&daemon->bound[i], address));
     }
     unsigned workers = daemon->options.workers;
-    log_info("severd %s ready: control %s, %u worker%s, seed %llu, cut on TCP routes: stall",
+    log_info("severd %s ready: control %s, %u worker%s, seed %llu, cut on TCP routes: %s",
              SEVER_VERSION, text_get(&line), workers, workers == 1 ? "" : "s",
-             (unsigned long long)daemon->ruleset.seed);
+             (unsigned long long)daemon->ruleset.seed,
+             daemon->mechanisms.segment_filters ? "filter" : "stall");
     text_free(&line);
 }
 
@@ -191,7 +194,10 @@ static int run(struct daemon *daemon, struct error *error)
     if (result)
         return result;
     struct api_options api_options;
+    daemon->mechanisms.segment_filters = !options->stall_only && filter_allowed() == 0;
     struct backend_options backend = {.workers = options->workers,
+                                      .pool_bytes = options->memory_bytes,
+                                      .mechanisms = daemon->mechanisms,
                                       .directory = daemon->directory.path,
                                       .keep_pages = !daemon->directory.made,
                                       .clock_library = daemon->clock_library};

@@ -320,8 +320,9 @@ static int fill_entries(struct routes *next, const struct ruleset *ruleset,
     return 0;
 }
 
-int routes_prepare(const struct ruleset *ruleset, const struct fault_plan *plan, unsigned workers,
-                   const struct routes *current, struct routes **out, struct error *error)
+int routes_prepare(const struct ruleset *ruleset, const struct fault_plan *plan,
+                   const struct match_set *matches, unsigned workers, const struct routes *current,
+                   struct routes **out, struct error *error)
 {
     size_t count;
     struct routes *next = memory_allocate_zeroed(1, sizeof(*next));
@@ -334,6 +335,7 @@ int routes_prepare(const struct ruleset *ruleset, const struct fault_plan *plan,
         return result;
     }
     fill_publication(next, plan, workers, count);
+    next->publication.matches = matches;
     *out = next;
     return 0;
 }

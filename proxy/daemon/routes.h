@@ -17,10 +17,11 @@
 struct routes; /* everything that listens under one ruleset, with its publication */
 
 /* Routes of `ruleset`, whose plan is `plan`; sockets that `current` (NULL: none) has and that stay
- * are shared with it. The plan is borrowed. *current is not changed. Errors have the place
- * "routes[i].listen" or such; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EINVAL, -ENOENT. */
-int routes_prepare(const struct ruleset *ruleset, const struct fault_plan *plan, unsigned workers,
-                   const struct routes *current, struct routes **routes, struct error *error);
+ * are shared with it. The plan and its matches are borrowed. *current is not changed. Errors have
+ * the place "routes[i].listen" or such; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EINVAL, -ENOENT. */
+int routes_prepare(const struct ruleset *ruleset, const struct fault_plan *plan,
+                   const struct match_set *matches, unsigned workers, const struct routes *current,
+                   struct routes **routes, struct error *error);
 const struct publication *routes_publication(const struct routes *routes);
 /* Closes what no other `struct routes` has. NULL is fine. */
 void routes_destroy(struct routes *routes);

@@ -1,2 +1,2 @@
-$(eval $(call module,proxy/datagram,proxy/base proxy/fault proxy/io,))
+$(eval $(call module,proxy/datagram,proxy/base proxy/fault proxy/io proxy/match,))
 $(eval $(call tests,unit,proxy/datagram,proxy/datagram,))

@@ -1,8 +1,12 @@
 /* Theory of operation
  *
  * Sessions are a fixed table with a hash by client address and route, and a list by last use: the
- * oldest is looked at when it may have expired. A session that still holds datagrams (a delay
- * longer than the expiry) is in use. */
+ * oldest is looked at when it may have expired. A session that still holds datagrams which will
+ * leave (a delay longer than the expiry) is in use; one that holds what never leaves (a rate of
+ * nothing, an upstream without an address) expires.
+ *
+ * A session of a route whose upstream has no address yet has no socket; it gets one in the apply
+ * that brings the address. */
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -115,11 +119,29 @@ static uint16_t session_from(struct datagram_session *session)
     return session->node;
 }
 
+static void session_on_event(struct loop_watch *watch, uint32_t events);
+
+/* The upstream socket. False when it is refused. */
+static bool session_connect(struct datagram_session *session)
+{
+    int fd = socket_connect_datagram(&session->listener->spec->upstream, NULL);
+    if (fd < 0)
+        return false;
+    datagram_socket_prepare(fd, NULL);
+    if (loop_watch_add(session->plane->loop, &session->watch, fd, EPOLLIN, session_on_event) == 0)
+        return true;
+    close(fd);
+    return false;
+}
+
 void datagram_session_apply(struct datagram_session *session)
 {
     uint16_t from = session_from(session), to = session->listener->spec->to;
     datagram_flow_apply(&session->flows[DATAGRAM_UP], from, to);
     datagram_flow_apply(&session->flows[DATAGRAM_DOWN], to, from);
+    if (!session->watch.loop && session->listener->spec->upstream.length > 0 &&
+        session_connect(session))
+        datagram_flow_resume(&session->flows[DATAGRAM_UP]);
 }
 
 static void session_on_event(struct loop_watch *watch, uint32_t events)
@@ -130,47 +152,61 @@ static void session_on_event(struct loop_watch *watch, uint32_t events)
         fault_counter_add(&session->flows[DATAGRAM_UP].counters->refused, 1);
     if (!(events & EPOLLIN))
         return;
-    unsigned count = datagram_plane_receive(plane, watch->fd, false);
-    if (count > 0)
-        datagram_flow_take(&session->flows[DATAGRAM_DOWN], plane->messages, count);
+    unsigned count = datagram_receive(plane, watch->fd);
+    if (count == 0)
+        return;
+    datagram_count_received(plane, session->route_slot, DATAGRAM_DOWN, plane->views, count);
+    datagram_flow_take(&session->flows[DATAGRAM_DOWN], plane->views, count);
+}
+
+/* Counts sessions by the node that they come from, so that the k-th of a node is the same whatever
+ * others do. Workers that share a route must share this. */
+static uint64_t next_ordinal(struct datagram_listener *listener, uint16_t node)
+{
+    return listener->ordinals[node < ROUTE_NODE_SLOTS ? node : ROUTE_NODE_SLOTS - 1]++;
 }
 
 static void session_init(struct datagram_session *session, struct datagram_listener *listener,
-                         const struct address *peer)
+                         const struct address *peer, const struct address *local)
 {
     struct datagram_plane *plane = listener->plane;
     size_t index = (size_t)(session - plane->sessions);
-    *session = (struct datagram_session){.plane = plane, .listener = listener, .peer = *peer};
+    *session = (struct datagram_session){
+        .plane = plane, .listener = listener, .peer = *peer, .local = *local};
+    session->waiting_end = &session->waiting;
+    session->route_slot = listener->spec->slot;
     session->serial = listener->serial;
     session->hash = peer_hash(listener, peer);
-    session->used_ns = loop_now_ns(plane->loop);
+    session->begun_ns = session->used_ns = loop_now_ns(plane->loop);
     session->sources_serial = plane->table->sources_serial;
     session->node =
         listener->spec->from_peer ? route_find_source(plane->table, peer) : listener->spec->from;
-    uint16_t row = session->node < ROUTE_NODE_SLOTS ? session->node : ROUTE_NODE_SLOTS - 1;
-    session->flow_key = listener->ordinals[row]++;
+    session->ordinal = next_ordinal(listener, session->node);
     for (int i = 0; i < DATAGRAM_FLOWS; i++)
         datagram_flow_init(&session->flows[i], session, i == DATAGRAM_UP,
                            &plane->pipelines[2 * index + (size_t)i]);
 }
 
+static void session_free(struct datagram_session *session)
+{
+    struct datagram_plane *plane = session->plane;
+    session->listener = NULL;
+    session->next = plane->free;
+    plane->free = session;
+}
+
 struct datagram_session *datagram_session_begin(struct datagram_listener *listener,
-                                                const struct address *peer)
+                                                const struct address *peer,
+                                                const struct address *local)
 {
     struct datagram_plane *plane = listener->plane;
     struct datagram_session *session = plane->free;
     if (!session)
         return NULL;
-    int fd = socket_connect_datagram(&listener->spec->upstream, NULL);
-    if (fd < 0)
-        return NULL;
     plane->free = session->next;
-    session_init(session, listener, peer);
-    if (loop_watch_add(plane->loop, &session->watch, fd, EPOLLIN, session_on_event)) {
-        close(fd);
-        session->listener = NULL;
-        session->next = plane->free;
-        plane->free = session;
+    session_init(session, listener, peer, local);
+    if (listener->spec->upstream.length > 0 && !session_connect(session)) {
+        session_free(session);
         return NULL;
     }
     struct datagram_session **bucket = bucket_of(plane, session->hash);
@@ -179,6 +215,7 @@ struct datagram_session *datagram_session_begin(struct datagram_listener *listen
     age_push(session);
     datagram_session_apply(session);
     fault_counter_add(&session->flows[DATAGRAM_UP].counters->connections, 1);
+    fault_counter_add(&plane->counters->routes[session->route_slot].connections, 1);
     count_up(&plane->open_count, 1);
     count_up(&plane->total_count, 1);
     if (!plane->idle_timer.loop)
@@ -193,15 +230,16 @@ void datagram_session_end(struct datagram_session *session)
     assert(session->listener != NULL);
     for (int i = 0; i < DATAGRAM_FLOWS; i++)
         datagram_flow_discard(&session->flows[i]);
-    int fd = session->watch.fd;
-    loop_watch_remove(&session->watch);
-    close(fd);
+    if (session->watch.loop) {
+        int fd = session->watch.fd;
+        loop_watch_remove(&session->watch);
+        close(fd);
+    }
     while (*link != session)
         link = &(*link)->next;
     *link = session->next;
     age_remove(session);
-    session->listener = NULL;
-    session->next = plane->free;
-    plane->free = session;
+    fault_counter_add(&plane->counters->routes[session->route_slot].ended, 1);
+    session_free(session);
     count_up(&plane->open_count, (uint64_t)-1);
 }

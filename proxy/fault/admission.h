@@ -15,7 +15,9 @@ struct fault_admission {
 
 /* entries: the chain of the connection's upstream direction (client->server), as fault_plan_chain
  * gave it. Toxicity, first_connections and after_ns (here: since the fault was set) are heeded;
- * the draw of a reject is keyed by the flow's ordinal. */
+ * the draw of a reject is keyed by the flow's ordinal. A connection that one fault has refused does
+ * not meet those behind it in the chain. Datagrams: nothing is done to the session, since a reject
+ * draws for each of them in the pipeline. Not twice for one connection: it is counted. */
 void fault_admit(const struct fault_entry *entries, size_t count, const struct fault_flow *flow,
                  uint64_t now_ns, struct fault_admission *admission);
 

@@ -40,3 +40,11 @@ int64_t distribution_draw(enum ruleset_distribution distribution, uint64_t bits,
     }
     return (int64_t)(x * (__int128)jitter_ns / one);
 }
+
+int64_t distribution_draw_table(const struct ruleset_table *table, uint64_t bits,
+                                uint64_t jitter_ns)
+{
+    assert(table->count > 0 && jitter_ns <= RULESET_DELAY_NS_MAX);
+    int64_t value = table->values[random_below(bits, table->count)];
+    return (int64_t)((__int128)value * (__int128)jitter_ns / DISTRIBUTION_TABLE_ONE);
+}

@@ -7,26 +7,22 @@
  * towards the end of the chain, which bounds the depth by FAULT_CHAIN_MAX.
  *
  * push first runs what is due, so a new unit never overtakes one that the loop was late for. Due
- * times in a queue never go down: the head is the next one due, and order is kept. */
+ * times in a queue's list never go down: its head is the next one due, and order is kept. Only what
+ * is told to reorder is in the queue's heap (queue.h).
+ *
+ * A stage may also have an alarm: a time at which it ends the connection, which comes whether there
+ * are units or not. */
 #include "proxy/fault/pipeline.h"
 
 #include <assert.h>
-#include <string.h>
 
-#include "proxy/base/random.h"
+#include "proxy/fault/pipeline_internal.h"
+#include "proxy/fault/queue.h"
 #include "proxy/fault/stage.h"
 
-enum { CHUNKS_PER_S = 100 }; /* at the lowest rate in the chain */
-
-static const struct stage_operations *const operations[RULESET_FAULT_TYPES] = {
-    [RULESET_LATENCY] = &stage_latency, [RULESET_LOSS] = &stage_loss,
-    [RULESET_RATE] = &stage_rate,       [RULESET_TRACE] = &stage_noop,
-    [RULESET_CORRUPT] = &stage_noop,    [RULESET_DUPLICATE] = &stage_noop,
-    [RULESET_REORDER] = &stage_noop,    [RULESET_TRUNCATE] = &stage_noop,
-    [RULESET_SLICER] = &stage_noop,     [RULESET_SLOW_CLOSE] = &stage_noop,
-    [RULESET_TIMEOUT] = &stage_noop,    [RULESET_RESET_PEER] = &stage_noop,
-    [RULESET_LIMIT_DATA] = &stage_noop, [RULESET_ACCEPT_DELAY] = &stage_noop,
-    [RULESET_REJECT] = &stage_noop,     [RULESET_NOOP] = &stage_noop,
+enum {
+    CHUNKS_PER_S = 100, /* at the lowest rate in the chain */
+    STOPPED_CHUNK = 4096,
 };
 
 const char *fault_cause_name(enum fault_cause cause)
@@ -39,74 +35,126 @@ const char *fault_cause_name(enum fault_cause cause)
     return (unsigned)cause < FAULT_CAUSES ? names[cause] : "unknown";
 }
 
-static void queue_append(struct fault_queue *queue, struct fault_unit *unit)
-{
-    assert(!queue->tail || queue->tail->due_ns <= unit->due_ns);
-    unit->next = NULL;
-    if (queue->tail)
-        queue->tail->next = unit;
-    else
-        queue->head = unit;
-    queue->tail = unit;
-    queue->bytes += unit->bytes;
-    queue->units++;
-}
-
-static struct fault_unit *queue_pop(struct fault_queue *queue)
-{
-    struct fault_unit *unit = queue->head;
-    assert(queue->bytes >= unit->bytes && queue->units > 0);
-    queue->head = unit->next;
-    if (!queue->head)
-        queue->tail = NULL;
-    queue->bytes -= unit->bytes;
-    queue->units--;
-    unit->next = NULL;
-    return unit;
-}
-
 static void touch(struct fault_pipeline *pipeline, const struct fault_stage *stage)
 {
     if (pipeline->sink.touched)
         pipeline->sink.touched(pipeline->sink.context, stage->fault_slot);
 }
 
+void pipeline_end(struct fault_pipeline *pipeline, const struct fault_stage *stage)
+{
+    if (pipeline->ended)
+        return;
+    pipeline->ended = true;
+    if (pipeline->sink.end)
+        pipeline->sink.end(pipeline->sink.context, stage_operations_of(stage->type)->end,
+                           stage->fault_slot);
+}
+
 static void release(struct fault_pipeline *pipeline, size_t index, uint64_t until_ns);
+static void forward(struct fault_pipeline *pipeline, size_t index, struct fault_unit *unit);
+
+/* Whether the fault of this stage is for this unit. */
+static bool is_meant(const struct fault_pipeline *pipeline, const struct fault_stage *stage,
+                     const struct fault_unit *unit)
+{
+    const struct fault_sink *sink = &pipeline->sink;
+    if (!stage->acts || stage->idle || unit->at_ns < stage->from_ns)
+        return false;
+    if (!stage->spec->match[0])
+        return true;
+    return sink->matches && sink->matches(sink->context, unit, stage->spec, stage->fault_slot);
+}
+
+static void drop(struct fault_pipeline *pipeline, const struct fault_stage *stage,
+                 struct fault_unit *unit, enum fault_cause cause)
+{
+    assert(cause < FAULT_CAUSES && !unit->end);
+    assert(pipeline->flow.medium == FAULT_DATAGRAM || cause == FAULT_CAUSE_DISCARD);
+    pipeline->sink.drop(pipeline->sink.context, unit, cause, stage->fault_slot);
+}
+
+/* The unit leaves stage `index` with a copy of it behind, which has its place in the queue until
+ * then. */
+static void forward_both(struct fault_pipeline *pipeline, size_t index, struct fault_unit *unit,
+                         struct fault_unit *copy)
+{
+    uint64_t at_ns = unit->at_ns;
+    copy->due_ns = at_ns;
+    queue_append(&pipeline->stages[index].queue, copy);
+    forward(pipeline, index + 1, unit);
+    release(pipeline, index, at_ns);
+}
+
+/* Does as the stage has judged. True: the unit goes on to the next stage. */
+static bool obey(struct fault_pipeline *pipeline, size_t index, struct fault_unit *unit,
+                 enum stage_verdict verdict, const struct stage_outcome *outcome)
+{
+    struct fault_stage *stage = &pipeline->stages[index];
+    if (verdict == STAGE_PASS || verdict == STAGE_TOUCH) {
+        assert(pipeline->flow.medium == FAULT_DATAGRAM || !stage->queue.units);
+        return true;
+    }
+    switch (verdict) {
+    case STAGE_HOLD:
+        assert(unit->due_ns > unit->at_ns);
+        queue_append(&stage->queue, unit);
+        break;
+    case STAGE_HOLD_LOOSE:
+        assert(unit->due_ns > unit->at_ns && pipeline->flow.medium == FAULT_DATAGRAM);
+        queue_insert(&stage->queue, unit);
+        break;
+    case STAGE_COPY:
+        forward_both(pipeline, index, unit, outcome->copy);
+        break;
+    case STAGE_END:
+        drop(pipeline, stage, unit, FAULT_CAUSE_DISCARD);
+        pipeline_end(pipeline, stage);
+        break;
+    default:
+        drop(pipeline, stage, unit, outcome->cause);
+    }
+    return false;
+}
 
 /* Takes the unit through the stages from `index` on, at its at_ns, as far as it gets. */
 static void forward(struct fault_pipeline *pipeline, size_t index, struct fault_unit *unit)
 {
     for (size_t i = index; i < pipeline->stage_count; i++) {
         struct fault_stage *stage = &pipeline->stages[i];
-        enum fault_cause cause = FAULT_CAUSES;
+        struct stage_outcome outcome = {.cause = FAULT_CAUSES};
         release(pipeline, i, unit->at_ns);
-        enum stage_verdict verdict =
-            operations[stage->type]->push(stage, pipeline->flow.medium, unit, &cause);
-        stage->sequence++;
-        if (verdict == STAGE_PASS) {
-            assert(!stage->queue.head);
+        if (!is_meant(pipeline, stage, unit))
             continue;
-        }
-        touch(pipeline, stage);
-        if (verdict == STAGE_HOLD) {
-            assert(unit->due_ns > unit->at_ns);
-            queue_append(&stage->queue, unit);
-        } else {
-            assert(pipeline->flow.medium == FAULT_DATAGRAM && cause < FAULT_CAUSES);
-            pipeline->sink.drop(pipeline->sink.context, unit, cause, stage->fault_slot);
-        }
-        return;
+        enum stage_verdict verdict =
+            stage_operations_of(stage->type)->push(stage, pipeline, unit, &outcome);
+        stage->sequence++;
+        if (verdict != STAGE_PASS)
+            touch(pipeline, stage);
+        if (!obey(pipeline, i, unit, verdict, &outcome))
+            return;
     }
     pipeline->sink.deliver(pipeline->sink.context, unit);
 }
 
-/* Sends on what stage `index` holds and is due by until_ns. */
+/* Sends on what stage `index` holds and is due by until_ns, and rings its alarm. */
 static void release(struct fault_pipeline *pipeline, size_t index, uint64_t until_ns)
 {
-    struct fault_queue *queue = &pipeline->stages[index].queue;
-    while (queue->head && queue->head->due_ns <= until_ns) {
-        struct fault_unit *unit = queue_pop(queue);
-        unit->at_ns = unit->due_ns;
+    struct fault_stage *stage = &pipeline->stages[index];
+    for (;;) {
+        const struct fault_unit *next = queue_peek(&stage->queue);
+        uint64_t due_ns = next ? next->due_ns : FAULT_NEVER;
+        if (stage->alarm_ns != FAULT_NEVER && stage->alarm_ns <= until_ns &&
+            stage->alarm_ns <= due_ns) {
+            stage->alarm_ns = FAULT_NEVER;
+            touch(pipeline, stage);
+            pipeline_end(pipeline, stage);
+            continue;
+        }
+        if (due_ns == FAULT_NEVER || due_ns > until_ns)
+            return;
+        struct fault_unit *unit = queue_pop(&stage->queue);
+        unit->at_ns = due_ns;
         forward(pipeline, index + 1, unit);
     }
 }
@@ -119,7 +167,10 @@ void fault_pipeline_init(struct fault_pipeline *pipeline, const struct fault_flo
 
 bool fault_pipeline_is_needed(const struct fault_pipeline *pipeline)
 {
-    return pipeline->stage_count > 0;
+    for (size_t i = 0; i < pipeline->stage_count; i++)
+        if (pipeline->stages[i].acts && !pipeline->stages[i].idle)
+            return true;
+    return false;
 }
 
 void fault_pipeline_push(struct fault_pipeline *pipeline, struct fault_unit *unit, uint64_t now_ns)
@@ -129,6 +180,7 @@ void fault_pipeline_push(struct fault_pipeline *pipeline, struct fault_unit *uni
     unit->next = NULL;
     if (pipeline->stage_count > 0)
         fault_pipeline_run(pipeline, now_ns);
+    pipeline->pushed++;
     forward(pipeline, 0, unit);
 }
 
@@ -136,9 +188,12 @@ uint64_t fault_pipeline_next_due(const struct fault_pipeline *pipeline)
 {
     uint64_t next_ns = FAULT_NEVER;
     for (size_t i = 0; i < pipeline->stage_count; i++) {
-        const struct fault_unit *head = pipeline->stages[i].queue.head;
-        if (head && head->due_ns < next_ns)
-            next_ns = head->due_ns;
+        const struct fault_stage *stage = &pipeline->stages[i];
+        const struct fault_unit *next = queue_peek(&stage->queue);
+        if (next && next->due_ns < next_ns)
+            next_ns = next->due_ns;
+        if (stage->alarm_ns < next_ns)
+            next_ns = stage->alarm_ns;
     }
     return next_ns;
 }
@@ -149,104 +204,21 @@ void fault_pipeline_run(struct fault_pipeline *pipeline, uint64_t now_ns)
         release(pipeline, i, now_ns);
 }
 
-/* Sends what stage `index` holds on from it, at now_ns, and the stage is empty. */
-static void flush(struct fault_pipeline *pipeline, size_t index, uint64_t now_ns)
+void pipeline_flush(struct fault_pipeline *pipeline, size_t index, uint64_t now_ns)
 {
     struct fault_queue *queue = &pipeline->stages[index].queue;
-    while (queue->head) {
+    while (queue->units) {
         struct fault_unit *unit = queue_pop(queue);
         unit->at_ns = now_ns;
         forward(pipeline, index + 1, unit);
     }
 }
 
-static bool is_stage_of(const struct fault_stage *stage, const struct fault_entry *entry)
-{
-    return stage->fault_slot == entry->slot && stage->generation == entry->generation &&
-           stage->type == entry->spec->type;
-}
-
-/* Index of the stage of this entry from `from` on; stage_count when there is none. */
-static size_t find_stage(const struct fault_pipeline *pipeline, const struct fault_entry *entry,
-                         size_t from)
-{
-    size_t i = from;
-    while (i < pipeline->stage_count && !is_stage_of(&pipeline->stages[i], entry))
-        i++;
-    return i;
-}
-
-/* Takes a stage in with the parameters of its entry. */
-static void adopt(const struct fault_pipeline *pipeline, struct fault_stage *stage,
-                  const struct fault_entry *entry, uint64_t now_ns)
-{
-    const struct stage_operations *type = operations[entry->spec->type];
-    if (stage->spec && type->change)
-        type->change(stage, entry->spec, now_ns);
-    stage->type = entry->spec->type;
-    stage->fault_slot = entry->slot;
-    stage->generation = entry->generation;
-    stage->spec = entry->spec;
-    stage->key = random_key_fold(entry->key, pipeline->flow.ordinal);
-}
-
-void fault_pipeline_apply(struct fault_pipeline *pipeline, const struct fault_entry *entries,
-                          size_t count, uint64_t now_ns)
-{
-    assert(count <= FAULT_CHAIN_MAX);
-    fault_pipeline_run(pipeline, now_ns);
-
-    /* Entries claim stages from left to right; a stage that nobody claims, or that was passed over
-     * before it was claimed, lets its units go. */
-    bool stays[FAULT_CHAIN_MAX] = {false};
-    for (size_t e = 0, next = 0; e < count; e++) {
-        size_t i = find_stage(pipeline, &entries[e], next);
-        if (i == pipeline->stage_count)
-            continue;
-        stays[i] = true;
-        next = i + 1;
-        adopt(pipeline, &pipeline->stages[i], &entries[e], now_ns);
-    }
-
-    /* From the last to the first, so that the units in front leave first; and each stage goes once
-     * it is empty, so that those behind pass it by. */
-    struct fault_stage moved[FAULT_CHAIN_MAX];
-    size_t moved_count = 0;
-    for (size_t i = pipeline->stage_count; i-- > 0;) {
-        if (stays[i])
-            continue;
-        flush(pipeline, i, now_ns);
-        moved[moved_count++] = pipeline->stages[i];
-        pipeline->stage_count--;
-        memmove(&pipeline->stages[i], &pipeline->stages[i + 1],
-                (pipeline->stage_count - i) * sizeof(moved[0]));
-    }
-
-    struct fault_stage old[FAULT_CHAIN_MAX];
-    size_t old_count = pipeline->stage_count, taken = 0;
-    memcpy(old, pipeline->stages, old_count * sizeof(old[0]));
-    for (size_t e = 0; e < count; e++) {
-        struct fault_stage *stage = &pipeline->stages[e];
-        if (taken < old_count && is_stage_of(&old[taken], &entries[e])) {
-            *stage = old[taken++];
-            continue;
-        }
-        *stage = (struct fault_stage){0};
-        for (size_t m = 0; m < moved_count; m++)
-            if (is_stage_of(&moved[m], &entries[e]))
-                *stage = moved[m];
-        stage->last_due_ns = 0;
-        adopt(pipeline, stage, &entries[e], now_ns);
-    }
-    assert(taken == old_count);
-    pipeline->stage_count = count;
-}
-
 void fault_pipeline_clear(struct fault_pipeline *pipeline, enum fault_cause cause)
 {
     for (size_t i = pipeline->stage_count; i-- > 0;) {
         struct fault_stage *stage = &pipeline->stages[i];
-        while (stage->queue.head)
+        while (stage->queue.units)
             pipeline->sink.drop(pipeline->sink.context, queue_pop(&stage->queue), cause,
                                 stage->fault_slot);
     }
@@ -260,15 +232,21 @@ uint64_t fault_pipeline_held_bytes(const struct fault_pipeline *pipeline)
     return bytes;
 }
 
+/* What is a good size for a chunk that goes through this stage. */
+static uint64_t chunk_for(const struct fault_stage *stage)
+{
+    if (!stage->acts || stage->idle || stage->type != RULESET_RATE)
+        return UINT64_MAX;
+    uint64_t rate = stage->spec->rate.bytes_per_s;
+    return rate ? rate / CHUNKS_PER_S : STOPPED_CHUNK;
+}
+
 uint32_t fault_pipeline_next_chunk(const struct fault_pipeline *pipeline, uint32_t limit)
 {
     uint64_t chunk = limit;
     for (size_t i = 0; i < pipeline->stage_count; i++) {
-        const struct fault_stage *stage = &pipeline->stages[i];
-        if (stage->type != RULESET_RATE)
-            continue;
-        uint64_t share = stage->spec->rate.bytes_per_s / CHUNKS_PER_S;
-        chunk = share < chunk ? share : chunk;
+        uint64_t wanted = chunk_for(&pipeline->stages[i]);
+        chunk = wanted < chunk ? wanted : chunk;
     }
     return chunk > 0 ? (uint32_t)chunk : 1;
 }

@@ -45,11 +45,11 @@
 #define FAULT_NEVER UINT64_MAX
 
 struct fault_unit {
-    struct fault_unit *next; /* the stage's queue; not the caller's to touch while inside */
-    uint64_t at_ns;          /* logical time: arrival, then when each stage releases it */
-    uint64_t due_ns;         /* stage-private */
-    uint32_t bytes;          /* > 0; less than at push when a stage cut it short */
-    uint32_t segments;       /* packets that this unit stands for (loss weighs by it); >= 1 */
+    struct fault_unit *next, *child; /* the stage's queue; not the caller's to touch while inside */
+    uint64_t at_ns;                  /* logical time: arrival, then when each stage releases it */
+    uint64_t due_ns, order;          /* stage-private */
+    uint32_t bytes;    /* > 0 at push; less, and possibly 0, when a stage cut it short */
+    uint32_t segments; /* packets that this unit stands for (loss weighs by it); >= 1 */
     bool end;   /* set by the caller: the end of a stream; is only ever delayed, carries no bytes */
     bool alone; /* set by the slicer: to be written by itself */
     bool last;  /* set by limit_data: the stream is closed behind it */
@@ -85,7 +85,8 @@ struct fault_sink {
     void (*touched)(void *context, uint16_t fault_slot);
     /* The rest may be NULL where no fault needs it: then that fault does nothing. */
 
-    /* corrupt: flips this bit of the unit's bytes, 0 .. 8 * bytes - 1. */
+    /* corrupt: flips this bit of the unit's bytes, 0 .. 8 * bytes - 1. (An empty datagram, which
+     * counts as one byte here, has none to flip.) */
     void (*flip)(void *context, struct fault_unit *unit, uint64_t bit);
     /* duplicate: a unit with the same bytes, the stage's from now on; NULL when there is no memory
      * (the caller counts that). Datagrams only. */
@@ -98,38 +99,62 @@ struct fault_sink {
     void *context;
 };
 
-struct fault_queue {
-    struct fault_unit *head, *tail;
-    uint64_t bytes;
+struct fault_queue { /* queue.h */
+    struct fault_unit *head, *tail, *root;
+    uint64_t bytes, inserted;
     uint32_t units;
 };
 
+/* Which flows a fault acts on (reach.h). */
+struct fault_reach {
+    uint32_t toxicity_draw; /* 0 .. RANDOM_PPB_ONE - 1 */
+    uint32_t number;        /* of the connection, among those that have met the fault */
+};
+
+/* One fault on one flow. Internal to proxy/fault but for type, fault_slot and idle. */
 struct fault_stage {
     uint64_t key;
-    uint64_t sequence; /* of the next unit: how many have come, whatever became of them */
+    uint64_t sequence; /* of the next unit: how many it has judged, whatever became of them */
     enum ruleset_fault_type type;
     uint16_t fault_slot;
     uint32_t generation;
-    const struct ruleset_fault *spec; /* owned by the plan last applied */
+    const struct ruleset_fault *spec; /* owned by the plan last applied, like the table */
+    const struct ruleset_table *table;
+    uint64_t table_edition;
     struct fault_queue queue;
+    struct fault_reach reach;
     bool idle;            /* this flow is spared, or not among the first: units pass untouched */
-    uint64_t last_due_ns; /* latency: keeps order */
-    uint64_t filled_ns;   /* rate: when the bucket will be full again (virtual clock) */
-    uint64_t remainder;   /* rate: fraction of a nanosecond beyond it, in 1/bytes_per_s */
+    bool acts;            /* faults of this kind do, on a flow of this medium */
+    bool drawn;           /* last_draw is there */
+    uint64_t met_ns;      /* since when it has been on the flow, and not idle */
+    uint64_t from_ns;     /* units that come before this pass untouched (after_ns) */
+    uint64_t alarm_ns;    /* when the connection is to end by it; FAULT_NEVER */
+    uint64_t last_due_ns; /* what keeps order */
+    uint64_t last_draw;   /* what a correlated unit repeats */
+    union {
+        struct fault_rate_clock clock; /* of a rate that is not shared */
+    };
 };
 
 /* What a pipeline is told of its flow. */
 struct fault_flow {
     enum fault_medium medium;
-    uint64_t ordinal;  /* of this flow on its link and direction, so that the k-th unit of the j-th
-                          flow draws the same whatever else happens */
-    uint64_t begun_ns; /* after_ns counts from here */
+    uint64_t ordinal;       /* of this flow on its link and direction, so that the k-th unit of the
+                               j-th flow draws the same whatever else happens */
+    uint64_t begun_ns;      /* after_ns counts from here */
+    uint64_t begun_version; /* of the plan under which the connection began: first_connections are
+                               those that began under the plan that set the fault, or a later one */
     struct fault_states *states; /* borrowed; NULL: no fault counts connections or shares a rate */
+    /* The pipeline of the connection's other direction, so that the two count as one connection;
+     * initialised before either is first applied. NULL: there is none. */
+    const struct fault_pipeline *opposite;
 };
 
 struct fault_pipeline {
     struct fault_stage stages[FAULT_CHAIN_MAX];
     size_t stage_count;
+    uint64_t pushed;        /* units so far */
+    bool ended;             /* sink.end was called */
     struct fault_flow flow; /* its ordinal is folded into each stage's key */
     struct fault_sink sink;
 };
@@ -170,5 +195,13 @@ uint64_t fault_pipeline_held_bytes(const struct fault_pipeline *pipeline);
  * of the lowest rate in the chain, so that it flows evenly, and no more than the slicer's next
  * piece. A chunk may be shorter (there are no more bytes yet). */
 uint32_t fault_pipeline_next_chunk(const struct fault_pipeline *pipeline, uint32_t limit);
+
+/* Loss where the kernel loses segments for a stream, at random and without a memory (a socket
+ * filter): the part of all units that a loss fault takes in the long run; the probability that one
+ * of two independent losses happens; and that of all loss faults that act on this flow together,
+ * with the slot of the first (FAULT_NO_ROUTE: none). after_ns is not heeded. */
+uint32_t fault_loss_mean_ppb(const struct ruleset_fault *spec);
+uint32_t fault_loss_either_ppb(uint32_t a_ppb, uint32_t b_ppb);
+uint32_t fault_pipeline_loss_ppb(const struct fault_pipeline *pipeline, uint16_t *slot);
 
 #endif

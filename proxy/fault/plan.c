@@ -45,15 +45,26 @@ struct fault_lists {
     uint16_t *next;               /* by item */
 };
 
+/* A copy of a table. Its edition is that of the table of this name in the previous plan when the
+ * values are the same: what goes through a trace tells by it whether to begin anew. */
+struct plan_table {
+    struct ruleset_table table;
+    uint64_t edition;
+};
+
 struct fault_plan {
     uint64_t version;
     uint64_t seed;
+    uint32_t types; /* bits of the fault types that are there */
     uint64_t cut[RULESET_NODES_MAX][CUT_WORDS];
     struct slots nodes, routes, faults;
     struct name_table node_names, route_names, fault_names; /* name -> index in the ruleset */
     char (*node_name)[RULESET_NAME_MAX];                    /* by index */
     char (*route_name)[RULESET_NAME_MAX];                   /* by index */
     struct ruleset_fault *specs;                            /* by index */
+    struct plan_table *tables;                              /* by index */
+    size_t table_count;
+    uint64_t editions; /* of tables that there have been, in this plan and those before it */
     struct fault_lists lists;
 };
 
@@ -124,6 +135,7 @@ static int name_faults(struct fault_plan *plan, const struct ruleset *ruleset,
     for (size_t i = 0; i < count; i++) {
         const struct ruleset_fault *spec = &plan->specs[i];
         plan->specs[i] = ruleset->faults[i];
+        plan->types |= UINT32_C(1) << spec->type;
         name_table_add(&plan->fault_names, spec->name, (uint32_t)i);
         uint32_t before =
             previous ? name_table_find(&previous->fault_names, spec->name) : NAME_TABLE_NONE;
@@ -132,6 +144,39 @@ static int name_faults(struct fault_plan *plan, const struct ruleset *ruleset,
     }
     return slots_assign(&plan->faults, previous ? &previous->faults : NULL, kept, count,
                         RULESET_FAULTS_MAX);
+}
+
+static const struct plan_table *find_table(const struct fault_plan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->table_count; i++)
+        if (strcmp(plan->tables[i].table.name, name) == 0)
+            return &plan->tables[i];
+    return NULL;
+}
+
+static int copy_tables(struct fault_plan *plan, const struct ruleset *ruleset,
+                       const struct fault_plan *previous)
+{
+    plan->editions = previous ? previous->editions : 0;
+    plan->tables = calloc(ruleset->table_count + 1, sizeof(*plan->tables));
+    if (!plan->tables)
+        return -ENOMEM;
+    for (size_t i = 0; i < ruleset->table_count; i++) {
+        const struct ruleset_table *from = &ruleset->tables[i];
+        const struct plan_table *before = previous ? find_table(previous, from->name) : NULL;
+        struct plan_table *to = &plan->tables[i];
+        size_t bytes = from->count * sizeof(*from->values);
+        to->table = *from;
+        to->table.values = malloc(bytes ? bytes : 1);
+        plan->table_count++; /* what has been allocated is freed with the plan */
+        if (!to->table.values)
+            return -ENOMEM;
+        memcpy(to->table.values, from->values, bytes);
+        bool same = before && before->table.count == from->count &&
+                    memcmp(before->table.values, from->values, bytes) == 0;
+        to->edition = same ? before->edition : ++plan->editions;
+    }
+    return 0;
 }
 
 /* Slot of a link's end; a link's ends are known (ruleset_check). */
@@ -295,7 +340,8 @@ int fault_plan_create(const struct ruleset *ruleset, const struct fault_plan *pr
     made->version = ruleset->version;
     made->seed = ruleset->seed;
     if (name_nodes(made, ruleset, previous) < 0 || name_routes(made, ruleset, previous) < 0 ||
-        name_faults(made, ruleset, previous) < 0 || compile_lists(made) < 0) {
+        name_faults(made, ruleset, previous) < 0 || copy_tables(made, ruleset, previous) < 0 ||
+        compile_lists(made) < 0) {
         fault_plan_destroy(made);
         return error_set(error, -ENOMEM, "out of memory");
     }
@@ -322,6 +368,9 @@ void fault_plan_destroy(struct fault_plan *plan)
     free(plan->node_name);
     free(plan->route_name);
     free(plan->specs);
+    for (size_t i = 0; i < plan->table_count; i++)
+        free(plan->tables[i].table.values);
+    free(plan->tables);
     free(plan->lists.by_route);
     free(plan->lists.next);
     free(plan);
@@ -366,6 +415,32 @@ uint32_t fault_plan_route_generation(const struct fault_plan *plan, uint16_t slo
     return slot < plan->routes.size ? plan->routes.generation[slot] : 0;
 }
 
+uint32_t fault_plan_fault_generation(const struct fault_plan *plan, uint16_t slot)
+{
+    return slot < plan->faults.size ? plan->faults.generation[slot] : 0;
+}
+
+uint16_t fault_plan_fault_of_slot(const struct fault_plan *plan, uint16_t slot)
+{
+    return slot < plan->faults.size ? plan->faults.element_of[slot] : SLOTS_NONE;
+}
+
+size_t fault_plan_fault_slots(const struct fault_plan *plan)
+{
+    return plan->faults.size;
+}
+
+const struct ruleset_table *fault_plan_table(const struct fault_plan *plan, const char *name)
+{
+    const struct plan_table *found = find_table(plan, name);
+    return found ? &found->table : NULL;
+}
+
+bool fault_plan_has_type(const struct fault_plan *plan, enum ruleset_fault_type type)
+{
+    return plan->types >> type & 1;
+}
+
 bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to)
 {
     if (from >= RULESET_NODES_MAX || to >= RULESET_NODES_MAX)
@@ -389,6 +464,17 @@ static uint64_t chain_key(const struct fault_plan *plan, uint16_t from, uint16_t
     return random_key_fold(key, (uint64_t)direction);
 }
 
+/* The table that a fault names; NULL: none. */
+static const struct plan_table *table_of(const struct fault_plan *plan,
+                                         const struct ruleset_fault *spec)
+{
+    if (spec->type == RULESET_TRACE)
+        return find_table(plan, spec->trace.table);
+    if (spec->type == RULESET_LATENCY && spec->latency.distribution == RULESET_TABLE)
+        return find_table(plan, spec->latency.table);
+    return NULL;
+}
+
 size_t fault_plan_chain(const struct fault_plan *plan, uint16_t from, uint16_t to, uint16_t route,
                         enum ruleset_direction direction, struct fault_entry *entries)
 {
@@ -397,8 +483,11 @@ size_t fault_plan_chain(const struct fault_plan *plan, uint16_t from, uint16_t t
     uint64_t key = count ? chain_key(plan, from, to, route, direction) : 0;
     for (size_t i = 0; i < count; i++) {
         const struct ruleset_fault *spec = &plan->specs[faults[i]];
+        const struct plan_table *table = table_of(plan, spec);
         uint16_t slot = plan->faults.slot_of[faults[i]];
         entries[i] = (struct fault_entry){.spec = spec,
+                                          .table = table ? &table->table : NULL,
+                                          .table_edition = table ? table->edition : 0,
                                           .key = random_key_fold_text(key, spec->name),
                                           .slot = slot,
                                           .generation = plan->faults.generation[slot]};

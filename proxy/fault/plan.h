@@ -37,9 +37,10 @@ uint16_t fault_plan_route_slot(const struct fault_plan *plan, const char *name);
 /* Slot of a fault, UINT16_MAX when unknown. generation may be NULL. */
 uint16_t fault_plan_fault_slot(const struct fault_plan *plan, const char *name,
                                uint32_t *generation);
-/* Generation of a node or route slot (changes when the slot is given to another name). */
+/* Generation of a node, route or fault slot (changes when the slot is given to another name). */
 uint32_t fault_plan_node_generation(const struct fault_plan *plan, uint16_t slot);
 uint32_t fault_plan_route_generation(const struct fault_plan *plan, uint16_t slot);
+uint32_t fault_plan_fault_generation(const struct fault_plan *plan, uint16_t slot);
 
 /* The link matrix: true when some partition holds from->to. One load and one shift. False for
  * FAULT_NO_NODE. */
@@ -49,13 +50,16 @@ bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to
 struct fault_entry {
     const struct ruleset_fault *spec;  /* lives as long as the plan */
     const struct ruleset_table *table; /* that the spec names; NULL: none */
+    uint64_t table_edition;            /* another number when its values are others; 0: none */
     uint64_t key;  /* seed, ends, route, direction and fault name folded in; no slot is */
     uint16_t slot; /* counters */
     uint32_t generation;
 };
 
-/* Index in the ruleset of the fault in this slot, and how many slots there are; FAULT_NO_ROUTE for
- * a slot that no fault has. */
+/* Whether there is a fault of this type anywhere. */
+bool fault_plan_has_type(const struct fault_plan *plan, enum ruleset_fault_type type);
+/* Index in the ruleset of the fault in this slot, UINT16_MAX for a slot that no fault has; and how
+ * many slots there are. */
 uint16_t fault_plan_fault_of_slot(const struct fault_plan *plan, uint16_t slot);
 size_t fault_plan_fault_slots(const struct fault_plan *plan);
 /* The values of a table of the ruleset, which live as long as the plan. NULL when there is none. */

@@ -1,31 +1,35 @@
-/* Latency: each unit is due a delay after it arrived, never before the unit in front of it. */
+/* Latency: each unit is due a delay after it arrived, and never before the unit in front of it,
+ * unless the fault is told to reorder. */
 #include "proxy/base/random.h"
 #include "proxy/fault/distribution.h"
 #include "proxy/fault/stage.h"
 
-static uint64_t draw_delay_ns(const struct fault_stage *stage)
+static uint64_t draw_delay_ns(struct fault_stage *stage)
 {
-    uint64_t delay_ns = stage->spec->latency.delay_ns;
-    uint64_t jitter_ns = stage->spec->latency.jitter_ns;
+    const struct ruleset_fault *spec = stage->spec;
+    uint64_t delay_ns = spec->latency.delay_ns, jitter_ns = spec->latency.jitter_ns;
     if (jitter_ns == 0)
         return delay_ns;
-    uint64_t bits = random_draw(stage->key, stage->sequence, 0);
+    uint64_t bits = stage_draw_choice(stage, stage->sequence, spec->latency.correlation_ppb);
     int64_t drawn_ns =
-        (int64_t)delay_ns + distribution_draw(stage->spec->latency.distribution, bits, jitter_ns);
+        (int64_t)delay_ns + (stage->table
+                                 ? distribution_draw_table(stage->table, bits, jitter_ns)
+                                 : distribution_draw(spec->latency.distribution, bits, jitter_ns));
     return drawn_ns > 0 ? (uint64_t)drawn_ns : 0;
 }
 
-static enum stage_verdict push(struct fault_stage *stage, enum fault_medium medium,
-                               struct fault_unit *unit, enum fault_cause *cause)
+static enum stage_verdict push(struct fault_stage *stage, const struct fault_pipeline *pipeline,
+                               struct fault_unit *unit, struct stage_outcome *outcome)
 {
-    (void)medium;
-    (void)cause;
-    uint64_t due_ns = stage_time_add(unit->at_ns, draw_delay_ns(stage));
-    if (due_ns < stage->last_due_ns)
-        due_ns = stage->last_due_ns;
-    stage->last_due_ns = due_ns;
-    unit->due_ns = due_ns;
-    return due_ns > unit->at_ns ? STAGE_HOLD : STAGE_PASS;
+    (void)outcome;
+    unit->due_ns = stage_time_add(unit->at_ns, draw_delay_ns(stage));
+    if (stage->spec->latency.reorder && pipeline->flow.medium == FAULT_DATAGRAM)
+        return unit->due_ns > unit->at_ns ? STAGE_HOLD_LOOSE : STAGE_PASS;
+    if (unit->due_ns < stage->last_due_ns)
+        unit->due_ns = stage->last_due_ns;
+    stage->last_due_ns = unit->due_ns;
+    return unit->due_ns > unit->at_ns ? STAGE_HOLD : STAGE_PASS;
 }
 
-const struct stage_operations stage_latency = {.push = push};
+const struct stage_operations stage_latency = {
+    .on_streams = true, .on_datagrams = true, .push = push};

@@ -2,16 +2,15 @@
 #include "proxy/base/random.h"
 #include "proxy/fault/stage.h"
 
-static enum stage_verdict push(struct fault_stage *stage, enum fault_medium medium,
-                               struct fault_unit *unit, enum fault_cause *cause)
+static enum stage_verdict push(struct fault_stage *stage, const struct fault_pipeline *pipeline,
+                               struct fault_unit *unit, struct stage_outcome *outcome)
 {
-    if (medium == FAULT_STREAM)
-        return STAGE_PASS;
+    (void)pipeline;
     uint32_t ppb = random_any_ppb(stage->spec->loss.probability_ppb, unit->segments);
-    if (!random_hits(random_draw(stage->key, stage->sequence, 0), ppb))
+    if (!random_hits(random_draw(stage->key, stage->sequence, STAGE_DRAW_CHOICE), ppb))
         return STAGE_PASS;
-    *cause = FAULT_CAUSE_LOSS;
+    outcome->cause = FAULT_CAUSE_LOSS;
     return STAGE_DROP;
 }
 
-const struct stage_operations stage_loss = {.push = push};
+const struct stage_operations stage_loss = {.on_datagrams = true, .push = push};

@@ -13,16 +13,24 @@
 #include "proxy/fault/plan.h"
 #include "proxy/fault/ruleset.h"
 
+/* The virtual clock of a rate (stage_rate.c). */
+struct fault_rate_clock {
+    uint64_t filled_ns;                /* when the bucket will be full again */
+    uint64_t remainder;                /* a fraction of a nanosecond beyond it, in 1/bytes_per_s */
+    uint64_t bytes_per_s, burst_bytes; /* that the rest is counted in */
+    uint64_t stopped_ns;               /* rate 0: when the clock was stopped */
+};
+
 /* A rate that several flows share; one worker's alone. */
 struct fault_shared_rate {
-    uint32_t generation;               /* of the fault's slot that the rest belongs to */
-    uint64_t filled_ns, remainder;     /* as in struct fault_stage */
-    uint64_t bytes_per_s, burst_bytes; /* that they are counted in */
+    uint32_t generation; /* of the fault's slot that the clock belongs to */
+    struct fault_rate_clock clock;
 };
 
 struct fault_state {
-    _Atomic uint64_t since_ns;    /* monotonic: when the fault was set */
-    _Atomic uint32_t connections; /* that have met it since */
+    _Atomic uint64_t since_ns;      /* monotonic: when the fault was set */
+    _Atomic uint64_t since_version; /* of the plan that set it */
+    _Atomic uint32_t connections;   /* that have met it and began since */
     struct fault_shared_rate rate;
 };
 
@@ -32,7 +40,8 @@ struct fault_states {
 };
 
 /* Starts the slots that `plan` gives to faults which `states` does not know yet. now_ns: monotonic.
- * Control thread, before the plan is published. */
+ * Control thread, when nothing can keep the plan from being published any more, and before it is.
+ * A fault that changes in its parameters alone goes on. */
 void fault_states_take(struct fault_states *states, const struct fault_plan *plan, uint64_t now_ns);
 
 #endif

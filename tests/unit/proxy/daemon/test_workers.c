@@ -41,7 +41,7 @@ static void prepare(struct rig *rig, struct fault_plan **plan, struct routes **r
     rig->ruleset.version++;
     if (ruleset_check(&rig->ruleset, &error) ||
         fault_plan_create(&rig->ruleset, rig->plan, plan, &error) ||
-        routes_prepare(&rig->ruleset, *plan, 2, rig->routes, routes, &error))
+        routes_prepare(&rig->ruleset, *plan, NULL, 2, rig->routes, routes, &error))
         fail_msg("%s %s", error.place, error.message);
 }
 
@@ -80,8 +80,10 @@ static void open_rig(struct rig *rig)
     prepare(rig, &rig->plan, &rig->routes);
     for (int i = 0; i < ROUTES; i++)
         assert_int_equal(fault_plan_route_slot(rig->plan, names[i]), i);
+    static struct fault_states states;
+    struct workers_options options = {.count = 2, .pool_bytes = 64 << 20, .states = &states};
     assert_int_equal(
-        workers_create(2, 64 << 20, routes_publication(rig->routes), &rig->workers, NULL), 0);
+        workers_create(&options, routes_publication(rig->routes), &rig->workers, NULL), 0);
 }
 
 static void close_rig(struct rig *rig)

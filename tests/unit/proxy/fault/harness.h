@@ -22,6 +22,14 @@ static inline void put(char *field, const char *text)
     snprintf(field, RULESET_NAME_MAX, "%s", text);
 }
 
+/* All parameters zero, on n1->n2. */
+static inline struct ruleset_fault fault_of(const char *name, enum ruleset_fault_type type)
+{
+    struct ruleset_fault fault = {.type = type, .link = {.from = "n1", .to = "n2"}};
+    put(fault.name, name);
+    return fault;
+}
+
 static inline void add_node(struct ruleset *ruleset, const char *name)
 {
     struct ruleset_node node = {0};
@@ -65,9 +73,7 @@ static inline struct ruleset_fault jitter(const char *name, uint64_t delay_ns, u
 
 static inline struct ruleset_fault loss(const char *name, uint32_t probability_ppb)
 {
-    struct ruleset_fault fault = latency(name, "n1->n2", 0);
-    fault.type = RULESET_LOSS;
-    memset(&fault.rate, 0, sizeof(fault.rate));
+    struct ruleset_fault fault = fault_of(name, RULESET_LOSS);
     fault.loss.probability_ppb = probability_ppb;
     return fault;
 }
@@ -75,8 +81,7 @@ static inline struct ruleset_fault loss(const char *name, uint32_t probability_p
 static inline struct ruleset_fault rate(const char *name, uint64_t bytes_per_s, uint64_t burst,
                                         uint64_t queue)
 {
-    struct ruleset_fault fault = latency(name, "n1->n2", 0);
-    fault.type = RULESET_RATE;
+    struct ruleset_fault fault = fault_of(name, RULESET_RATE);
     fault.rate.bytes_per_s = bytes_per_s;
     fault.rate.burst_bytes = burst;
     fault.rate.queue_bytes = queue;
@@ -86,13 +91,21 @@ static inline struct ruleset_fault rate(const char *name, uint64_t bytes_per_s, 
 struct test_unit {
     struct fault_unit unit; /* first, so that a pointer to it is one to the whole */
     uint32_t id;
+    bool copy;
 };
 
 struct record {
-    uint32_t id;
+    uint32_t id; /* of a copy: that of the unit */
     uint64_t at_ns;
     enum fault_cause cause; /* FAULT_CAUSES: delivered */
     uint16_t fault_slot;
+    uint32_t bytes;
+    bool end, alone, last, copy;
+};
+
+struct flip {
+    uint32_t id;
+    uint64_t bit;
 };
 
 enum { TOUCH_SLOTS = 64 };
@@ -102,19 +115,29 @@ struct harness {
     struct fault_pipeline pipeline;
     struct test_unit *units;
     struct record *records;
-    size_t unit_count, record_count, capacity;
+    struct flip *flips;
+    size_t unit_count, record_count, flip_count, copy_count, capacity;
+    size_t copies_left; /* how many more the sink has memory for */
     uint64_t touched[TOUCH_SLOTS];
+    size_t end_count, records_at_end;
+    enum fault_end end;
+    uint16_t end_slot;
 };
 
 static inline void harness_record(struct harness *harness, const struct fault_unit *unit,
                                   enum fault_cause cause, uint16_t slot)
 {
+    const struct test_unit *whole = (const struct test_unit *)(const void *)unit;
     assert_true(harness->record_count < harness->capacity);
-    harness->records[harness->record_count++] =
-        (struct record){.id = ((const struct test_unit *)(const void *)unit)->id,
-                        .at_ns = unit->at_ns,
-                        .cause = cause,
-                        .fault_slot = slot};
+    harness->records[harness->record_count++] = (struct record){.id = whole->id,
+                                                                .at_ns = unit->at_ns,
+                                                                .cause = cause,
+                                                                .fault_slot = slot,
+                                                                .bytes = unit->bytes,
+                                                                .end = unit->end,
+                                                                .alone = unit->alone,
+                                                                .last = unit->last,
+                                                                .copy = whole->copy};
 }
 
 static inline void harness_deliver(void *context, struct fault_unit *unit)
@@ -134,29 +157,82 @@ static inline void harness_touched(void *context, uint16_t slot)
     ((struct harness *)context)->touched[slot]++;
 }
 
-static inline struct harness *harness_create(enum fault_medium medium, uint64_t flow,
-                                             size_t capacity)
+static inline void harness_flip(void *context, struct fault_unit *unit, uint64_t bit)
+{
+    struct harness *harness = context;
+    assert_true(harness->flip_count < harness->capacity && bit < UINT64_C(8) * unit->bytes);
+    harness->flips[harness->flip_count++] =
+        (struct flip){.id = ((const struct test_unit *)(const void *)unit)->id, .bit = bit};
+}
+
+static inline struct fault_unit *harness_copy(void *context, const struct fault_unit *unit)
+{
+    struct harness *harness = context;
+    if (harness->copies_left == 0 || harness->copy_count == harness->capacity)
+        return NULL;
+    harness->copies_left--;
+    struct test_unit *copy = &harness->units[harness->capacity + harness->copy_count++];
+    *copy = *(const struct test_unit *)(const void *)unit;
+    copy->copy = true;
+    return &copy->unit;
+}
+
+/* Of the one expression that tests have: "large" is 1000 bytes and more. */
+static inline bool harness_matches(void *context, const struct fault_unit *unit,
+                                   const struct ruleset_fault *spec, uint16_t slot)
+{
+    (void)context;
+    (void)slot;
+    assert_string_equal(spec->match, "large");
+    return unit->bytes >= 1000;
+}
+
+static inline void harness_end(void *context, enum fault_end how, uint16_t slot)
+{
+    struct harness *harness = context;
+    harness->end_count++;
+    harness->end = how;
+    harness->end_slot = slot;
+    harness->records_at_end = harness->record_count;
+}
+
+/* capacity: units to push, copies, records and flips. */
+static inline struct harness *harness_create_flow(const struct fault_flow *flow, size_t capacity)
 {
     struct harness *harness = calloc(1, sizeof(*harness));
     assert_non_null(harness);
-    harness->units = calloc(capacity, sizeof(*harness->units));
+    harness->units = calloc(2 * capacity, sizeof(*harness->units));
     harness->records = calloc(capacity, sizeof(*harness->records));
+    harness->flips = calloc(capacity, sizeof(*harness->flips));
     assert_non_null(harness->units);
     assert_non_null(harness->records);
+    assert_non_null(harness->flips);
     harness->capacity = capacity;
+    harness->copies_left = SIZE_MAX;
     struct fault_sink sink = {.deliver = harness_deliver,
                               .drop = harness_drop,
                               .touched = harness_touched,
+                              .flip = harness_flip,
+                              .copy = harness_copy,
+                              .matches = harness_matches,
+                              .end = harness_end,
                               .context = harness};
-    struct fault_flow told = {.medium = medium, .ordinal = flow};
-    fault_pipeline_init(&harness->pipeline, &told, &sink);
+    fault_pipeline_init(&harness->pipeline, flow, &sink);
     return harness;
+}
+
+static inline struct harness *harness_create(enum fault_medium medium, uint64_t flow,
+                                             size_t capacity)
+{
+    struct fault_flow told = {.medium = medium, .ordinal = flow};
+    return harness_create_flow(&told, capacity);
 }
 
 static inline void harness_free(struct harness *harness)
 {
     free(harness->units);
     free(harness->records);
+    free(harness->flips);
     free(harness);
 }
 
@@ -186,6 +262,14 @@ static inline void harness_push_segments(struct harness *harness, uint32_t bytes
 static inline void harness_push(struct harness *harness, uint32_t bytes, uint64_t now_ns)
 {
     harness_push_segments(harness, bytes, 1, now_ns);
+}
+
+/* The end of a stream, as one byte, as the stream plane does. */
+static inline void harness_push_end(struct harness *harness, uint64_t now_ns)
+{
+    assert_true(harness->unit_count < harness->capacity);
+    harness->units[harness->unit_count].unit.end = true;
+    harness_push(harness, 1, now_ns);
 }
 
 static inline void harness_run(struct harness *harness, uint64_t now_ns)

@@ -49,6 +49,9 @@ static struct ruleset example(void)
     struct ruleset_fault faults[] = {latency("a", "n1<->n2", MS), latency("b", "r", MS)};
     ruleset_add_fault(&ruleset, &faults[0]);
     ruleset_add_fault(&ruleset, &faults[1]);
+    int32_t values[] = {1, 2, 3};
+    struct ruleset_table table = {.name = "t", .values = values, .count = COUNT_OF(values)};
+    ruleset_set_table(&ruleset, &table);
     return ruleset;
 }
 

@@ -283,6 +283,7 @@ static void bounds_themselves_are_allowed(void **state)
     put(copy.faults[3].link.from, "*");
     put(copy.faults[3].link.to, "*");
     copy.faults[3].both_ways = true;
+    copy.faults[3].rate.bytes_per_s = 0;
     assert_int_equal(ruleset_check(&copy, &error), 0);
     put(copy.routes[1].name, "\xf0\x9f\x94\x8c\xe2\x82\xac");
     assert_int_equal(ruleset_check(&copy, &error), 0);
