@@ -20,11 +20,6 @@
 #include "proxy/fault/queue.h"
 #include "proxy/fault/stage.h"
 
-enum {
-    CHUNKS_PER_S = 100, /* at the lowest rate in the chain */
-    STOPPED_CHUNK = 4096,
-};
-
 const char *fault_cause_name(enum fault_cause cause)
 {
     static const char *const names[FAULT_CAUSES] = {[FAULT_CAUSE_CUT] = "cut",
@@ -232,20 +227,15 @@ uint64_t fault_pipeline_held_bytes(const struct fault_pipeline *pipeline)
     return bytes;
 }
 
-/* What is a good size for a chunk that goes through this stage. */
-static uint64_t chunk_for(const struct fault_stage *stage)
-{
-    if (!stage->acts || stage->idle || stage->type != RULESET_RATE)
-        return UINT64_MAX;
-    uint64_t rate = stage->spec->rate.bytes_per_s;
-    return rate ? rate / CHUNKS_PER_S : STOPPED_CHUNK;
-}
-
 uint32_t fault_pipeline_next_chunk(const struct fault_pipeline *pipeline, uint32_t limit)
 {
     uint64_t chunk = limit;
     for (size_t i = 0; i < pipeline->stage_count; i++) {
-        uint64_t wanted = chunk_for(&pipeline->stages[i]);
+        const struct fault_stage *stage = &pipeline->stages[i];
+        const struct stage_operations *type = stage_operations_of(stage->type);
+        if (!type->chunk || !stage->acts || stage->idle)
+            continue;
+        uint64_t wanted = type->chunk(stage, pipeline);
         chunk = wanted < chunk ? wanted : chunk;
     }
     return chunk > 0 ? (uint32_t)chunk : 1;

@@ -3,14 +3,19 @@
  * randomness from the key, memory from the caller.
  *
  * Theory of operation. A unit (stream chunk, datagram, packet) is pushed with its arrival time.
- * Each stage passes it on, holds it until a due time, or drops it. A held unit carries its
- * *logical* time (`at_ns`): the time at which the previous stage let it go, not the time at which
- * the loop got round to it, so that a late timer never adds up over stages or units, and latency
- * never limits bandwidth. Stages see units and departures in the order of logical time, however
- * late run is called. Units leave in order unless a stage is told to reorder.
+ * Each stage passes it on, holds it until a due time, changes it, or drops it. A held unit carries
+ * its *logical* time (`at_ns`): the time at which the previous stage let it go, not the time at
+ * which the loop got round to it, so that a late timer never adds up over stages or units, and
+ * latency never limits bandwidth. Stages see units and departures in the order of logical time,
+ * however late run is called. Units leave in order unless a stage is told to reorder.
  *
  * The caller embeds struct fault_unit in its own buffer, and gets each unit back exactly once:
  * through deliver or through drop.
+ *
+ * A stage is idle on a flow that its fault spares (toxicity, first_connections); units that come
+ * before after_ns, that a match doesn't mean, or that are of a medium on which the fault does
+ * nothing, pass it as if it weren't there, and are no part of its sequence. The end of a stream is
+ * only ever delayed.
  *
  * What the stages do, for the unit that arrives at time t:
  *
@@ -31,7 +36,24 @@
  *          its last byte has been sent, after those before it; sums are exact, nothing is lost by
  *          rounding. A datagram that would bring the queue above queue_bytes is dropped (by default
  *          1 s of the rate, at least 64 KiB, at most RULESET_QUEUE_MAX); an empty queue takes any
- *          unit. Streams are never dropped: the caller bounds them by not reading. */
+ *          unit. Streams are never dropped: the caller bounds them by not reading. At a rate of 0
+ *          all is held, and leaves in order once the rate is raised. A shared rate is one bucket
+ *          for all flows that meet the fault, in both directions; then the queue is theirs
+ *          together, too.
+ *
+ * Streams only:
+ *
+ * slicer   Pieces of average +- variation bytes, each as likely, are marked `alone`; each leaves at
+ *          least delay after the piece before it.
+ * slow_close  The end is due a delay after it arrived; all else passes.
+ * timeout, reset_peer  Data is dropped as `discard`, and the end held, from when the fault met the
+ *          connection (it was set, or the connection began, or its after_ns was over); `timeout`
+ *          later it is closed or reset, whether data came or not; 0: never, or at once. When
+ *          either no longer acts on a connection, that is ended at once if its stream has a gap by
+ *          then; by a timeout in any case.
+ * limit_data  Bytes pass until there have been so many; the unit with the last of them is cut to
+ *          fit and marked `last`, and what comes after it is dropped as `discard`. With a limit of
+ *          0, or one that is lowered below what has passed, the next unit ends the connection. */
 #ifndef SEVER_FAULT_PIPELINE_H
 #define SEVER_FAULT_PIPELINE_H
 
@@ -75,9 +97,9 @@ const char *fault_cause_name(enum fault_cause cause);
 enum fault_end { FAULT_END_CLOSE, FAULT_END_RESET };
 
 /* Where units go. Called from push, run, apply and clear, with the unit's at_ns set; ownership
- * returns to the caller. touched: a fault affected a unit (delayed, shaped or dropped it), once per
- * unit and fault, before deliver or drop; may be NULL. A callback must not call into the pipeline.
- */
+ * returns to the caller. touched: a fault affected a unit (delayed, changed or dropped it), once
+ * per unit and fault, before deliver or drop, or its time has come to end the connection; may be
+ * NULL. A callback must not call into the pipeline. */
 struct fault_sink {
     void (*deliver)(void *context, struct fault_unit *unit);
     void (*drop)(void *context, struct fault_unit *unit, enum fault_cause cause,
@@ -94,7 +116,8 @@ struct fault_sink {
     /* Whether the unit is one that spec->match, which is not empty, means. Datagrams only. */
     bool (*matches)(void *context, const struct fault_unit *unit, const struct ruleset_fault *spec,
                     uint16_t fault_slot);
-    /* A stream's connection is to end now, both its directions. Streams only. */
+    /* A stream's connection is to end now, both its directions; from push, run or apply, and at
+     * most once in a pipeline's life. Streams only. */
     void (*end)(void *context, enum fault_end how, uint16_t fault_slot);
     void *context;
 };
@@ -132,7 +155,12 @@ struct fault_stage {
     uint64_t last_due_ns; /* what keeps order */
     uint64_t last_draw;   /* what a correlated unit repeats */
     union {
-        struct fault_rate_clock clock; /* of a rate that is not shared */
+        struct fault_rate_clock clock; /* rate: its own, or in which terms its queue is */
+        struct {
+            uint64_t passed_bytes;
+            bool reached;
+        } limit;
+        uint64_t pushed_before; /* slicer: the pipeline's pushed when it began */
     };
 };
 

@@ -44,9 +44,12 @@ struct stage_operations {
      * go on without it, because the stream has a gap. */
     bool (*leaves_gap)(const struct fault_stage *stage);
     enum fault_end end; /* how a connection ends by this fault */
+    /* At most how many bytes the next unit of a stream should have, 0 as good as 1. */
+    uint64_t (*chunk)(const struct fault_stage *stage, const struct fault_pipeline *pipeline);
 };
 
-extern const struct stage_operations stage_latency, stage_loss, stage_rate, stage_noop;
+extern const struct stage_operations stage_latency, stage_loss, stage_rate, stage_slicer,
+    stage_slow_close, stage_timeout, stage_reset_peer, stage_limit_data, stage_noop;
 
 /* By type; never NULL. */
 const struct stage_operations *stage_operations_of(enum ruleset_fault_type type);

@@ -24,7 +24,12 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-enum { QUEUE_BYTES_MIN = 64 * 1024, STOPPED_RATE = 1000000 };
+enum {
+    QUEUE_BYTES_MIN = 64 * 1024,
+    STOPPED_RATE = 1000000,
+    CHUNKS_PER_S = 100, /* so that a stream flows evenly */
+    STOPPED_CHUNK = 4096,
+};
 
 /* Bytes per second of a clock, stopped or not. */
 static uint64_t speed(const struct fault_rate_clock *clock)
@@ -235,5 +240,16 @@ static enum stage_verdict push(struct fault_stage *stage, const struct fault_pip
     return unit->due_ns > unit->at_ns ? STAGE_HOLD : STAGE_PASS;
 }
 
-const struct stage_operations stage_rate = {
-    .on_streams = true, .on_datagrams = true, .push = push, .begin = begin, .change = change};
+static uint64_t chunk(const struct fault_stage *stage, const struct fault_pipeline *pipeline)
+{
+    (void)pipeline;
+    uint64_t rate = stage->spec->rate.bytes_per_s;
+    return rate ? rate / CHUNKS_PER_S : STOPPED_CHUNK;
+}
+
+const struct stage_operations stage_rate = {.on_streams = true,
+                                            .on_datagrams = true,
+                                            .push = push,
+                                            .begin = begin,
+                                            .change = change,
+                                            .chunk = chunk};

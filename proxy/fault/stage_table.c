@@ -2,14 +2,22 @@
 #include "proxy/fault/stage.h"
 
 static const struct stage_operations *const table[RULESET_FAULT_TYPES] = {
-    [RULESET_LATENCY] = &stage_latency, [RULESET_LOSS] = &stage_loss,
-    [RULESET_RATE] = &stage_rate,       [RULESET_TRACE] = &stage_noop,
-    [RULESET_CORRUPT] = &stage_noop,    [RULESET_DUPLICATE] = &stage_noop,
-    [RULESET_REORDER] = &stage_noop,    [RULESET_TRUNCATE] = &stage_noop,
-    [RULESET_SLICER] = &stage_noop,     [RULESET_SLOW_CLOSE] = &stage_noop,
-    [RULESET_TIMEOUT] = &stage_noop,    [RULESET_RESET_PEER] = &stage_noop,
-    [RULESET_LIMIT_DATA] = &stage_noop, [RULESET_ACCEPT_DELAY] = &stage_noop,
-    [RULESET_REJECT] = &stage_noop,     [RULESET_NOOP] = &stage_noop,
+    [RULESET_LATENCY] = &stage_latency,
+    [RULESET_LOSS] = &stage_loss,
+    [RULESET_RATE] = &stage_rate,
+    [RULESET_TRACE] = &stage_noop,
+    [RULESET_CORRUPT] = &stage_noop,
+    [RULESET_DUPLICATE] = &stage_noop,
+    [RULESET_REORDER] = &stage_noop,
+    [RULESET_TRUNCATE] = &stage_noop,
+    [RULESET_SLICER] = &stage_slicer,
+    [RULESET_SLOW_CLOSE] = &stage_slow_close,
+    [RULESET_TIMEOUT] = &stage_timeout,
+    [RULESET_RESET_PEER] = &stage_reset_peer,
+    [RULESET_LIMIT_DATA] = &stage_limit_data,
+    [RULESET_ACCEPT_DELAY] = &stage_noop,
+    [RULESET_REJECT] = &stage_noop,
+    [RULESET_NOOP] = &stage_noop,
 };
 
 /* Nothing: for what does nothing, and for what is done before a connection carries a byte. */
