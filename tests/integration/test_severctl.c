@@ -63,7 +63,7 @@ static int set_up(void **state)
     fixture->environment[3] = "LC_ALL=C.UTF-8";
     snprintf(fixture->source_setting, sizeof(fixture->source_setting), "SOURCE=%s", source);
     fixture->environment[4] = fixture->source_setting;
-    /* --stall-only: what is said of cuts and losses is the same on every machine. */
+    /* Without socket filters, which not every machine allows: the same words everywhere. */
     const char *argv[] = {
         severd, "--listen",          listen,      "--seed",           "42",           "--workers",
         "2",    "--die-with-parent", "--run-dir", fixture->directory, "--stall-only", NULL};
