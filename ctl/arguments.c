@@ -1,26 +1,45 @@
 #include "ctl/arguments.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
+#define AT(field) offsetof(struct arguments, field)
+
 const struct option_shape option_shapes[] = {
-    {OPTION_JSON, "--json", NULL, "print what severd answered, as JSON"},
-    {OPTION_URL, "--url", "URL", "where severd is: http://host:port, unix:path [SEVER_URL]"},
-    {OPTION_HELP, "--help", NULL, "this text"},
-    {OPTION_VERSION, "--version", NULL, "the version"},
-    {OPTION_NAME, "--name", "NAME", "what to call it (otherwise cut-1, latency-1, ...)"},
-    {OPTION_ADDRESS, "--address", "ADDRESS", "an address the node dials from (up to 4 times)"},
-    {OPTION_CLIENT, "--client", NULL, "a client of the cluster, not a member"},
-    {OPTION_FROM, "--from", "NODE", "who dials the route (else known by the peer's address)"},
-    {OPTION_TO, "--to", "NODE", "the node behind the upstream address"},
-    {OPTION_UDP, "--udp", NULL, "a route for UDP, not TCP"},
-    {OPTION_DISTRIBUTION, "--distribution", "D", "uniform, normal, pareto or paretonormal"},
-    {OPTION_BURST, "--burst", "SIZE", "what may pass at once, such as 64KiB"},
-    {OPTION_QUEUE, "--queue", "SIZE", "datagrams beyond this are dropped"},
-    {OPTION_ROUTE, "--route", "NAME", "on this route, in place of a link"},
-    {OPTION_DIRECTION, "--direction", "D", "with --route: both, upstream or downstream"},
-    {OPTION_FORCE, "--force", NULL, "whatever version is in force"},
-    {OPTION_ANYWAY, "--anyway", NULL, "run what can't be shifted too, with true time"},
+    {OPTION_JSON, "--json", NULL, 0, "print what severd answered, as JSON"},
+    {OPTION_URL, "--url", "URL", AT(url),
+     "where severd is: http://host:port, unix:path [SEVER_URL]"},
+    {OPTION_HELP, "--help", NULL, 0, "this text"},
+    {OPTION_VERSION, "--version", NULL, 0, "the version"},
+    {OPTION_NAME, "--name", "NAME", AT(name), "what to call it (otherwise cut-1, latency-1, ...)"},
+    {OPTION_ADDRESS, "--address", "ADDRESS", AT(addresses),
+     "an address the node dials from (up to 4 times)"},
+    {OPTION_CLIENT, "--client", NULL, 0, "a client of the cluster, not a member"},
+    {OPTION_FROM, "--from", "NODE", AT(from),
+     "who dials the route (else known by the peer's address)"},
+    {OPTION_TO, "--to", "NODE", AT(to), "the node behind the upstream address"},
+    {OPTION_UDP, "--udp", NULL, 0, "a route for UDP, not TCP"},
+    {OPTION_SPREAD, "--spread", NULL, 0, "every worker listens, for many connections"},
+    {OPTION_DISTRIBUTION, "--distribution", "D", AT(distribution),
+     "uniform, normal, pareto or paretonormal"},
+    {OPTION_TABLE, "--table", "FILE", AT(table), "jitter as in this file, one of netem's (.dist)"},
+    {OPTION_CORRELATION, "--correlation", "PERCENT", AT(correlation),
+     "how much a draw is like the one before"},
+    {OPTION_REORDER, "--reorder", NULL, 0, "datagrams may overtake each other"},
+    {OPTION_BURST, "--burst", "SIZE", AT(burst), "what may pass at once, such as 64KiB"},
+    {OPTION_QUEUE, "--queue", "SIZE", AT(queue), "datagrams beyond this are dropped"},
+    {OPTION_SHARED, "--shared", NULL, 0, "all connections of the route share it"},
+    {OPTION_TOXICITY, "--toxicity", "PERCENT", AT(toxicity),
+     "only so many of the connections have it"},
+    {OPTION_FIRST, "--first", "N", AT(first), "only the next N connections have it"},
+    {OPTION_AFTER, "--after", "DURATION", AT(after), "a connection has it from this age on"},
+    {OPTION_MATCH, "--match", "FILTER", AT(match), "only datagrams such as 'udp port 53'"},
+    {OPTION_ROUTE, "--route", "NAME", AT(route), "on this route, in place of a link"},
+    {OPTION_DIRECTION, "--direction", "D", AT(direction),
+     "with --route: both, upstream or downstream"},
+    {OPTION_FORCE, "--force", NULL, 0, "whatever version is in force"},
+    {OPTION_ANYWAY, "--anyway", NULL, 0, "run what can't be shifted too, with true time"},
 };
 const size_t option_count = sizeof(option_shapes) / sizeof(option_shapes[0]);
 
@@ -33,34 +52,16 @@ static const struct option_shape *find_option(const char *word, size_t length)
     return NULL;
 }
 
-static const char **value_of(struct arguments *arguments, enum option_bit bit)
+/* Where its value goes; NULL: it was given too often. */
+static const char **slot_of(struct arguments *arguments, const struct option_shape *shape)
 {
-    switch (bit) {
-    case OPTION_URL:
-        return &arguments->url;
-    case OPTION_NAME:
-        return &arguments->name;
-    case OPTION_FROM:
-        return &arguments->from;
-    case OPTION_TO:
-        return &arguments->to;
-    case OPTION_DISTRIBUTION:
-        return &arguments->distribution;
-    case OPTION_BURST:
-        return &arguments->burst;
-    case OPTION_QUEUE:
-        return &arguments->queue;
-    case OPTION_ROUTE:
-        return &arguments->route;
-    case OPTION_DIRECTION:
-        return &arguments->direction;
-    case OPTION_ADDRESS:
-        return arguments->address_count < ARGUMENTS_ADDRESSES_MAX
-                   ? &arguments->addresses[arguments->address_count++]
-                   : NULL;
-    default:
-        return NULL;
+    size_t index = 0;
+    if (shape->bit == OPTION_ADDRESS) {
+        if (arguments->address_count == ARGUMENTS_ADDRESSES_MAX)
+            return NULL;
+        index = arguments->address_count++;
     }
+    return (const char **)(void *)((char *)arguments + shape->field) + index;
 }
 
 /* One option at argv[*index]; steps over its value. */
@@ -86,7 +87,7 @@ static int parse_option(char **argv, size_t count, size_t *index, struct argumen
     if (!value)
         return error_set(error, -EINVAL, "%s wants a value: %s %s", shape->name, shape->name,
                          shape->value);
-    const char **slot = value_of(arguments, shape->bit);
+    const char **slot = slot_of(arguments, shape);
     if (!slot)
         return error_set(error, -EINVAL, "%s was given too often", shape->name);
     *slot = value;
@@ -112,6 +113,15 @@ int arguments_parse(char **argv, size_t count, struct arguments *arguments, stru
         }
     }
     return 0;
+}
+
+const char *arguments_value(const struct arguments *arguments, enum option_bit bit)
+{
+    for (size_t i = 0; i < option_count; i++)
+        if (option_shapes[i].bit == bit && option_shapes[i].value)
+            return *(const char *const *)(const void *)((const char *)arguments +
+                                                        option_shapes[i].field);
+    return NULL;
 }
 
 int arguments_check_options(const struct arguments *arguments, unsigned allowed,

@@ -26,24 +26,24 @@ enum option_bit {
     OPTION_DIRECTION = 1 << 14,
     OPTION_FORCE = 1 << 15,
     OPTION_ANYWAY = 1 << 16,
+    OPTION_TABLE = 1 << 17,
+    OPTION_CORRELATION = 1 << 18,
+    OPTION_REORDER = 1 << 19,
+    OPTION_SHARED = 1 << 20,
+    OPTION_TOXICITY = 1 << 21,
+    OPTION_FIRST = 1 << 22,
+    OPTION_AFTER = 1 << 23,
+    OPTION_MATCH = 1 << 24,
+    OPTION_SPREAD = 1 << 25,
     OPTION_COMMON = OPTION_JSON | OPTION_URL | OPTION_HELP | OPTION_VERSION,
 };
-
-struct option_shape {
-    enum option_bit bit;
-    const char *name;  /* "--json" */
-    const char *value; /* "URL"; NULL when the option takes none */
-    const char *help;
-};
-
-extern const struct option_shape option_shapes[];
-extern const size_t option_count;
 
 enum { ARGUMENTS_WORDS_MAX = 1024, ARGUMENTS_ADDRESSES_MAX = 16 };
 
 struct arguments {
     unsigned given; /* enum option_bit */
     const char *url, *name, *from, *to, *distribution, *burst, *queue, *route, *direction;
+    const char *table, *correlation, *toxicity, *first, *after, *match;
     const char *addresses[ARGUMENTS_ADDRESSES_MAX];
     size_t address_count;
     const char *words[ARGUMENTS_WORDS_MAX]; /* the command comes first */
@@ -51,10 +51,24 @@ struct arguments {
     char **rest; /* what follows "--", NULL when there is none; NULL-terminated as argv is */
 };
 
+struct option_shape {
+    enum option_bit bit;
+    const char *name;  /* "--json" */
+    const char *value; /* "URL"; NULL when the option takes none */
+    size_t field;      /* of its value in struct arguments, when it takes one */
+    const char *help;
+};
+
+extern const struct option_shape option_shapes[];
+extern const size_t option_count;
+
 /* argv: without the program's name, count words. -EINVAL for an unknown option, a value that is
  * missing or one too many, an option given twice. "-1s" is a word: an option starts with "--",
  * but for -h. */
 int arguments_parse(char **argv, size_t count, struct arguments *arguments, struct error *error);
+
+/* The value of one option that takes one, but --address; NULL when it wasn't given. */
+const char *arguments_value(const struct arguments *arguments, enum option_bit bit);
 
 /* Checks that only these options (enum option_bit) were given: -EINVAL naming the first other. */
 int arguments_check_options(const struct arguments *arguments, unsigned allowed,

@@ -51,7 +51,7 @@ const char *command_nearest(const char *name)
     size_t length = strlen(name);
     if (length == 0 || length > NAME_MAX_LENGTH)
         return NULL;
-    size_t best_edits = 1 + length / 2; /* further away is another word */
+    size_t best_edits = 1 + (length + 1) / 3; /* further away is another word */
     const char *best = NULL;
     for (size_t i = 0; i < command_count; i++) {
         size_t distance = edits(name, commands[i].name);
@@ -103,7 +103,8 @@ void command_format_overview(struct text *text)
     append_options(text, OPTION_COMMON);
     text_append(text,
                 "\nExit codes: 0 done, 1 refused, 2 the command line or a file is not right,\n"
-                "3 severd not reachable, 4 done but standard output can't be written.\n"
+                "3 severd not reachable, 4 done but standard output can't be written,\n"
+                "5 severd lacks something that it needs (doctor).\n"
                 "severctl help COMMAND says more, with an example.\n");
 }
 

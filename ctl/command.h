@@ -40,6 +40,8 @@ int command_main(int argc, char **argv);
 
 /* status.c */
 int run_status(struct session *session, const struct arguments *arguments);
+/* doctor.c */
+int run_doctor(struct session *session, const struct arguments *arguments);
 /* nodes.c */
 int run_nodes(struct session *session, const struct arguments *arguments);
 int run_links(struct session *session, const struct arguments *arguments);
@@ -52,10 +54,10 @@ int run_isolate(struct session *session, const struct arguments *arguments);
 int run_heal(struct session *session, const struct arguments *arguments);
 int run_partitions(struct session *session, const struct arguments *arguments);
 /* faults.c */
-int run_delay(struct session *session, const struct arguments *arguments);
-int run_loss(struct session *session, const struct arguments *arguments);
-int run_rate(struct session *session, const struct arguments *arguments);
+int run_fault(struct session *session, const struct arguments *arguments);
 int run_faults(struct session *session, const struct arguments *arguments);
+/* tables.c */
+int run_tables(struct session *session, const struct arguments *arguments);
 /* clocks.c */
 int run_clock(struct session *session, const struct arguments *arguments);
 int run_exec(struct session *session, const struct arguments *arguments);

@@ -5,13 +5,25 @@
 #define LINK_WORDS                                                                                 \
     "LINK is two nodes (n1 n2: both ways), 'n1->n2' (one way; quoted, for the shell) or "          \
     "'n1<->n2'. An end may be '*': any node. --route NAME in place of LINK puts the fault on a "   \
-    "route. severctl faults lists it and takes it back."
+    "route. severctl faults lists it and takes it back. KEY=VALUE words set what has no place of " \
+    "its own."
+
+/* Of every verb that makes a fault. */
+enum {
+    FAULT_OPTIONS = OPTION_NAME | OPTION_ROUTE | OPTION_DIRECTION | OPTION_TOXICITY | OPTION_FIRST |
+                    OPTION_AFTER | OPTION_MATCH,
+    FAULT_WORDS = 32, /* positional, at most */
+};
 
 const struct command commands[] = {
     {"status", "", "what severd is, and what is in force",
      "Shows the version of the ruleset, the partitions, how a cut is made on TCP and UDP routes, "
      "the connections, and how late timers are.",
      "severctl status", 0, 0, 0, run_status},
+    {"doctor", "", "what this machine allows, and what to do about the rest",
+     "severd tries everything: what it needs (MISSING: the exit code is 5), and what a feature "
+     "needs (no: the feature is not there, or is less than it could be). It leaves nothing behind.",
+     "severctl doctor", 0, 0, 0, run_doctor},
     {"nodes", "[add NAME [--address A] [--client] | remove NAME]", "list, add or remove nodes",
      "A node is a member of the cluster under test, or a client of it (--client). Its addresses "
      "are those it dials from: they tell the routes who is calling. A node can't be removed while "
@@ -23,12 +35,13 @@ const struct command commands[] = {
      "HELD is what arrived while the link was cut and continues when it heals; REFUSED counts "
      "connections that were not let in.",
      "severctl links n1", 0, 0, 1, run_links},
-    {"routes", "[add NAME LISTEN UPSTREAM | remove NAME]", "list, add or remove routes",
+    {"routes", "[add NAME LISTEN UPSTREAM | remove|enable|disable NAME]",
+     "list, add, remove, disable or enable routes",
      "A route is a listener in front of an upstream address; both are host:port, [v6]:port or "
-     "unix:/path. Port 0 listens on a free port, which the answer names. Removing a route closes "
-     "its connections.",
+     "unix:/path. Port 0 listens on a free port, which the answer names. Removing or "
+     "disabling a route closes its connections; a disabled one refuses new ones.",
      "severctl routes add n2 127.0.1.102:7001 127.0.1.2:7001 --to n2",
-     OPTION_FROM | OPTION_TO | OPTION_UDP, 0, 4, run_routes},
+     OPTION_FROM | OPTION_TO | OPTION_UDP | OPTION_SPREAD, 0, 4, run_routes},
     {"cut", "A B | 'A->B'", "cut the link between two nodes",
      "A B cuts both ways, 'A->B' one way. Nothing more crosses when the command returns. Cuts "
      "overlap: a link is open only while no partition holds it. severctl heal takes a cut back.",
@@ -47,20 +60,77 @@ const struct command commands[] = {
      "Each line is one cut, split or isolation, by its name.", "severctl partitions", 0, 0, 0,
      run_partitions},
     {"delay", "LINK DURATION[±JITTER]", "delay what crosses a link",
-     "DURATION and JITTER are such as 250us, 80ms or 1.5s; ± may be written +-. " LINK_WORDS,
+     "DURATION and JITTER are such as 250us, 80ms or 1.5s; ± may be written +-. --table FILE draws "
+     "the jitter as one of netem's .dist files has it. " LINK_WORDS,
      "severctl delay 'n1->n2' 80ms±20ms --distribution normal",
-     OPTION_NAME | OPTION_DISTRIBUTION | OPTION_ROUTE | OPTION_DIRECTION, 1, 3, run_delay},
-    {"loss", "LINK PERCENT", "lose a part of what crosses a link",
-     "PERCENT is such as 5% or 0.1%. " LINK_WORDS, "severctl loss n1 n2 5%",
-     OPTION_NAME | OPTION_ROUTE | OPTION_DIRECTION, 1, 3, run_loss},
+     FAULT_OPTIONS | OPTION_DISTRIBUTION | OPTION_TABLE | OPTION_CORRELATION | OPTION_REORDER, 0,
+     FAULT_WORDS, run_fault},
+    {"loss", "LINK PERCENT | LINK MODEL [KEY=VALUE...]", "lose a part of what crosses a link",
+     "PERCENT is such as 5% or 0.1%. MODEL is gilbert-elliott (to_bad, to_good, lost_in_bad, "
+     "lost_in_good), markov (p13, p31, p32, p23, p14), or every N: each N-th unit. " LINK_WORDS,
+     "severctl loss n1 n2 gilbert-elliott to_bad=1% to_good=20% lost_in_bad=100%",
+     FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
     {"rate", "LINK RATE", "limit the bandwidth of a link",
-     "RATE is such as 10mbit, 64kbit or 1MB/s. " LINK_WORDS,
+     "RATE is such as 10mbit, 64kbit or 1MB/s; at 0 nothing passes. Each connection has it for "
+     "itself; with --route and --shared all of the route have it together. " LINK_WORDS,
      "severctl rate 'n1->n2' 10mbit --burst 64KiB",
-     OPTION_NAME | OPTION_BURST | OPTION_QUEUE | OPTION_ROUTE | OPTION_DIRECTION, 1, 3, run_rate},
-    {"faults", "[remove NAME | clear]", "list or remove faults",
+     FAULT_OPTIONS | OPTION_BURST | OPTION_QUEUE | OPTION_SHARED, 0, FAULT_WORDS, run_fault},
+    {"trace", "LINK FILE", "pass data when a recorded link could",
+     "FILE is one of mahimahi's: in each line a millisecond at which 1500 bytes may pass; it "
+     "begins "
+     "anew when it ends. table=NAME in place of FILE takes one of severctl tables. " LINK_WORDS,
+     "severctl trace 'n1->n2' lte.up", FAULT_OPTIONS | OPTION_QUEUE, 0, FAULT_WORDS, run_fault},
+    {"corrupt", "LINK PERCENT", "flip bits in what crosses a link",
+     "PERCENT is that of datagrams, or of each 1460 bytes of a stream. " LINK_WORDS,
+     "severctl corrupt n1 n2 1%", FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
+    {"duplicate", "LINK PERCENT", "let datagrams arrive twice",
+     "It acts on UDP routes: a stream has no copies. " LINK_WORDS, "severctl duplicate n1 n2 1%",
+     FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
+    {"reorder", "LINK PERCENT DURATION", "hold some datagrams back while others pass",
+     "PERCENT of the datagrams wait for DURATION. It acts on UDP routes. " LINK_WORDS,
+     "severctl reorder n1 n2 5% 20ms", FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS,
+     run_fault},
+    {"truncate", "LINK PERCENT SIZE", "cut datagrams short",
+     "PERCENT of the datagrams keep at most their first SIZE bytes. It acts on UDP "
+     "routes. " LINK_WORDS,
+     "severctl truncate n1 n2 5% 100B", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
+    {"slice", "LINK SIZE[±SIZE] [DURATION]", "send streams in small pieces",
+     "Pieces have SIZE bytes, give or take the second one; DURATION stands between two. It acts on "
+     "TCP routes, and so do the verbs down to accept-delay. " LINK_WORDS,
+     "severctl slice n1 n2 100B±20B 10ms", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
+    {"slow-close", "LINK DURATION", "hold the end of a stream back",
+     "The FIN crosses DURATION after the last byte. " LINK_WORDS, "severctl slow-close n1 n2 2s",
+     FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
+    {"timeout", "LINK DURATION", "drop all data, then close the connection",
+     "DURATION after the fault met the connection it is closed; 0: never, until the fault is "
+     "removed, which closes it too. " LINK_WORDS,
+     "severctl timeout n1 n2 5s", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
+    {"reset", "LINK [DURATION]", "reset connections (TCP RST)",
+     "At once, or DURATION after the fault met the connection. " LINK_WORDS,
+     "severctl reset n1 n2 500ms", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
+    {"limit", "LINK SIZE", "close a connection after so many bytes",
+     "Bytes are counted in each direction of each connection. " LINK_WORDS,
+     "severctl limit 'n1->n2' 1MiB", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
+    {"accept-delay", "LINK DURATION", "dial for a new connection only later",
+     "DURATION stands between accepting a connection and dialling for it. " LINK_WORDS,
+     "severctl accept-delay n1 n2 500ms", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
+    {"reject", "LINK [PERCENT]", "refuse new connections, and datagrams",
+     "All of them, or PERCENT: connections with a TCP reset, datagrams with ICMP where that can "
+     "be. " LINK_WORDS,
+     "severctl reject n1 n2 50%", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
+    {"faults", "[add TYPE LINK ... | set NAME ... | remove NAME | clear]",
+     "list, add, change or remove faults",
      "TOUCHED counts what a fault has delayed, shaped or dropped since it was set; APPLIES TO says "
-     "what it really does where it is.",
-     "severctl faults remove latency-1", 0, 0, 2, run_faults},
+     "what it really does where it is. add does what the verb of that type does, with every "
+     "parameter by its name. set changes a fault while it acts; what isn't named stays.",
+     "severctl faults set latency-1 delay=120ms toxicity=50%",
+     FAULT_OPTIONS | OPTION_DISTRIBUTION | OPTION_TABLE | OPTION_CORRELATION | OPTION_REORDER |
+         OPTION_BURST | OPTION_QUEUE | OPTION_SHARED,
+     0, FAULT_WORDS, run_faults},
+    {"tables", "[add NAME FILE | remove NAME]", "list, add or remove tables of numbers",
+     "A table is a distribution of jitter (one of netem's files, named .dist) or a link trace "
+     "(mahimahi's). A table can't be removed while a fault draws from it.",
+     "severctl tables add lte lte.up", 0, 0, 3, run_tables},
     {"clock", "[NODE [OFFSET] [drift DRIFT] | NODE reset]", "show or shift the clocks of nodes",
      "OFFSET is such as +2ms or -1s, DRIFT such as 50ppm; what is not said is zero. The clock "
      "steps by the change of the offset and keeps what its drift has gained; reset gives true time "

@@ -2,12 +2,10 @@
 #include "ctl/format.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proxy/base/monotonic.h"
-#include "proxy/base/random.h"
 #include "proxy/base/units.h"
 
 const char *format_string(json_t *object, const char *key)
@@ -58,50 +56,6 @@ void format_uptime(struct text *text, uint64_t uptime_ns)
         text_append(text, "%" PRIu64 "m%02" PRIu64 "s", seconds / 60, seconds % 60);
     else
         text_append(text, "%" PRIu64 "s", seconds);
-}
-
-static void append_latency(struct text *text, json_t *fault)
-{
-    char buffer[UNITS_TEXT_MAX];
-    int64_t jitter_ns = format_number(fault, "jitter_ns");
-    text_append(text, "%s",
-                units_format_duration((uint64_t)format_number(fault, "delay_ns"), buffer));
-    if (jitter_ns > 0)
-        text_append(text, "±%s %s", units_format_duration((uint64_t)jitter_ns, buffer),
-                    format_string(fault, "distribution"));
-}
-
-static void append_rate(struct text *text, json_t *fault)
-{
-    char buffer[UNITS_TEXT_MAX];
-    int64_t burst = format_number(fault, "burst_bytes");
-    int64_t queue = format_number(fault, "queue_bytes");
-    text_append(text, "%s",
-                units_format_rate((uint64_t)format_number(fault, "bytes_per_s"), buffer));
-    if (burst > 0) {
-        text_append(text, " burst ");
-        format_size(text, (uint64_t)burst);
-    }
-    if (queue > 0) {
-        text_append(text, " queue ");
-        format_size(text, (uint64_t)queue);
-    }
-}
-
-void format_fault_parameters(struct text *text, json_t *fault)
-{
-    const char *type = format_string(fault, "type");
-    if (strcmp(type, "latency") == 0) {
-        append_latency(text, fault);
-    } else if (strcmp(type, "loss") == 0) {
-        char buffer[UNITS_TEXT_MAX];
-        double probability = json_number_value(json_object_get(fault, "probability"));
-        text_append(
-            text, "%s",
-            units_format_probability((uint32_t)llround(probability * RANDOM_PPB_ONE), buffer));
-    } else if (strcmp(type, "rate") == 0) {
-        append_rate(text, fault);
-    }
 }
 
 void format_fault_place(struct text *text, json_t *fault)

@@ -121,7 +121,8 @@ static uint64_t dropped(json_t *link)
 {
     json_t *causes = json_object_get(link, "dropped");
     return (uint64_t)(format_number(causes, "cut") + format_number(causes, "loss") +
-                      format_number(causes, "queue"));
+                      format_number(causes, "queue") + format_number(causes, "reject") +
+                      format_number(causes, "discard"));
 }
 
 static bool links_are_empty(struct text *text, json_t *links)
@@ -312,4 +313,53 @@ void format_clocks(struct text *text, json_t *answer, bool colour)
         table_add(&table, TABLE_PLAIN, "%s", format_string(clock, "page"));
     }
     table_end(&table, colour, text);
+}
+
+void format_tables(struct text *text, json_t *answer, bool colour)
+{
+    json_t *tables = json_object_get(answer, "tables"), *row;
+    size_t index;
+    if (json_array_size(tables) == 0) {
+        text_append(text, "no tables: add one with severctl tables add NAME FILE\n");
+        return;
+    }
+    struct table table;
+    table_begin(&table, (const char *const[]){"TABLE", ">VALUES", "USED BY", NULL});
+    json_array_foreach(tables, index, row)
+    {
+        table_add(&table, TABLE_PLAIN, "%s", format_string(row, "name"));
+        table_add(&table, TABLE_PLAIN, "%" PRId64, format_number(row, "value_count"));
+        ADD_CELL(&table, TABLE_PLAIN, append_names(&cell, json_object_get(row, "used_by")));
+    }
+    table_end(&table, colour, text);
+}
+
+static void add_check(struct table *table, json_t *check)
+{
+    table_add(table, TABLE_PLAIN, "%s", format_string(check, "name"));
+    if (format_true(check, "ok"))
+        table_add(table, TABLE_GREEN, "ok");
+    else if (format_true(check, "needed"))
+        table_add(table, TABLE_RED, "MISSING");
+    else
+        table_add(table, TABLE_YELLOW, "no");
+    table_add(table, TABLE_PLAIN, "%s", format_string(check, "found"));
+    table_add(table, TABLE_PLAIN, "%s", format_string(check, "means"));
+}
+
+void format_doctor(struct text *text, json_t *answer, bool colour)
+{
+    json_t *checks = json_object_get(answer, "checks"), *check;
+    size_t index, advised = 0;
+    struct table table;
+    table_begin(&table, (const char *const[]){"CHECK", "STATE", "FOUND", "WHAT FOLLOWS", NULL});
+    json_array_foreach(checks, index, check) add_check(&table, check);
+    table_end(&table, colour, text);
+    json_array_foreach(checks, index, check)
+    {
+        if (format_true(check, "ok") || !format_string(check, "advice")[0])
+            continue;
+        text_append(text, "%s  %s: %s\n", advised++ ? "" : "\nWhat to do:\n",
+                    format_string(check, "name"), format_string(check, "advice"));
+    }
 }

@@ -43,12 +43,15 @@ _severctl_join() {
 _severctl_words() { # COMMAND
     case $1 in
     nodes) printf '%s\n' add remove; _severctl_names nodes name ;;
-    routes) printf '%s\n' add remove; _severctl_names routes name ;;
-    faults) printf '%s\n' remove clear; _severctl_names faults name ;;
+    routes) printf '%s\n' add remove enable disable; _severctl_names routes name ;;
+    faults) printf '%s\n' add set remove clear $types; _severctl_names faults name ;;
+    tables) printf '%s\n' add remove; _severctl_names tables name ;;
     heal) _severctl_names partitions name ;;
     clock) printf '%s\n' drift reset; _severctl_names nodes name ;;
     help) printf '%s\n' $commands ;;
-    links | cut | split | isolate | delay | loss | rate | exec) _severctl_names nodes name ;;
+    links | cut | split | isolate | exec) _severctl_names nodes name ;;
+    loss) printf '%s\n' gilbert-elliott markov every; _severctl_names nodes name ;;
+    *) [[ " $faults " == *" $1 "* ]] && _severctl_names nodes name ;;
     esac
 }
 
@@ -56,8 +59,10 @@ _severctl() {
     local words cword i command=''
     _severctl_join
     local word=${words[cword]} before=${words[cword - 1]}
-    local commands='status nodes links routes cut split isolate heal partitions delay loss rate faults clock watch apply save exec help'
+    local commands='status doctor nodes links routes cut split isolate heal partitions delay loss rate trace corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject faults tables clock watch apply save exec help'
     local options='--json --url --help --version'
+    local faults='delay loss rate trace corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject'
+    local types='latency loss rate trace corrupt duplicate reorder truncate slicer slow_close timeout reset_peer limit_data accept_delay reject noop'
     COMPREPLY=()
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -68,11 +73,14 @@ _severctl() {
     done
     case $command in
     nodes) options+=' --address --client' ;;
-    routes) options+=' --from --to --udp' ;;
+    routes) options+=' --from --to --udp --spread' ;;
     cut | split | isolate) options+=' --name' ;;
-    delay) options+=' --name --distribution --route --direction' ;;
-    loss) options+=' --name --route --direction' ;;
-    rate) options+=' --name --burst --queue --route --direction' ;;
+    delay) options+=' --name --distribution --table --correlation --reorder --toxicity --first --after --match --route --direction' ;;
+    rate) options+=' --name --burst --queue --shared --toxicity --first --after --match --route --direction' ;;
+    trace) options+=' --name --queue --toxicity --first --after --match --route --direction' ;;
+    loss | corrupt | duplicate | reorder) options+=' --name --correlation --toxicity --first --after --match --route --direction' ;;
+    truncate | slice | slow-close | timeout | reset | limit | accept-delay | reject) options+=' --name --toxicity --first --after --match --route --direction' ;;
+    faults) options+=' --name --distribution --table --correlation --reorder --burst --queue --shared --toxicity --first --after --match --route --direction' ;;
     apply) options+=' --force' ;;
     exec) options+=' --anyway' ;;
     esac
@@ -86,7 +94,7 @@ _severctl() {
             _severctl_offer < <(printf '%s\n' $commands)
         elif [[ $word == -* ]]; then
             _severctl_offer < <(printf '%s\n' $options)
-        elif [ "$command" = apply ] || [ "$command" = save ]; then
+        elif [ "$command" = apply ] || [ "$command" = save ] || [ "$before" = --table ]; then
             compopt -o default 2>/dev/null # files, quoted as bash does it
         else
             _severctl_offer < <(_severctl_words "$command")

@@ -178,6 +178,7 @@ int api_create(const struct api_backend *backend, const int *listeners, size_t l
     struct api *made = memory_allocate_zeroed(1, sizeof(*made));
     made->backend = *backend;
     made->now_ns = monotonic_now_ns();
+    made->request_ids.key = random_mix((uint64_t)wall_now_ns() ^ made->now_ns);
     int code = 0;
     for (size_t i = 0; code == 0 && i < listener_count; i++)
         code = start_server(made, listeners[i], error);
@@ -189,6 +190,13 @@ int api_create(const struct api_backend *backend, const int *listeners, size_t l
         close(listeners[i]);
     *api = made;
     return 0;
+}
+
+void api_configure(struct api *api, const struct api_options *options)
+{
+    api->options = *options;
+    snprintf(api->token, sizeof(api->token), "%s", options->token ? options->token : "");
+    api->options.token = api->token;
 }
 
 void api_destroy(struct api *api)

@@ -6,6 +6,7 @@
 #ifndef SEVER_API_API_H
 #define SEVER_API_API_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,12 +14,23 @@
 #include "proxy/base/error.h"
 #include "proxy/fault/ruleset.h"
 
+enum { API_CHECKS_MAX = 32, API_CHECK_FOUND_MAX = 192 };
+
 /* Sums over all workers since the thing was set. */
 struct api_link_state {
     uint64_t units, bytes;
-    uint64_t dropped_cut, dropped_loss, dropped_queue;
+    uint64_t dropped_cut, dropped_loss, dropped_queue, dropped_reject, dropped_discard;
     uint64_t held_bytes, held_connections, connections, refused;
 };
+
+/* By direction: 0 upstream (client to server), 1 downstream. Sums since the route was set; received
+ * is what peers sent, sent what the other side was given. */
+struct api_route_state {
+    uint64_t received_bytes[2], sent_bytes[2];
+    uint64_t connections, ended; /* or sessions; ended: of these */
+};
+
+enum { API_LATENESS_BUCKETS = 32 }; /* bucket i: below 2^(i+1) ns, and not in one before */
 
 struct api_status {
     uint64_t uptime_ns;
@@ -28,6 +40,17 @@ struct api_status {
     const char *cut_tcp, *cut_udp; /* what a cut does on such routes */
     const char *clock_library, *clock_directory;
     uint64_t lateness_count, lateness_p50_ns, lateness_p99_ns, lateness_p999_ns;
+    uint64_t lateness_sum_ns, lateness_buckets[API_LATENESS_BUCKETS];
+};
+
+/* One thing that this machine allows or not. Texts are static but for `found`. */
+struct api_check {
+    const char *name;
+    bool ok;
+    bool needed; /* severd's own work needs it; without the others some feature is missing */
+    char found[API_CHECK_FOUND_MAX];
+    const char *means;  /* what follows from it, for what severd can do */
+    const char *advice; /* what to do when it isn't ok; "" when nothing can or need be done */
 };
 
 struct api_backend {
@@ -42,13 +65,18 @@ struct api_backend {
     int (*change)(void *context, const struct ruleset *next, const char *by, struct error *error);
     void (*link_state)(void *context, const char *from, const char *to, struct api_link_state *out);
     uint64_t (*fault_touched)(void *context, const char *fault);
-    /* What the fault does where it is placed, for people ("all routes", "udp routes only: ..."). */
+    /* What the fault does where it is placed, for people ("all routes", "udp routes only: ...");
+     * valid until the next call. */
     const char *(*fault_applied)(void *context, const struct ruleset_fault *fault);
     /* The address a route listens on ("" when it does not), buffer ADDRESS_TEXT_MAX. */
     const char *(*route_listening)(void *context, const char *route, char *buffer);
     /* Path of the node's clock page; "" when there is none. */
     const char *(*clock_page)(void *context, const char *node);
     void (*status)(void *context, struct api_status *out);
+    void (*route_state)(void *context, const char *route, struct api_route_state *out);
+    /* Tries what this machine allows; writes at most API_CHECKS_MAX checks and returns how many.
+     * Takes some tenths of a second, leaves nothing behind. */
+    size_t (*doctor)(void *context, struct api_check checks[]);
 };
 
 enum {
@@ -66,6 +94,18 @@ struct api;
  * socket or more than API_SERVERS_MAX, other -errno when libmicrohttpd refuses. */
 int api_create(const struct api_backend *backend, const int *listeners, size_t listener_count,
                struct api **api, struct error *error);
+
+struct api_options {
+    /* What every request to a TCP socket has to carry, as a bearer token or as the password of
+     * basic authentication; "": none. 401 otherwise. A unix socket has its file's permissions
+     * instead. */
+    const char *token;
+    bool any_host;        /* Host need not be a loopback name: a token protects, or nothing shall */
+    bool proxy_metrics;   /* GET /metrics has toxiproxy_proxy_* */
+    bool runtime_metrics; /* ... and process_* */
+};
+/* Before the first api_run; copied. Without it there is no token, and Host must be loopback. */
+void api_configure(struct api *api, const struct api_options *options);
 void api_destroy(struct api *api); /* closes the listening sockets too; NULL is fine */
 
 /* Nesting in the caller's loop: when any of these descriptors is readable, or the deadline has

@@ -17,6 +17,7 @@ static_assert(offsetof(struct ruleset_route, name) == 0, "the name is first");
 static_assert(offsetof(struct ruleset_partition, name) == 0, "the name is first");
 static_assert(offsetof(struct ruleset_fault, name) == 0, "the name is first");
 static_assert(offsetof(struct ruleset_clock, node) == 0, "the name is first");
+static_assert(offsetof(struct ruleset_table, name) == 0, "the name is first");
 
 struct array {
     const void *elements;
@@ -57,7 +58,8 @@ static bool same_route(const void *a, const void *b)
     const struct ruleset_route *one = a, *other = b;
     return one->protocol == other->protocol && strcmp(one->listen, other->listen) == 0 &&
            strcmp(one->upstream, other->upstream) == 0 && strcmp(one->from, other->from) == 0 &&
-           strcmp(one->to, other->to) == 0 && one->enabled == other->enabled;
+           strcmp(one->to, other->to) == 0 && one->enabled == other->enabled &&
+           one->spread == other->spread;
 }
 
 static bool same_partition(const void *a, const void *b)
@@ -74,6 +76,13 @@ static bool same_clock(const void *a, const void *b)
 {
     const struct ruleset_clock *one = a, *other = b;
     return one->offset_ns == other->offset_ns && one->drift_ppb == other->drift_ppb;
+}
+
+static bool same_table(const void *a, const void *b)
+{
+    const struct ruleset_table *one = a, *other = b;
+    return one->count == other->count &&
+           memcmp(one->values, other->values, one->count * sizeof(*one->values)) == 0;
 }
 
 /* --- telling --- */
@@ -155,6 +164,13 @@ static void tell_fault(struct teller *teller, const void *before, const void *af
     tell(teller, "fault %s changed", fault->name);
 }
 
+static void tell_table(struct teller *teller, const void *before, const void *after)
+{
+    const struct ruleset_table *table = after;
+    (void)before;
+    tell(teller, "table %s changed", table->name);
+}
+
 static void tell_clock(struct teller *teller, const void *before, const void *after)
 {
     const struct ruleset_clock *clock = after;
@@ -182,6 +198,7 @@ json_t *api_describe_changes(const struct ruleset *before, const struct ruleset 
                                            tell_partition};
     static const struct kind faults = {"fault", "set", "removed", same_fault, tell_fault};
     static const struct kind clocks = {"clock", NULL, "back to true time", same_clock, tell_clock};
+    static const struct kind tables = {"table", "added", "removed", same_table, tell_table};
     struct teller teller = {.texts = json_array()};
     if (!teller.texts)
         abort();
@@ -197,6 +214,8 @@ json_t *api_describe_changes(const struct ruleset *before, const struct ruleset 
                     ARRAY(after, faults, fault_count));
     tell_difference(&teller, &clocks, ARRAY(before, clocks, clock_count),
                     ARRAY(after, clocks, clock_count));
+    tell_difference(&teller, &tables, ARRAY(before, tables, table_count),
+                    ARRAY(after, tables, table_count));
     if (teller.more > 0)
         json_array_append_new(teller.texts, json_sprintf("and %zu more", teller.more));
     return teller.texts;

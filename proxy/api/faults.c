@@ -1,5 +1,6 @@
 /* /v1/faults */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "proxy/api/internal.h"
@@ -46,21 +47,90 @@ int api_get_fault(struct api_call *call, struct error *error)
     return answer_with(call, call->name, API_OK);
 }
 
-int api_add_fault(struct api_call *call, struct error *error)
+/* Decodes one and appends it, with a name that is free when it has none. */
+static int append_fault(struct ruleset *next, json_t *json, struct error *error)
 {
     struct ruleset_fault fault;
-    struct ruleset next;
-    int code = wire_decode_fault(call->body, NULL, &fault, error);
+    int code = wire_decode_fault(json, NULL, &fault, error);
     if (code < 0)
         return code;
     if (!fault.name[0])
-        api_choose_name(api_current(call), ruleset_fault_type_name(fault.type), is_taken,
-                        fault.name, sizeof(fault.name));
+        api_choose_name(next, ruleset_fault_type_name(fault.type), is_taken, fault.name,
+                        sizeof(fault.name));
+    ruleset_add_fault(next, &fault);
+    return 0;
+}
+
+static int add_one(struct api_call *call, struct ruleset *next, struct error *error)
+{
+    int code = append_fault(next, call->body, error);
+    if (code == 0)
+        code = api_apply_element(call, next, "faults", next->fault_count - 1, error);
+    return code < 0 ? code
+                    : answer_with(call, next->faults[next->fault_count - 1].name, API_CREATED);
+}
+
+/* "faults[7].link" of the ruleset is "faults[2].link" of a body whose first came fifth. */
+static void renumber_place(struct error *error, size_t first)
+{
+    size_t index;
+    int end = 0;
+    char rest[ERROR_PLACE_MAX];
+    if (!error || sscanf(error->place, "faults[%zu]%n", &index, &end) != 1 || end == 0 ||
+        index < first)
+        return;
+    snprintf(rest, sizeof(rest), "%s", error->place + end);
+    snprintf(error->place, sizeof(error->place), "faults[%zu]%.*s", index - first,
+             ERROR_PLACE_MAX - 32, rest);
+}
+
+static int append_faults(struct ruleset *next, json_t *body, struct error *error)
+{
+    json_t *faults = json_object_get(body, "faults");
+    if (!json_is_array(faults) || json_array_size(faults) == 0)
+        return error_set_at(error, -EINVAL, "faults", "an array of faults is wanted here");
+    if (json_object_size(body) > 1)
+        return error_set_at(error, -EINVAL, "faults", "beside 'faults' nothing can be here");
+    for (size_t i = 0; i < json_array_size(faults); i++) {
+        int code = append_fault(next, json_array_get(faults, i), error);
+        char place[ERROR_PLACE_MAX];
+        snprintf(place, sizeof(place), "faults[%zu]", i);
+        if (code < 0) {
+            error_prefix_place(error, place);
+            return code;
+        }
+    }
+    return 0;
+}
+
+/* All of them come into force in one step, or none. */
+static int add_several(struct api_call *call, struct ruleset *next, struct error *error)
+{
+    size_t first = next->fault_count;
+    int code = append_faults(next, call->body, error);
+    if (code < 0)
+        return code;
+    code = api_apply(call, next, error);
+    if (code < 0) {
+        renumber_place(error, first);
+        return code;
+    }
+    json_t *faults = json_array();
+    for (size_t i = first; i < next->fault_count; i++)
+        json_array_append_new(
+            faults, encode(call, ruleset_find_fault(api_current(call), next->faults[i].name)));
+    call->answer = json_pack("{s:o}", "faults", faults);
+    return API_CREATED;
+}
+
+int api_add_fault(struct api_call *call, struct error *error)
+{
+    struct ruleset next;
     ruleset_copy(&next, api_current(call));
-    ruleset_add_fault(&next, &fault);
-    code = api_apply_element(call, &next, "faults", next.fault_count - 1, error);
+    int code = json_object_get(call->body, "faults") ? add_several(call, &next, error)
+                                                     : add_one(call, &next, error);
     ruleset_free(&next);
-    return code < 0 ? code : answer_with(call, fault.name, API_CREATED);
+    return code;
 }
 
 int api_patch_fault(struct api_call *call, struct error *error)

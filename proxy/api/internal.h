@@ -11,9 +11,11 @@
 
 #include "proxy/api/api.h"
 #include "proxy/api/listeners.h"
+#include "proxy/base/random.h"
 
 enum {
     API_SEGMENT_MAX = 256, /* a path segment, decoded, with the NUL */
+    API_TOKEN_MAX = 256,   /* with the NUL */
     API_OK = 200,
     API_CREATED = 201,
     API_NO_CONTENT = 204
@@ -43,6 +45,9 @@ struct api {
     uint64_t now_ns;   /* of this api_run */
     size_t body_bytes; /* of all requests that are being handed in; at most API_BODIES_MAX */
     struct api_listeners listeners;
+    struct api_options options;
+    char token[API_TOKEN_MAX]; /* options.token points here */
+    struct random_stream request_ids;
 };
 
 /* One request that is being answered. */
@@ -86,6 +91,10 @@ void api_complete_request(void *server, struct MHD_Connection *connection, void 
                           enum MHD_RequestTerminationCode why);
 /* Sets when a connection is ended. */
 void api_set_deadline(struct MHD_Connection *connection, uint64_t deadline_ns);
+
+/* Whether an Authorization header (NULL: none) carries the token. Takes the same time for every
+ * wrong one of a length. */
+bool api_is_authorized(const char *authorization, const char *token);
 
 /* For handlers. */
 
@@ -137,6 +146,11 @@ int api_remove_partitions(struct api_call *call, struct error *error);
 int api_list_clocks(struct api_call *call, struct error *error);
 int api_put_clock(struct api_call *call, struct error *error);
 int api_remove_clock(struct api_call *call, struct error *error);
+int api_list_tables(struct api_call *call, struct error *error);
+int api_add_table(struct api_call *call, struct error *error);
+int api_get_table(struct api_call *call, struct error *error);
+int api_remove_table(struct api_call *call, struct error *error);
+int api_get_doctor(struct api_call *call, struct error *error);
 int api_get_events(struct api_call *call, struct error *error);
 
 #endif

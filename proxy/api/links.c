@@ -152,6 +152,13 @@ static json_t *count(uint64_t value)
 }
 
 /* partitions, faults: new references, taken over. */
+static json_t *encode_dropped(const struct api_link_state *state)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "cut", count(state->dropped_cut), "loss",
+                     count(state->dropped_loss), "queue", count(state->dropped_queue), "reject",
+                     count(state->dropped_reject), "discard", count(state->dropped_discard));
+}
+
 static json_t *encode_link(const struct api_call *call, const char *from, const char *to,
                            json_t *partitions, json_t *faults)
 {
@@ -162,12 +169,11 @@ static json_t *encode_link(const struct api_call *call, const char *from, const 
     backend->link_state(backend->context, from, to, &state);
     memcpy(link.from, from, strlen(from));
     memcpy(link.to, to, strlen(to));
-    return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}, s:o, s:o, s:o, s:o}",
-                     "link", ruleset_format_link(&link, false, text), "open",
+    return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "link",
+                     ruleset_format_link(&link, false, text), "open",
                      json_array_size(partitions) == 0, "partitions", partitions, "faults", faults,
-                     "units", count(state.units), "bytes", count(state.bytes), "dropped", "cut",
-                     count(state.dropped_cut), "loss", count(state.dropped_loss), "queue",
-                     count(state.dropped_queue), "held_bytes", count(state.held_bytes),
+                     "units", count(state.units), "bytes", count(state.bytes), "dropped",
+                     encode_dropped(&state), "held_bytes", count(state.held_bytes),
                      "held_connections", count(state.held_connections), "connections",
                      count(state.connections), "refused", count(state.refused));
 }

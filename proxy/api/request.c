@@ -9,7 +9,11 @@
  * away (the connection's deadline bounds that).
  *
  * A web page must not drive severd. Its requests carry the page's Origin, or, after DNS rebinding,
- * the page's Host: the first must be ours, the second a loopback name (on TCP). */
+ * the page's Host: the first must be ours, the second a loopback name (on TCP, while no token does
+ * the same).
+ *
+ * Two APIs share all of this, and differ in paths and in the form of answers: /v1 is ours, the rest
+ * is Toxiproxy's (toxiproxy_http.h). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +22,7 @@
 
 #include "proxy/api/changes.h"
 #include "proxy/api/internal.h"
+#include "proxy/api/toxiproxy_http.h"
 #include "proxy/api/url.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
@@ -38,6 +43,8 @@ struct outcome {
 struct api_request {
     struct api_call call;
     const struct api_path *path;
+    bool for_toxiproxy;
+    struct toxiproxy_request toxiproxy; /* then, instead of path */
     struct text body;
     struct outcome outcome;
     struct error error;
@@ -54,7 +61,8 @@ static int check_origin(const struct api_server *server, struct MHD_Connection *
 {
     const char *host = header_of(connection, MHD_HTTP_HEADER_HOST);
     const char *origin = header_of(connection, MHD_HTTP_HEADER_ORIGIN);
-    if (!server->unix_socket && (!host || !api_host_is_loopback(host)))
+    bool any_host = server->unix_socket || server->api->options.any_host;
+    if (!any_host && (!host || !api_host_is_loopback(host)))
         return error_set_at(error, -EPERM, "Host",
                             "the API answers only requests to localhost, 127.0.0.0/8 or [::1]");
     if (origin &&
@@ -63,8 +71,20 @@ static int check_origin(const struct api_server *server, struct MHD_Connection *
     return 0;
 }
 
+static int check_token(const struct api_server *server, struct MHD_Connection *connection,
+                       struct error *error)
+{
+    const char *token = server->api->token;
+    if (server->unix_socket || !token[0] ||
+        api_is_authorized(header_of(connection, MHD_HTTP_HEADER_AUTHORIZATION), token))
+        return 0;
+    return error_set_at(error, -ENOKEY, "Authorization",
+                        "the token of this severd is wanted, as a bearer token or as the password "
+                        "in the URL: set SEVER_TOKEN, or write http://x:TOKEN@host:port");
+}
+
 /* Who asks: X-Sever-By, or what User-Agent tells. */
-static int read_by(struct api_call *call, struct error *error)
+static int read_by(struct api_call *call, const char *otherwise, struct error *error)
 {
     const char *by = header_of(call->connection, "X-Sever-By");
     const char *agent = header_of(call->connection, MHD_HTTP_HEADER_USER_AGENT);
@@ -73,7 +93,7 @@ static int read_by(struct api_call *call, struct error *error)
     else if (!by && agent && (strcmp(agent, "sever") == 0 || strncmp(agent, "sever/", 6) == 0))
         by = "sever";
     else if (!by || !by[0])
-        by = "api";
+        by = otherwise;
     if (strlen(by) >= sizeof(call->by) || !ruleset_text_is_printable(by, strlen(by)))
         return error_set_at(error, -EINVAL, "X-Sever-By",
                             "who asks is at most %zu bytes of printable UTF-8 text",
@@ -141,6 +161,8 @@ static bool changes(const struct api_path *path)
 
 static bool wants_body(const struct api_request *request)
 {
+    if (request->for_toxiproxy)
+        return request->code == 0 && toxiproxy_wants_body(&request->toxiproxy);
     return request->code == 0 && changes(request->path) &&
            strcmp(request->path->method, "DELETE") != 0;
 }
@@ -151,15 +173,22 @@ static int judge_headers(struct api_request *request, const struct api_server *s
 {
     struct api_call *call = &request->call;
     struct error *error = &request->error;
+    request->for_toxiproxy = toxiproxy_has(url);
     int code = check_origin(server, call->connection, error);
+    if (code == 0)
+        code = check_token(server, call->connection, error);
     if (code < 0)
         return code;
+    if (request->for_toxiproxy) {
+        toxiproxy_judge(&request->toxiproxy, call->connection, method, url);
+        return read_by(call, "toxiproxy", error);
+    }
     request->path = api_find_path(method, url, call->name, request->outcome.allow,
                                   sizeof(request->outcome.allow), error);
     if (!request->path)
         return error->code;
     code = check_query(call, request->path, error);
-    return code < 0 ? code : read_by(call, error);
+    return code < 0 ? code : read_by(call, "api", error);
 }
 
 static void forget_body(struct api_request *request)
@@ -208,6 +237,8 @@ static int decide(struct api_request *request)
 static unsigned status_of(int code)
 {
     switch (-code) {
+    case ENOKEY:
+        return MHD_HTTP_UNAUTHORIZED;
     case EPERM:
         return MHD_HTTP_FORBIDDEN;
     case ENOENT:
@@ -258,6 +289,35 @@ static struct MHD_Response *create_json_response(json_t *json)
     return response;
 }
 
+/* What both APIs' answers have; the response is used up. */
+static enum MHD_Result send_response(struct api_call *call, unsigned status,
+                                     struct MHD_Response *response)
+{
+    if (status == MHD_HTTP_UNAUTHORIZED) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                "Basic realm=\"severd\", charset=\"UTF-8\"");
+        MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                                "Bearer realm=\"severd\"");
+    }
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    enum MHD_Result result = MHD_queue_response(call->connection, status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result answer_toxiproxy(struct api_request *request)
+{
+    struct MHD_Response *response;
+    unsigned status = status_of(request->code);
+    if (request->code < 0)
+        response = toxiproxy_refuse(&request->toxiproxy, status, request->error.message);
+    else
+        response = toxiproxy_answer(&request->toxiproxy, &request->call, &request->body, &status);
+    forget_body(request);
+    return send_response(&request->call, status, response);
+}
+
 static enum MHD_Result send_answer(struct api_call *call, const struct outcome *outcome)
 {
     char etag[32];
@@ -270,11 +330,7 @@ static enum MHD_Result send_answer(struct api_call *call, const struct outcome *
     }
     if (outcome->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, outcome->allow);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    enum MHD_Result result = MHD_queue_response(call->connection, outcome->status, response);
-    MHD_destroy_response(response);
-    return result;
+    return send_response(call, outcome->status, response);
 }
 
 static enum MHD_Result answer(struct api_request *request)
@@ -312,7 +368,7 @@ enum MHD_Result api_handle_request(void *context, struct MHD_Connection *connect
     }
     if (*upload_data_size == 0) {
         api_set_deadline(connection, server->api->now_ns + REQUEST_NS);
-        return answer(request);
+        return request->for_toxiproxy ? answer_toxiproxy(request) : answer(request);
     }
     take_body(request, upload_data, *upload_data_size);
     *upload_data_size = 0;
@@ -329,6 +385,7 @@ void api_complete_request(void *context, struct MHD_Connection *connection, void
         return;
     api_set_deadline(connection, server->api->now_ns + REQUEST_NS);
     forget_body(request);
+    text_free(&request->toxiproxy.location);
     free(request);
     *request_context = NULL;
 }

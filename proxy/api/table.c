@@ -13,6 +13,7 @@ static const struct api_query query_link = {"link", "n1->n2"}, query_node = {"no
 
 const struct api_path api_paths[] = {
     {"GET", "/v1/status", api_get_status, NULL},
+    {"GET", "/v1/doctor", api_get_doctor, NULL},
     {"GET", "/v1/ruleset", api_get_ruleset, NULL},
     {"PUT", "/v1/ruleset", api_put_ruleset, NULL},
     {"GET", "/v1/nodes", api_list_nodes, NULL},
@@ -39,6 +40,10 @@ const struct api_path api_paths[] = {
     {"GET", "/v1/clocks", api_list_clocks, NULL},
     {"PUT", "/v1/clocks/{name}", api_put_clock, NULL},
     {"DELETE", "/v1/clocks/{name}", api_remove_clock, NULL},
+    {"GET", "/v1/tables", api_list_tables, NULL},
+    {"POST", "/v1/tables", api_add_table, NULL},
+    {"GET", "/v1/tables/{name}", api_get_table, NULL},
+    {"DELETE", "/v1/tables/{name}", api_remove_table, NULL},
     {"GET", "/v1/events", api_get_events, &query_since},
 };
 const size_t api_path_count = sizeof(api_paths) / sizeof(api_paths[0]);

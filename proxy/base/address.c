@@ -65,28 +65,62 @@ static bool parse_numeric(const char *host, struct address *address)
     return address->length > 0;
 }
 
-int address_parse(const char *text, struct address *address, struct error *error)
+/* RFC 1123, and the underscore that container networks use. */
+static bool is_host_name(const char *host)
 {
+    size_t length = strlen(host);
+    bool named = false;
+    for (size_t i = 0; i < length; i++) {
+        char c = host[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && !(c >= '0' && c <= '9') && c != '-' && c != '_' && c != '.')
+            return false;
+        named = named || letter;
+    }
+    return named && length < ADDRESS_NAME_MAX && host[0] != '-' && host[0] != '.';
+}
+
+int address_parse_named(const char *text, struct address *address, char *host, size_t size,
+                        uint16_t *port, struct error *error)
+{
+    const char *port_text;
+    host[0] = '\0';
+    *port = 0;
     if (strncmp(text, "unix:", 5) == 0)
         return parse_unix(text + 5, address, error);
-    char host[ADDRESS_TEXT_MAX];
-    const char *port_text;
-    if (split_host_port(text, host, sizeof(host), &port_text) || host[0] == '\0')
-        return error_set(error, -EINVAL,
-                         "'%s' is not an address: write host:port, [v6-host]:port or unix:/path",
-                         text);
-    int64_t port;
-    int result = units_parse_integer(port_text, 0, 65535, "port", &port, error);
+    if (split_host_port(text, host, size, &port_text) || host[0] == '\0')
+        return error_set(
+            error, -EINVAL,
+            "'%.200s' is not an address: write host:port, [v6-host]:port or unix:/path", text);
+    int64_t number;
+    int result = units_parse_integer(port_text, 0, 65535, "port", &number, error);
     if (result)
         return result;
+    *port = (uint16_t)number;
     const char *numeric = strcasecmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-    if (!parse_numeric(numeric, address))
+    if (parse_numeric(numeric, address)) {
+        address_set_port(address, *port);
+        host[0] = '\0';
+        return 0;
+    }
+    if (!is_host_name(host))
         return error_set(error, -EINVAL,
-                         "'%s' is no IP address and no name is looked up but localhost: write the "
-                         "IP address",
+                         "'%.200s' is neither an IP address nor a host name: write one of the two",
                          host);
-    address_set_port(address, (uint16_t)port);
     return 0;
+}
+
+int address_parse(const char *text, struct address *address, struct error *error)
+{
+    char host[ADDRESS_NAME_MAX];
+    uint16_t port;
+    int result = address_parse_named(text, address, host, sizeof(host), &port, error);
+    if (result || host[0] == '\0')
+        return result;
+    return error_set(error, -EINVAL,
+                     "'%s' is no IP address and no name is looked up here but localhost: write the "
+                     "IP address",
+                     host);
 }
 
 int address_parse_host(const char *text, struct address *address, struct error *error)
@@ -142,41 +176,55 @@ void address_set_port(struct address *address, uint16_t port)
         ((struct sockaddr_in6 *)(void *)&address->storage)->sin6_port = htons(port);
 }
 
-/* The host as an IPv6 address, IPv4 mapped. */
-static bool host_bytes(const struct address *address, uint8_t bytes[16])
+static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+bool address_get_ipv6(const struct address *address, uint8_t host[16])
 {
     if (address->storage.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 =
             (const struct sockaddr_in6 *)(const void *)&address->storage;
-        memcpy(bytes, &in6->sin6_addr, 16);
+        memcpy(host, &in6->sin6_addr, 16);
         return true;
     }
     if (address->storage.ss_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&address->storage;
-        memset(bytes, 0, 10);
-        memset(bytes + 10, 0xff, 2);
-        memcpy(bytes + 12, &in->sin_addr, 4);
+        memcpy(host, mapped_prefix, 12);
+        memcpy(host + 12, &in->sin_addr, 4);
         return true;
     }
     return false;
 }
 
+bool address_get_ipv4(const struct address *address, uint8_t host[4])
+{
+    uint8_t whole[16];
+    if (!address_get_ipv6(address, whole) || memcmp(whole, mapped_prefix, 12) != 0)
+        return false;
+    memcpy(host, whole + 12, 4);
+    return true;
+}
+
 bool address_same_host(const struct address *a, const struct address *b)
 {
     uint8_t host_a[16], host_b[16];
-    return host_bytes(a, host_a) && host_bytes(b, host_b) && memcmp(host_a, host_b, 16) == 0;
+    return address_get_ipv6(a, host_a) && address_get_ipv6(b, host_b) &&
+           memcmp(host_a, host_b, 16) == 0;
+}
+
+bool address_is_any(const struct address *address)
+{
+    static const uint8_t none[16] = {0};
+    uint8_t host[16];
+    if (address_get_ipv4(address, host))
+        return memcmp(host, none, 4) == 0;
+    return address_get_ipv6(address, host) && memcmp(host, none, 16) == 0;
 }
 
 bool address_is_loopback(const struct address *address)
 {
     static const uint8_t v6_loopback[16] = {[15] = 1};
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     uint8_t host[16];
-    if (address->storage.ss_family == AF_UNIX)
-        return true;
-    if (!host_bytes(address, host))
-        return false;
-    if (memcmp(host, v6_loopback, 16) == 0)
-        return true;
-    return memcmp(host, mapped, 12) == 0 && host[12] == 127;
+    if (address->storage.ss_family == AF_UNIX || address_get_ipv4(address, host))
+        return address->storage.ss_family == AF_UNIX || host[0] == 127;
+    return address_get_ipv6(address, host) && memcmp(host, v6_loopback, 16) == 0;
 }

@@ -20,6 +20,12 @@ struct address {
  * or "localhost", which is 127.0.0.1; no other name is looked up, so this never blocks. A port is
  * needed; 0 is allowed (any free port). -EINVAL with what to write instead. */
 int address_parse(const char *text, struct address *address, struct error *error);
+/* As address_parse, but the host may also be a name, which is not looked up: then address->length
+ * is 0 and host (size bytes, ADDRESS_NAME_MAX is enough) has the name, else "". *port has the port.
+ * A name is letters, digits, '-', '_' and '.', at most 253 bytes. */
+enum { ADDRESS_NAME_MAX = 254 };
+int address_parse_named(const char *text, struct address *address, char *host, size_t size,
+                        uint16_t *port, struct error *error);
 /* An IP address without port ("127.0.0.5", "::1"), as inet_pton takes it; port is set to 0. -EINVAL
  * otherwise. */
 int address_parse_host(const char *text, struct address *address, struct error *error);
@@ -30,6 +36,12 @@ uint16_t address_port(const struct address *address);
 void address_set_port(struct address *address, uint16_t port);
 /* Same host, whatever the port; false for unix sockets. ::ffff:a.b.c.d equals a.b.c.d. */
 bool address_same_host(const struct address *a, const struct address *b);
+/* The host's bytes in network order. ipv4: false unless it is IPv4 or ::ffff:a.b.c.d. ipv6: IPv4 as
+ * ::ffff:a.b.c.d; false for unix sockets and unset ones. */
+bool address_get_ipv4(const struct address *address, uint8_t host[4]);
+bool address_get_ipv6(const struct address *address, uint8_t host[16]);
+/* 0.0.0.0 or ::, where one listens on every address. */
+bool address_is_any(const struct address *address);
 /* 127.0.0.0/8, ::1, or a unix socket. */
 bool address_is_loopback(const struct address *address);
 

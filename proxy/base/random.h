@@ -54,6 +54,10 @@ static inline bool random_hits(uint64_t bits, uint32_t ppb)
     return random_below(bits, RANDOM_PPB_ONE) < ppb;
 }
 
+/* The probability that at least one of `draws` hits when each does with probability ppb:
+ * 1 - (1 - p)^draws, in parts per billion, to the nearest. draws: 0 counts as 1. */
+uint32_t random_any_ppb(uint32_t ppb, uint32_t draws);
+
 /* A sequential generator over the same draws, for schedules and workloads. */
 struct random_stream {
     uint64_t key;

@@ -18,9 +18,11 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "proxy/daemon/clocks.h"
+#include "proxy/daemon/doctor.h"
 #include "proxy/daemon/provenance.h"
 #include "proxy/daemon/routes.h"
 #include "proxy/daemon/worker.h"
+#include "proxy/match/match.h"
 
 enum { NODE_SLOTS = RULESET_NODES_MAX + 1, SLOT_NONE = UINT16_MAX };
 
@@ -29,19 +31,25 @@ struct backend {
     uint64_t started_ns, publish_ns;
     struct ruleset ruleset;
     struct fault_plan *plan;
+    struct match_set *matches;
     struct routes *routes;
+    struct fault_states *states;
     struct workers *workers;
     struct clocks *clocks;
     struct api_link_state link_baseline[NODE_SLOTS][NODE_SLOTS];
     uint32_t node_generation[NODE_SLOTS];
     uint64_t touched_baseline[RULESET_FAULTS_MAX];
     uint32_t fault_generation[RULESET_FAULTS_MAX];
+    struct api_route_state route_baseline[RULESET_ROUTES_MAX];
+    uint32_t route_generation[RULESET_ROUTES_MAX];
+    char applied[APPLIED_TEXT_MAX]; /* the last answer */
 };
 
 /* Everything that a new ruleset needs, before it is in force. */
 struct prepared {
     struct ruleset ruleset;
     struct fault_plan *plan;
+    struct match_set *matches;
     struct routes *routes;
 };
 
@@ -59,6 +67,8 @@ static void link_sum(const struct backend *backend, uint16_t from, uint16_t to,
         sum->dropped_cut += fault_counter_get(&link->dropped[FAULT_CAUSE_CUT]);
         sum->dropped_loss += fault_counter_get(&link->dropped[FAULT_CAUSE_LOSS]);
         sum->dropped_queue += fault_counter_get(&link->dropped[FAULT_CAUSE_QUEUE]);
+        sum->dropped_reject += fault_counter_get(&link->dropped[FAULT_CAUSE_REJECT]);
+        sum->dropped_discard += fault_counter_get(&link->dropped[FAULT_CAUSE_DISCARD]);
         sum->held_bytes += fault_counter_get(&link->held_bytes);
         sum->held_connections += fault_counter_get(&link->held_connections);
         sum->connections += fault_counter_get(&link->connections);
@@ -72,6 +82,21 @@ static uint64_t touched_sum(const struct backend *backend, uint16_t slot)
     for (unsigned i = 0; i < workers_count(backend->workers); i++)
         sum += fault_counter_get(&workers_counters(backend->workers, i)->touched[slot]);
     return sum;
+}
+
+static void route_sum(const struct backend *backend, uint16_t slot, struct api_route_state *sum)
+{
+    *sum = (struct api_route_state){0};
+    for (unsigned i = 0; i < workers_count(backend->workers); i++) {
+        const struct fault_route_counters *route =
+            &workers_counters(backend->workers, i)->routes[slot];
+        for (size_t direction = 0; direction < 2; direction++) {
+            sum->received_bytes[direction] += fault_counter_get(&route->received[direction]);
+            sum->sent_bytes[direction] += fault_counter_get(&route->sent[direction]);
+        }
+        sum->ended += fault_counter_get(&route->ended); /* before: open ones are never negative */
+        sum->connections += fault_counter_get(&route->connections);
+    }
 }
 
 /* Slots that the new plan gives to new names start from what they have now. A slot's first name
@@ -89,6 +114,15 @@ static void take_baselines(struct backend *backend, const struct ruleset *rulese
             link_sum(backend, other, slot, &backend->link_baseline[other][slot]);
         }
         backend->node_generation[slot] = generation;
+    }
+    for (size_t i = 0; i < ruleset->route_count; i++) {
+        uint16_t slot = fault_plan_route_slot(plan, ruleset->routes[i].name);
+        uint32_t generation = fault_plan_route_generation(plan, slot);
+        if (backend->route_generation[slot] == generation)
+            continue;
+        if (backend->route_generation[slot])
+            route_sum(backend, slot, &backend->route_baseline[slot]);
+        backend->route_generation[slot] = generation;
     }
     for (size_t i = 0; i < ruleset->fault_count; i++) {
         uint32_t generation;
@@ -113,17 +147,23 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
     result = fault_plan_create(&prepared->ruleset, backend->plan, &prepared->plan, error);
     if (result)
         goto fail_ruleset;
-    result = routes_prepare(&prepared->ruleset, prepared->plan, backend->options.workers,
-                            backend->routes, &prepared->routes, error);
+    result = match_set_create(&prepared->ruleset, prepared->plan, backend->matches,
+                              &prepared->matches, error);
     if (result)
         goto fail_plan;
+    result = routes_prepare(&prepared->ruleset, prepared->plan, prepared->matches,
+                            backend->options.workers, backend->routes, &prepared->routes, error);
+    if (result)
+        goto fail_matches;
     result = clocks_prepare(backend->clocks, &prepared->ruleset, error);
     if (result)
         goto fail_routes;
     return 0;
 
 fail_routes:
-    routes_abandon(prepared->routes, backend->routes);
+    routes_destroy(prepared->routes);
+fail_matches:
+    match_set_destroy(prepared->matches);
 fail_plan:
     fault_plan_destroy(prepared->plan);
 fail_ruleset:
@@ -134,11 +174,13 @@ fail_ruleset:
 static void commit(struct backend *backend, struct prepared *prepared)
 {
     clocks_commit(backend->clocks, &prepared->ruleset);
-    routes_commit(backend->routes, prepared->routes);
+    routes_destroy(backend->routes);
+    match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
     ruleset_free(&backend->ruleset);
     backend->ruleset = prepared->ruleset;
     backend->plan = prepared->plan;
+    backend->matches = prepared->matches;
     backend->routes = prepared->routes;
 }
 
@@ -153,6 +195,7 @@ static int backend_change(void *context, const struct ruleset *next, const char 
         return result;
     take_baselines(backend, &prepared.ruleset, prepared.plan);
     uint64_t prepared_ns = monotonic_now_ns();
+    fault_states_take(backend->states, prepared.plan, prepared_ns);
     workers_publish(backend->workers, routes_publication(prepared.routes));
     backend->publish_ns = monotonic_now_ns() - prepared_ns;
     commit(backend, &prepared);
@@ -170,15 +213,22 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     struct backend *backend = memory_allocate_zeroed(1, sizeof(*backend));
     backend->options = *options;
     backend->started_ns = monotonic_now_ns();
+    backend->states = memory_allocate_zeroed(1, sizeof(*backend->states));
     backend->clocks = clocks_create(options->directory, options->keep_pages);
     backend->ruleset.version = initial->version > 0 ? initial->version - 1 : 0;
     int result = prepare(backend, initial, "ruleset file", &prepared, error);
     if (result)
         goto fail;
-    result = workers_create(options->workers, options->pool_bytes,
-                            routes_publication(prepared.routes), &backend->workers, error);
+    fault_states_take(backend->states, prepared.plan, backend->started_ns);
+    struct workers_options workers = {.count = options->workers,
+                                      .pool_bytes = options->pool_bytes,
+                                      .filters = options->mechanisms.segment_filters,
+                                      .states = backend->states};
+    result =
+        workers_create(&workers, routes_publication(prepared.routes), &backend->workers, error);
     if (result) {
-        routes_abandon(prepared.routes, NULL);
+        routes_destroy(prepared.routes);
+        match_set_destroy(prepared.matches);
         fault_plan_destroy(prepared.plan);
         ruleset_free(&prepared.ruleset);
         goto fail;
@@ -190,6 +240,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
 
 fail:
     clocks_destroy(backend->clocks);
+    free(backend->states);
     free(backend);
     return result;
 }
@@ -199,10 +250,12 @@ void backend_destroy(struct backend *backend)
     if (!backend)
         return;
     workers_destroy(backend->workers);
-    routes_abandon(backend->routes, NULL);
+    routes_destroy(backend->routes);
+    match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
     clocks_destroy(backend->clocks);
     ruleset_free(&backend->ruleset);
+    free(backend->states);
     free(backend);
 }
 
@@ -232,10 +285,29 @@ static void backend_link_state(void *context, const char *from, const char *to,
     out->dropped_cut -= base->dropped_cut;
     out->dropped_loss -= base->dropped_loss;
     out->dropped_queue -= base->dropped_queue;
+    out->dropped_reject -= base->dropped_reject;
+    out->dropped_discard -= base->dropped_discard;
     out->held_bytes -= base->held_bytes;
     out->held_connections -= base->held_connections;
     out->connections -= base->connections;
     out->refused -= base->refused;
+}
+
+static void backend_route_state(void *context, const char *route, struct api_route_state *out)
+{
+    const struct backend *backend = context;
+    uint16_t slot = fault_plan_route_slot(backend->plan, route);
+    *out = (struct api_route_state){0};
+    if (slot == FAULT_NO_ROUTE)
+        return;
+    const struct api_route_state *base = &backend->route_baseline[slot];
+    route_sum(backend, slot, out);
+    for (size_t direction = 0; direction < 2; direction++) {
+        out->received_bytes[direction] -= base->received_bytes[direction];
+        out->sent_bytes[direction] -= base->sent_bytes[direction];
+    }
+    out->connections -= base->connections;
+    out->ended -= base->ended;
 }
 
 static uint64_t backend_fault_touched(void *context, const char *fault)
@@ -247,15 +319,9 @@ static uint64_t backend_fault_touched(void *context, const char *fault)
 
 static const char *backend_fault_applied(void *context, const struct ruleset_fault *fault)
 {
-    const struct backend *backend = context;
-    const struct ruleset_route *route = ruleset_find_route(&backend->ruleset, fault->route);
-    if (fault->type != RULESET_LOSS)
-        return fault->route[0] ? "the route" : "all routes";
-    if (!fault->route[0])
-        return "udp routes only: on a tcp route loss would be corruption";
-    if (route && route->protocol == RULESET_UDP)
-        return "the route";
-    return "nothing: on a tcp route loss would be corruption";
+    struct backend *backend = context;
+    return applied_describe(&backend->ruleset, fault, &backend->options.mechanisms,
+                            backend->applied);
 }
 
 static const char *backend_route_listening(void *context, const char *route, char *buffer)
@@ -298,7 +364,9 @@ static void backend_status(void *context, struct api_status *out)
         .connections_total = totals.connections_total,
         .sessions_open = totals.sessions_open,
         .sessions_total = totals.sessions_total,
-        .cut_tcp = "stall: severd stops reading and writing; nothing is lost",
+        .cut_tcp = backend->options.mechanisms.segment_filters
+                       ? "filter: the kernel answers no segment and no SYN; nothing queued is lost"
+                       : "stall: severd stops reading and writing; nothing is lost",
         .cut_udp = "drop",
         .clock_library = backend->options.clock_library,
         .clock_directory = backend->options.directory,
@@ -306,7 +374,24 @@ static void backend_status(void *context, struct api_status *out)
         .lateness_p50_ns = lateness_quantile(&totals.lateness, 500),
         .lateness_p99_ns = lateness_quantile(&totals.lateness, 990),
         .lateness_p999_ns = lateness_quantile(&totals.lateness, 999),
+        .lateness_sum_ns = totals.lateness.sum_ns,
     };
+    static_assert(sizeof(out->lateness_buckets) == sizeof(totals.lateness.buckets),
+                  "the same buckets");
+    memcpy(out->lateness_buckets, totals.lateness.buckets, sizeof(out->lateness_buckets));
+}
+
+static size_t backend_doctor(void *context, struct api_check checks[])
+{
+    const struct backend *backend = context;
+    const struct doctor_options options = {
+        .workers = backend->options.workers,
+        .pool_bytes =
+            backend->options.pool_bytes ? backend->options.pool_bytes : WORKERS_POOL_BYTES,
+        .directory = backend->options.directory,
+        .clock_library = backend->options.clock_library,
+    };
+    return doctor_examine(&options, checks);
 }
 
 struct api_backend backend_api(struct backend *backend)
@@ -321,5 +406,7 @@ struct api_backend backend_api(struct backend *backend)
         .route_listening = backend_route_listening,
         .clock_page = backend_clock_page,
         .status = backend_status,
+        .route_state = backend_route_state,
+        .doctor = backend_doctor,
     };
 }

@@ -5,6 +5,7 @@
 
 #include "proxy/api/api.h"
 #include "proxy/base/error.h"
+#include "proxy/daemon/applied.h"
 #include "proxy/fault/ruleset.h"
 
 struct backend;
@@ -15,6 +16,7 @@ struct backend_options {
     const char *directory;     /* of the clock pages; borrowed */
     bool keep_pages;           /* they stay there, with true time, for the next backend */
     const char *clock_library; /* path of the preload library, "" when not known; borrowed */
+    struct applied_mechanisms mechanisms; /* what answers about faults say severd can do */
 };
 
 /* Starts the workers under the initial ruleset (copied; version becomes at least 1). */

@@ -5,8 +5,10 @@
  * arrive through a signalfd, so that nothing ever runs in a signal handler. */
 #include "proxy/daemon/control.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proxy/api/toxiproxy.h"
 #include "proxy/base/log.h"
 #include "proxy/base/text.h"
 #include "proxy/io/loop.h"
@@ -23,17 +26,34 @@
 
 enum { API_FDS_MAX = 16 };
 
+/* The first address of host:port, the host being a name. Nothing is served yet that it could keep
+ * waiting. */
+static int look_up(const char *text, struct address *address, struct error *error)
+{
+    char host[256];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    const char *colon = strrchr(text, ':');
+    if (!colon || colon == text || (size_t)(colon - text) >= sizeof(host))
+        return error_set(error, -EINVAL, "'%s' is not an address: write host:port", text);
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = '\0';
+    int code = getaddrinfo(host, colon + 1, &hints, &found);
+    if (code)
+        return error_set(error, -EINVAL, "'%s' is no address, and as a name it is not known: %s",
+                         host, gai_strerror(code));
+    *address = (struct address){.length = found->ai_addrlen};
+    memcpy(&address->storage, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    return 0;
+}
+
 static int listen_one(const char *text, struct address *bound, struct error *error)
 {
     struct address address;
+    bool name = strncmp(text, "unix:", 5) != 0 && isalpha((unsigned char)text[0]);
     int result = address_parse(text, &address, error);
-    if (result)
+    if (result && (!name || (result = look_up(text, &address, error))))
         return result;
-    if (!address_is_loopback(&address))
-        return error_set(error, -EACCES,
-                         "'%s' is not loopback: the control API has no tokens yet, so it listens "
-                         "on 127.0.0.1:PORT, [::1]:PORT or unix:/path only",
-                         text);
     if (address.storage.ss_family == AF_UNIX)
         socket_remove_stale(&address);
     return socket_listen(&address, false, bound, error);
@@ -59,18 +79,27 @@ int control_listen(const char *const *texts, size_t count, int *fds, struct addr
     return 0;
 }
 
+bool control_is_private(const struct address *bound, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!address_is_loopback(&bound[i]))
+            return false;
+    return true;
+}
+
 void control_unlink(const struct address *bound, const struct socket_file *files, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         socket_remove_file(&bound[i], &files[i]);
 }
 
-static int read_file(const char *path, struct text *content, struct error *error)
+static int read_file(const char *path, const char *option, struct text *content,
+                     struct error *error)
 {
     char buffer[65536];
     ssize_t got;
     if (!path[0])
-        return error_set_at(error, -ENOENT, "--ruleset", "write the name of a file, not ''");
+        return error_set_at(error, -ENOENT, option, "write the name of a file, not ''");
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return error_set_at(error, -errno, path, "%s", strerror(errno));
@@ -92,7 +121,7 @@ int control_read_ruleset(const char *path, struct ruleset *ruleset, bool *has_se
                          struct error *error)
 {
     struct text content = {0};
-    int result = read_file(path, &content, error);
+    int result = read_file(path, "--ruleset", &content, error);
     if (!result) {
         json_t *json = wire_parse_object(text_get(&content), content.length, error);
         result = json ? wire_decode_ruleset(json, ruleset, error) : -EINVAL;
@@ -102,6 +131,19 @@ int control_read_ruleset(const char *path, struct ruleset *ruleset, bool *has_se
         if (result)
             control_blame_file(path, error);
     }
+    text_free(&content);
+    return result;
+}
+
+int control_read_config(const char *path, struct ruleset *ruleset, struct error *error)
+{
+    struct text content = {0};
+    int result = read_file(path, "--config", &content, error);
+    if (!result && content.length > WIRE_BODY_MAX)
+        result = error_set_at(error, -E2BIG, path, "a file is at most %d bytes", WIRE_BODY_MAX);
+    else if (!result &&
+             (result = toxiproxy_decode_config(text_get(&content), content.length, ruleset, error)))
+        control_blame_file(path, error);
     text_free(&content);
     return result;
 }
@@ -159,11 +201,13 @@ static int control_open(struct control *control, const struct api_backend *backe
     return result ? error_set(error, result, "control loop: %s", strerror(-result)) : 0;
 }
 
-int control_serve(const struct api_backend *backend, const int *fds, size_t count,
-                  struct error *error)
+int control_serve(const struct api_backend *backend, const struct api_options *options,
+                  const int *fds, size_t count, struct error *error)
 {
     struct control control = {.signal_fd = -1};
     int result = control_open(&control, backend, fds, count, error);
+    if (!result)
+        api_configure(control.api, options);
     while (!result && !control.stopping) {
         uint64_t now_ns = loop_now_ns(control.loop);
         result = loop_turn(control.loop, api_deadline_ns(control.api, now_ns));

@@ -10,11 +10,12 @@
 #include "proxy/daemon/backend.h"
 #include "proxy/io/socket.h"
 
-/* Opens the control API's listeners: loopback or unix sockets only. count descriptors and the
- * addresses they are really bound to, with the files; on failure none is left open. -EACCES with
- * what to write instead for any other address. */
+/* Opens the control API's listeners; a host that is no address is looked up. count descriptors and
+ * the addresses they are really bound to, with the files; on failure none is left open. */
 int control_listen(const char *const *texts, size_t count, int *fds, struct address *bound,
                    struct socket_file *files, struct error *error);
+/* Whether only this machine reaches them. */
+bool control_is_private(const struct address *bound, size_t count);
 /* Removes the files of unix sockets that are still these listeners'. */
 void control_unlink(const struct address *bound, const struct socket_file *files, size_t count);
 
@@ -22,12 +23,14 @@ void control_unlink(const struct address *bound, const struct socket_file *files
  * have the file as place. */
 int control_read_ruleset(const char *path, struct ruleset *ruleset, bool *has_seed,
                          struct error *error);
+/* Appends the proxies and toxics of a toxiproxy-server configuration file. */
+int control_read_config(const char *path, struct ruleset *ruleset, struct error *error);
 /* Puts the file before the place of an error about what is in it. error: not NULL. */
 void control_blame_file(const char *path, struct error *error);
 
 /* Serves the API on the listeners, which it takes over, until SIGINT or SIGTERM, which the caller
  * has blocked. 0 or -errno. */
-int control_serve(const struct api_backend *backend, const int *fds, size_t count,
-                  struct error *error);
+int control_serve(const struct api_backend *backend, const struct api_options *options,
+                  const int *fds, size_t count, struct error *error);
 
 #endif

@@ -20,6 +20,9 @@
 #include "proxy/daemon/control.h"
 #include "proxy/daemon/directory.h"
 #include "proxy/daemon/options.h"
+#include "proxy/daemon/token.h"
+#include "proxy/datagram/datagram.h"
+#include "proxy/io/filter.h"
 
 enum { EXIT_BAD_USAGE = 2 };
 
@@ -28,10 +31,14 @@ struct daemon {
     struct directory directory;
     char clock_library[PATH_MAX];
     struct ruleset ruleset;
+    size_t
+        file_routes; /* of the ruleset: the ruleset file's, the configuration's come after them */
+    char token[TOKEN_MAX];
     int fds[OPTIONS_LISTENS_MAX];
     struct address bound[OPTIONS_LISTENS_MAX];
     struct socket_file files[OPTIONS_LISTENS_MAX];
     struct backend *backend;
+    struct applied_mechanisms mechanisms;
 };
 
 static unsigned count_cores(void)
@@ -103,11 +110,60 @@ static int load_ruleset(struct daemon *daemon, struct error *error)
         if (result)
             return result;
     }
+    daemon->file_routes = daemon->ruleset.route_count;
+    if (daemon->options.config) {
+        int result = control_read_config(daemon->options.config, &daemon->ruleset, error);
+        if (result)
+            return result;
+    }
     if (daemon->options.seed_given)
         daemon->ruleset.seed = daemon->options.seed;
     else if (!has_seed && getrandom(&daemon->ruleset.seed, sizeof(daemon->ruleset.seed), 0) > 0)
         daemon->ruleset.seed &= 0x7fffffff; /* people type it */
     return 0;
+}
+
+/* Puts the file before the place of an error about the whole ruleset. */
+static void blame_files(const struct daemon *daemon, struct error *error)
+{
+    const struct options *options = &daemon->options;
+    size_t index;
+    bool proxy = sscanf(error->place, "routes[%zu]", &index) == 1 && index >= daemon->file_routes;
+    if (options->config && (proxy || !options->ruleset)) {
+        if (proxy)
+            snprintf(error->place, sizeof(error->place), "proxy %zu",
+                     index - daemon->file_routes + 1);
+        control_blame_file(options->config, error);
+    } else if (options->ruleset) {
+        control_blame_file(options->ruleset, error);
+    }
+}
+
+/* Over the network nobody drives severd who has not been let in. */
+static int choose_token(struct daemon *daemon, struct error *error)
+{
+    const struct options *options = &daemon->options;
+    bool made, needed = !control_is_private(daemon->bound, options->listen_count);
+    if (options->no_token)
+        return 0;
+    int result = token_choose(options->token_file, getenv("SEVER_TOKEN"), needed, daemon->token,
+                              &made, error);
+    if (!result && made)
+        log_write(options->log_level < LOG_LEVEL_WARN ? options->log_level : LOG_LEVEL_WARN,
+                  "the control API is reached from other machines, so it wants a token; the one of "
+                  "this run: %s (--token-file and SEVER_TOKEN set another, --no-token none)",
+                  daemon->token);
+    return result;
+}
+
+static struct api_options api_options_of(const struct daemon *daemon)
+{
+    const struct options *options = &daemon->options;
+    bool open = options->no_token && !control_is_private(daemon->bound, options->listen_count);
+    return (struct api_options){.token = daemon->token,
+                                .any_host = daemon->token[0] || open,
+                                .proxy_metrics = options->proxy_metrics,
+                                .runtime_metrics = options->runtime_metrics};
 }
 
 static void say_ready(const struct daemon *daemon)
@@ -120,9 +176,10 @@ static void say_ready(const struct daemon *daemon)
                     address_format(&daemon->bound[i], address));
     }
     unsigned workers = daemon->options.workers;
-    log_info("severd %s ready: control %s, %u worker%s, seed %llu, cut on TCP routes: stall",
+    log_info("severd %s ready: control %s, %u worker%s, seed %llu, cut on TCP routes: %s",
              SEVER_VERSION, text_get(&line), workers, workers == 1 ? "" : "s",
-             (unsigned long long)daemon->ruleset.seed);
+             (unsigned long long)daemon->ruleset.seed,
+             daemon->mechanisms.segment_filters ? "filter" : "stall");
     text_free(&line);
 }
 
@@ -137,20 +194,26 @@ static int run(struct daemon *daemon, struct error *error)
                             daemon->files, error);
     if (result)
         return result;
+    struct api_options api_options;
+    daemon->mechanisms.segment_filters = !options->stall_only && filter_allowed() == 0;
+    daemon->mechanisms.icmp_unreachable = datagram_can_refuse();
     struct backend_options backend = {.workers = options->workers,
+                                      .pool_bytes = options->memory_bytes,
+                                      .mechanisms = daemon->mechanisms,
                                       .directory = daemon->directory.path,
                                       .keep_pages = !daemon->directory.made,
                                       .clock_library = daemon->clock_library};
-    result = backend_create(&backend, &daemon->ruleset, &daemon->backend, error);
+    result = choose_token(daemon, error);
+    if (!result && (result = backend_create(&backend, &daemon->ruleset, &daemon->backend, error)))
+        blame_files(daemon, error);
     if (result) {
-        if (options->ruleset)
-            control_blame_file(options->ruleset, error);
         for (size_t i = 0; i < options->listen_count; i++)
             close(daemon->fds[i]);
     } else {
         struct api_backend api = backend_api(daemon->backend);
+        api_options = api_options_of(daemon);
         say_ready(daemon);
-        result = control_serve(&api, daemon->fds, options->listen_count, error);
+        result = control_serve(&api, &api_options, daemon->fds, options->listen_count, error);
     }
     backend_destroy(daemon->backend);
     control_unlink(daemon->bound, daemon->files, options->listen_count);
@@ -172,10 +235,15 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     if (daemon.options.action == OPTIONS_VERSION) {
-        puts("severd " SEVER_VERSION);
+        options_print_version(&daemon.options);
         return EXIT_SUCCESS;
     }
+    bool known_level = options_take_log_level(&daemon.options, getenv("LOG_LEVEL"));
     log_set_level(daemon.options.log_level);
+    if (!known_level)
+        log_error("LOG_LEVEL is '%.32s', which is none of panic, fatal, error, warn, info, debug, "
+                  "trace, disabled",
+                  getenv("LOG_LEVEL"));
     raise_file_limit();
     find_clock_library(daemon.clock_library, sizeof(daemon.clock_library));
     result = run(&daemon, &error);

@@ -1,10 +1,11 @@
 /* Theory of operation
  *
- * Entries are indexed by the plan's route slot. An entry that is the same in name, protocol and
- * listening address as the current one in its slot takes over its socket; and its serial too, when
- * nothing else has changed, which is what lets connections live on. A route that is new but listens
- * where one listens that goes away (a rename) takes over that one's socket, for it could not be
- * bound a second time. Every socket belongs to the newest `struct routes` that has it. */
+ * Entries are indexed by the plan's route slot. What an entry listens on is a reference to a set of
+ * sockets: one, or one a worker when the route is spread. An entry that is the same in name,
+ * protocol and listening address as the current one in its slot shares its set; and its serial too,
+ * when nothing else has changed, which is what lets connections live on. A route that is new but
+ * listens where one listens that goes away (a rename) shares that one's set, for it could not be
+ * bound a second time. The sockets are closed with the last entry that refers to them. */
 #include "proxy/daemon/routes.h"
 
 #include <assert.h>
@@ -23,11 +24,20 @@ _Static_assert((int)ROUTE_SLOTS_MAX >= (int)RULESET_ROUTES_MAX, "every route has
 _Static_assert((int)ROUTE_NODE_SLOTS >= (int)RULESET_NODES_MAX + 1, "every node, and none");
 _Static_assert(ROUTE_NO_NODE == FAULT_NO_NODE, "one word for no node");
 
-struct entry {
-    struct ruleset_route route;
+struct socket_set {
+    unsigned users;
     struct address bound;
     struct socket_file file;
-    struct route_spec spec;
+    size_t count; /* 1, or the number of workers */
+    int fds[WORKERS_MAX];
+    _Atomic uint32_t ordinals[ROUTE_NODE_SLOTS]; /* when spread */
+};
+
+struct entry {
+    struct ruleset_route route;
+    struct socket_set *sockets; /* NULL until bound or shared */
+    char upstream_name[ADDRESS_NAME_MAX];
+    struct route_spec spec; /* its fd: filled for each worker */
 };
 
 struct routes {
@@ -39,78 +49,105 @@ struct routes {
     struct publication publication;
 };
 
-static bool same_socket(const struct ruleset_route *a, const struct ruleset_route *b)
+/* Whether `route` listens on the sockets of `entry`: written alike, or as the address really bound.
+ */
+static bool same_socket(const struct entry *entry, const struct ruleset_route *route)
 {
-    return a->protocol == b->protocol && strcmp(a->listen, b->listen) == 0;
+    char text[ADDRESS_TEXT_MAX];
+    return entry->route.protocol == route->protocol && entry->route.spread == route->spread &&
+           (strcmp(entry->route.listen, route->listen) == 0 ||
+            (entry->sockets &&
+             strcmp(address_format(&entry->sockets->bound, text), route->listen) == 0));
 }
 
-static bool same_route(const struct ruleset_route *a, const struct ruleset_route *b)
+static bool same_route(const struct entry *entry, const struct ruleset_route *route)
 {
-    return same_socket(a, b) && strcmp(a->upstream, b->upstream) == 0 &&
-           strcmp(a->from, b->from) == 0 && strcmp(a->to, b->to) == 0;
+    return same_socket(entry, route) && strcmp(entry->route.upstream, route->upstream) == 0 &&
+           strcmp(entry->route.from, route->from) == 0 && strcmp(entry->route.to, route->to) == 0;
 }
 
-/* hint: the slot where it most likely is. */
-static bool has_socket(const struct routes *routes, int fd, size_t hint)
+static void sockets_release(struct socket_set *sockets)
 {
-    if (routes && routes->entries[hint] && routes->entries[hint]->spec.fd == fd)
-        return true;
-    for (size_t slot = 0; routes && slot < ROUTE_SLOTS_MAX; slot++)
-        if (routes->entries[slot] && routes->entries[slot]->spec.fd == fd)
+    if (!sockets || --sockets->users > 0)
+        return;
+    socket_remove_file(&sockets->bound, &sockets->file);
+    for (size_t i = 0; i < sockets->count; i++)
+        close(sockets->fds[i]);
+    free(sockets);
+}
+
+static struct socket_set *sockets_share(struct socket_set *sockets)
+{
+    sockets->users++;
+    return sockets;
+}
+
+static bool has_sockets(const struct routes *routes, const struct socket_set *sockets)
+{
+    for (size_t slot = 0; slot < ROUTE_SLOTS_MAX; slot++)
+        if (routes->entries[slot] && routes->entries[slot]->sockets == sockets)
             return true;
     return false;
 }
 
-static void routes_free(struct routes *routes, const struct routes *other)
+static void routes_free(struct routes *routes)
 {
     for (size_t slot = 0; slot < ROUTE_SLOTS_MAX; slot++) {
-        struct entry *entry = routes->entries[slot];
-        if (!entry)
+        if (!routes->entries[slot])
             continue;
-        if (entry->spec.fd >= 0 && !has_socket(other, entry->spec.fd, slot)) {
-            socket_remove_file(&entry->bound, &entry->file);
-            close(entry->spec.fd);
-        }
-        free(entry);
+        sockets_release(routes->entries[slot]->sockets);
+        free(routes->entries[slot]);
     }
     free(routes->sources);
     free(routes->specs);
     free(routes);
 }
 
-static int entry_bind(struct entry *entry, struct error *error)
+static int bind_one(const struct entry *entry, const struct address *address, struct address *bound,
+                    struct error *error)
+{
+    bool spread = entry->route.spread;
+    if (entry->route.protocol == RULESET_UDP)
+        return socket_bind_datagram(address, spread, bound, error);
+    return socket_listen(address, spread, bound, error);
+}
+
+/* The first socket chooses the port if that is free to choose; the others share it. */
+static int entry_bind(struct entry *entry, unsigned workers, struct error *error)
 {
     struct address address;
     int result = address_parse(entry->route.listen, &address, error);
     if (result)
         return result;
-    if (entry->route.protocol == RULESET_UDP) {
-        if (address.storage.ss_family == AF_UNIX)
-            return error_set(error, -EINVAL, "a udp route listens on host:port");
-        entry->spec.fd = socket_bind_datagram(&address, false, &entry->bound, error);
-    } else {
-        socket_remove_stale(&address);
-        entry->spec.fd = socket_listen(&address, false, &entry->bound, error);
+    if (entry->route.protocol == RULESET_UDP && address.storage.ss_family == AF_UNIX)
+        return error_set(error, -EINVAL, "a udp route listens on host:port");
+    socket_remove_stale(&address);
+    struct socket_set *sockets = memory_allocate_zeroed(1, sizeof(*sockets));
+    sockets->users = 1;
+    size_t count = entry->route.spread ? workers : 1;
+    while (sockets->count < count) {
+        int fd =
+            bind_one(entry, sockets->count ? &sockets->bound : &address, &sockets->bound, error);
+        if (fd < 0) {
+            sockets_release(sockets);
+            return fd;
+        }
+        sockets->fds[sockets->count++] = fd;
     }
-    if (entry->spec.fd < 0)
-        return entry->spec.fd;
-    socket_remember_file(&entry->bound, &entry->file);
+    socket_remember_file(&sockets->bound, &sockets->file);
+    entry->sockets = sockets;
     return 0;
 }
 
-/* Takes over the socket of a current route that listens on the same address and is not in `next`.
- */
+/* Shares the sockets of a current route that listens on the same address and is not in `next`. */
 static bool entry_inherit(struct entry *entry, const struct routes *current,
                           const struct routes *next)
 {
     for (size_t slot = 0; current && slot < ROUTE_SLOTS_MAX; slot++) {
         const struct entry *old = current->entries[slot];
-        if (!old || !same_socket(&old->route, &entry->route) ||
-            has_socket(next, old->spec.fd, slot))
+        if (!old || !same_socket(old, &entry->route) || has_sockets(next, old->sockets))
             continue;
-        entry->spec.fd = old->spec.fd;
-        entry->bound = old->bound;
-        entry->file = old->file;
+        entry->sockets = sockets_share(old->sockets);
         return true;
     }
     return false;
@@ -124,7 +161,26 @@ static void fail_at(struct error *error, size_t index, const char *field)
         snprintf(error->place, sizeof(error->place), "%s", place);
 }
 
-/* An entry without a socket yet, unless the current one of the slot goes on. */
+/* old: may know it already, from the same text. */
+static int parse_upstream(struct entry *entry, const struct entry *old, struct error *error)
+{
+    struct route_spec *spec = &entry->spec;
+    spec->upstream_name = entry->upstream_name;
+    if (old && strcmp(old->route.upstream, entry->route.upstream) == 0) {
+        spec->upstream = old->spec.upstream;
+        spec->upstream_port = old->spec.upstream_port;
+        memcpy(entry->upstream_name, old->upstream_name, sizeof(entry->upstream_name));
+        return 0;
+    }
+    int result = address_parse_named(entry->route.upstream, &spec->upstream, entry->upstream_name,
+                                     sizeof(entry->upstream_name), &spec->upstream_port, error);
+    if (!result && entry->route.protocol == RULESET_UDP &&
+        spec->upstream.storage.ss_family == AF_UNIX)
+        result = error_set(error, -EINVAL, "a udp route's upstream is host:port");
+    return result;
+}
+
+/* An entry without sockets yet, unless the current one of the slot goes on. */
 static int add_entry(struct routes *next, const struct ruleset_route *route, size_t index,
                      const struct fault_plan *plan, const struct routes *current,
                      struct error *error)
@@ -143,24 +199,14 @@ static int add_entry(struct routes *next, const struct ruleset_route *route, siz
     entry->spec.to = route->to[0] ? fault_plan_node_slot(plan, route->to) : FAULT_NO_NODE;
     if (old && strcmp(old->route.name, route->name) != 0)
         old = NULL;
-    if (old && strcmp(old->route.upstream, route->upstream) == 0) {
-        entry->spec.upstream = old->spec.upstream;
-    } else {
-        int result = address_parse(route->upstream, &entry->spec.upstream, error);
-        if (!result && route->protocol == RULESET_UDP &&
-            entry->spec.upstream.storage.ss_family == AF_UNIX)
-            result = error_set(error, -EINVAL, "a udp route's upstream is host:port");
-        if (result) {
-            fail_at(error, index, "upstream");
-            return result;
-        }
+    int result = parse_upstream(entry, old, error);
+    if (result) {
+        fail_at(error, index, "upstream");
+        return result;
     }
-    if (old && same_socket(&old->route, route)) {
-        entry->spec.fd = old->spec.fd;
-        entry->bound = old->bound;
-        entry->file = old->file;
-    }
-    bool goes_on = old && same_route(&old->route, route) && old->spec.from == entry->spec.from &&
+    if (old && same_socket(old, route))
+        entry->sockets = sockets_share(old->sockets);
+    bool goes_on = old && same_route(old, route) && old->spec.from == entry->spec.from &&
                    old->spec.to == entry->spec.to;
     entry->spec.serial = goes_on ? old->spec.serial : ++next->serials;
     return 0;
@@ -231,11 +277,15 @@ static void fill_publication(struct routes *next, const struct fault_plan *plan,
                                           .sources = next->sources,
                                           .source_count = next->source_count,
                                           .sources_serial = next->sources_serial};
-            for (size_t slot = w; slot < ROUTE_SLOTS_MAX; slot += workers) {
+            for (size_t slot = 0; slot < ROUTE_SLOTS_MAX; slot++) {
                 const struct entry *entry = next->entries[slot];
-                if (!entry || (int)entry->route.protocol != protocol)
+                if (!entry || (int)entry->route.protocol != protocol ||
+                    (!entry->route.spread && slot % workers != w))
                     continue;
-                next->specs[used++] = entry->spec;
+                struct route_spec *spec = &next->specs[used++];
+                *spec = entry->spec;
+                spec->fd = entry->sockets->fds[entry->route.spread ? w : 0];
+                spec->ordinals = entry->route.spread ? entry->sockets->ordinals : NULL;
                 table->route_count++;
             }
         }
@@ -244,8 +294,8 @@ static void fill_publication(struct routes *next, const struct fault_plan *plan,
 }
 
 static int fill_entries(struct routes *next, const struct ruleset *ruleset,
-                        const struct fault_plan *plan, const struct routes *current, size_t *count,
-                        struct error *error)
+                        const struct fault_plan *plan, const struct routes *current,
+                        unsigned workers, size_t *count, struct error *error)
 {
     int result;
     *count = 0;
@@ -254,15 +304,15 @@ static int fill_entries(struct routes *next, const struct ruleset *ruleset,
             continue;
         if ((result = add_entry(next, &ruleset->routes[i], i, plan, current, error)))
             return result;
-        ++*count;
+        *count += ruleset->routes[i].spread ? workers : 1;
     }
     for (size_t i = 0; i < ruleset->route_count; i++) {
         if (!ruleset->routes[i].enabled)
             continue;
         struct entry *entry = next->entries[fault_plan_route_slot(plan, ruleset->routes[i].name)];
-        if (entry->spec.fd >= 0 || entry_inherit(entry, current, next))
+        if (entry->sockets || entry_inherit(entry, current, next))
             continue;
-        if ((result = entry_bind(entry, error))) {
+        if ((result = entry_bind(entry, workers, error))) {
             fail_at(error, i, "listen");
             return result;
         }
@@ -270,20 +320,22 @@ static int fill_entries(struct routes *next, const struct ruleset *ruleset,
     return 0;
 }
 
-int routes_prepare(const struct ruleset *ruleset, const struct fault_plan *plan, unsigned workers,
-                   const struct routes *current, struct routes **out, struct error *error)
+int routes_prepare(const struct ruleset *ruleset, const struct fault_plan *plan,
+                   const struct match_set *matches, unsigned workers, const struct routes *current,
+                   struct routes **out, struct error *error)
 {
     size_t count;
     struct routes *next = memory_allocate_zeroed(1, sizeof(*next));
     next->serials = current ? current->serials : 0;
     int result = add_sources(next, ruleset, plan, current, error);
     if (!result)
-        result = fill_entries(next, ruleset, plan, current, &count, error);
+        result = fill_entries(next, ruleset, plan, current, workers, &count, error);
     if (result) {
-        routes_abandon(next, current);
+        routes_free(next);
         return result;
     }
     fill_publication(next, plan, workers, count);
+    next->publication.matches = matches;
     *out = next;
     return 0;
 }
@@ -293,21 +345,16 @@ const struct publication *routes_publication(const struct routes *routes)
     return &routes->publication;
 }
 
-void routes_commit(struct routes *current, const struct routes *next)
+void routes_destroy(struct routes *routes)
 {
-    if (current)
-        routes_free(current, next);
-}
-
-void routes_abandon(struct routes *next, const struct routes *current)
-{
-    routes_free(next, current);
+    if (routes)
+        routes_free(routes);
 }
 
 const struct address *routes_listening(const struct routes *routes, const char *name)
 {
     for (size_t slot = 0; slot < ROUTE_SLOTS_MAX; slot++)
         if (routes->entries[slot] && strcmp(routes->entries[slot]->route.name, name) == 0)
-            return &routes->entries[slot]->bound;
+            return &routes->entries[slot]->sockets->bound;
     return NULL;
 }

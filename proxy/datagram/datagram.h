@@ -2,40 +2,57 @@
  *
  * Threading as in the stream plane. Each client address that sends to a route has a session: a
  * connected upstream socket and a pipeline in each direction. A session ends when nothing has
- * crossed it for idle_ns. A cut drops what arrives and what is still on its way (counted as cut).
- * With the session table, the buffers or a socket's send buffer full, datagrams are dropped and
- * counted (as queue). An upstream that refuses (ICMP) is counted and changes nothing else. */
+ * arrived or left in it for idle_ns. A cut drops what arrives and what is still on its way (counted
+ * as cut). With the session table, the buffers or a socket's send buffer full, datagrams are
+ * dropped and counted (as queue). An upstream that refuses (ICMP) is counted and changes nothing
+ * else.
+ *
+ * A route whose upstream is a host name looks it up for each session that begins: the first few
+ * datagrams wait for the answer, the others are dropped and counted (as queue); so are all when
+ * there is no address, and the next datagram asks again. A session keeps the address that it got.
+ */
 #ifndef SEVER_DATAGRAM_DATAGRAM_H
 #define SEVER_DATAGRAM_DATAGRAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proxy/base/error.h"
 #include "proxy/fault/counters.h"
 #include "proxy/fault/plan.h"
+#include "proxy/fault/states.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/pool.h"
+#include "proxy/io/resolver.h"
 #include "proxy/io/route.h"
+#include "proxy/match/match.h"
 
 struct datagram_plane;
 
 struct datagram_options {            /* 0 in a field: its default */
-    uint32_t sessions_max;           /* 4096 */
+    uint32_t sessions_max;           /* 4096; each is a descriptor */
     uint64_t idle_ns;                /* 60 s */
     uint64_t flow_bytes_max;         /* held in one direction of one session; 16 MiB */
     struct loop *loop;               /* borrowed */
     struct pool *pool;               /* borrowed; may be shared with other planes of the thread */
     struct fault_counters *counters; /* borrowed; this worker's */
+    struct resolver *resolver;       /* borrowed; NULL: no host name has an address */
+    struct fault_states *states;     /* borrowed; NULL: no fault counts sessions or shares a rate */
 };
 
 int datagram_plane_create(const struct datagram_options *options, struct datagram_plane **plane,
                           struct error *error);
 void datagram_plane_destroy(struct datagram_plane *plane); /* NULL is fine */
 
-/* Takes over a plan and the routes that this plane serves; borrowed as in stream_plane_apply. When
- * it returns, no datagram crosses a link that the plan cuts. */
+/* Takes over a plan, its match programs (NULL: none) and the routes that this plane serves; all
+ * borrowed until the next apply, as in stream_plane_apply. When it returns, no datagram crosses a
+ * link that the plan cuts. */
 void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan *plan,
-                          const struct route_table *table);
+                          const struct match_set *matches, const struct route_table *table);
+
+/* Whether a reject fault tells the sender (ICMP port unreachable), in planes that are created with
+ * the privileges that the process has now (CAP_NET_RAW); else it drops without a word. */
+bool datagram_can_refuse(void);
 
 /* Sessions in the table now, and ever. Any thread. */
 uint64_t datagram_plane_open(const struct datagram_plane *plane);

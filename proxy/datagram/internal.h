@@ -2,6 +2,7 @@
 #ifndef SEVER_DATAGRAM_INTERNAL_H
 #define SEVER_DATAGRAM_INTERNAL_H
 
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -9,13 +10,32 @@
 
 #include "proxy/datagram/datagram.h"
 #include "proxy/fault/pipeline.h"
+#include "proxy/io/unreachable.h"
 
-enum { DATAGRAM_BATCH = 32, DATAGRAM_BYTES_MAX = 65536 };
+enum {
+    DATAGRAM_BATCH = 32,
+    DATAGRAM_BYTES_MAX = 65536,
+    DATAGRAM_WAITING_MAX = 8, /* kept by a session that has no upstream address yet */
+};
 
-/* A held datagram: a pool block, its bytes behind the struct. */
+/* What one receive gave: a datagram, or several of one sender that the kernel has put together
+ * (UDP_GRO): each of `segment` bytes, the last of what is left. */
+struct datagram_view {
+    unsigned char *bytes;
+    uint32_t length;
+    uint32_t segment; /* > 0; `length` or more: it is one datagram */
+};
+
+static inline uint64_t datagram_view_count(const struct datagram_view *view)
+{
+    return view->length <= view->segment ? 1 : (view->length + view->segment - 1) / view->segment;
+}
+
+/* A held datagram: a pool block, with room for headers and its bytes behind the struct. */
 struct datagram_unit {
     struct fault_unit unit; /* first */
-    uint32_t length;        /* may be 0; unit.bytes then says 1 */
+    unsigned char *bytes;   /* IP_HEADER_ROOM are free in front of them */
+    uint32_t length;        /* as received; may be 0, unit.bytes then says 1 */
 };
 
 enum { DATAGRAM_UP, DATAGRAM_DOWN, DATAGRAM_FLOWS };
@@ -25,9 +45,10 @@ struct datagram_flow {
     struct fault_link_counters *counters;
     struct fault_pipeline *pipeline; /* storage; in use while `piped` */
     struct loop_timer timer;
-    uint64_t charge; /* pool bytes in the pipeline */
+    uint64_t charge; /* pool bytes of its units */
     bool upstream;   /* direction */
     bool pipeline_ready, piped, cut;
+    bool single; /* the kernel does not take several datagrams at once here (UDP_SEGMENT) */
 };
 
 struct datagram_session {
@@ -36,13 +57,21 @@ struct datagram_session {
     struct datagram_session *newer, *older; /* by last use */
     struct datagram_session *next;          /* hash chain, or the free list */
     struct address peer;
-    uint64_t serial; /* of the route, when the session began */
+    struct address local;    /* that the peer sends to; not set: the listener's */
+    struct address upstream; /* not set while its name is being looked up */
+    uint64_t serial;         /* of the route, when the session began */
     uint64_t hash;
     uint64_t sources_serial;
-    uint64_t flow_key;
-    uint64_t used_ns;
+    uint64_t ordinal;
+    uint64_t begun_ns, used_ns;
+    uint64_t begun_version; /* of the plan */
+    uint16_t route_slot;
     uint16_t node;
-    struct loop_watch watch; /* the upstream socket */
+    struct loop_watch watch; /* the upstream socket; not added while there is no address */
+    uint32_t overflowed;     /* as the listener's */
+    struct resolver_waiter waiter;
+    struct fault_unit *waiting, **waiting_end; /* datagrams for it, in order */
+    uint32_t waiting_count;
     struct datagram_flow flows[DATAGRAM_FLOWS];
 };
 
@@ -51,16 +80,38 @@ struct datagram_listener {
     struct loop_watch watch;
     const struct route_spec *spec; /* NULL: slot not in use */
     uint64_t serial;
+    struct address bound; /* an "any" address: each datagram says what it was sent to */
+    uint32_t overflowed;  /* datagrams that its socket had no room for */
     bool seen;
     uint32_t ordinals[ROUTE_NODE_SLOTS];
+};
+
+/* The most that comes with a datagram: what it was sent to, the size of its segments, how many had
+ * no room. */
+#define DATAGRAM_CONTROL_BYTES                                                                     \
+    (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) +                            \
+     CMSG_SPACE(sizeof(uint32_t)))
+
+struct datagram_control {
+    _Alignas(struct cmsghdr) char bytes[DATAGRAM_CONTROL_BYTES];
+};
+
+/* Storage of one batch, for recvmmsg or sendmmsg. */
+struct datagram_messages {
+    struct mmsghdr headers[DATAGRAM_BATCH];
+    struct iovec vectors[DATAGRAM_BATCH];
+    struct datagram_control controls[DATAGRAM_BATCH];
 };
 
 struct datagram_plane {
     struct loop *loop;
     struct pool *pool;
+    struct resolver *resolver;
     struct fault_counters *counters;
+    struct fault_states *states;
     uint64_t idle_ns, flow_bytes_max;
     const struct fault_plan *plan;
+    const struct match_set *matches;
     const struct route_table *table;
     struct datagram_session *sessions, *free, *newest, *oldest;
     struct datagram_session **buckets;
@@ -69,12 +120,57 @@ struct datagram_plane {
     struct datagram_listener *listeners; /* by route slot */
     uint32_t listeners_end;
     struct loop_timer idle_timer;
+    struct unreachable unreachable;
     _Atomic uint64_t open_count, total_count;
-    struct mmsghdr messages[DATAGRAM_BATCH]; /* of the batch in hand */
-    struct iovec vectors[DATAGRAM_BATCH];
-    struct address peers[DATAGRAM_BATCH];
+
+    /* The batch in hand. */
+    struct datagram_messages receiving, sending;
+    struct datagram_view views[DATAGRAM_BATCH];
+    struct address peers[DATAGRAM_BATCH], locals[DATAGRAM_BATCH];
+    uint32_t overflowed; /* of the socket in hand */
     unsigned char (*buffers)[DATAGRAM_BYTES_MAX];
+
+    /* Units that the pipeline of the flow in hand has delivered; sent before the callback ends. */
+    struct datagram_unit *leaving[DATAGRAM_BATCH];
+    unsigned leaving_count;
 };
+
+/* plane.c */
+
+/* Counts the bytes that have arrived for a route. direction: DATAGRAM_UP or DATAGRAM_DOWN. */
+void datagram_count_received(struct datagram_plane *plane, uint16_t route_slot, int direction,
+                             const struct datagram_view *views, unsigned count);
+
+/* batch.c */
+
+/* Asks the kernel for several datagrams at once (UDP_GRO), how many it had no room for, and, of a
+ * listener, for a large buffer and, when it is bound to any address, for what each datagram was
+ * sent to. bound: the listener's address; NULL for other sockets. */
+void datagram_socket_prepare(int fd, const struct address *bound);
+/* How many datagrams the kernel has had no room for, since the socket was made. */
+uint32_t datagram_socket_overflowed(int fd);
+/* Makes the plane's message headers ready; once, before the first receive. */
+void datagram_receive_prepare(struct datagram_plane *plane);
+/* Reads a batch into the plane's views, peers and locals (not set when not known); how many.
+ * overflowed: the socket's own, 0 for a new one. *lost: datagrams that the kernel had no room for
+ * since the last receive; it says so with the next one that it had room for. */
+unsigned datagram_receive(struct datagram_plane *plane, int fd, uint32_t *overflowed,
+                          uint32_t *lost);
+
+struct datagram_target {
+    int fd;
+    struct address *to;         /* NULL: the socket is connected */
+    const struct address *from; /* NULL, or not set: the kernel chooses */
+    bool *single;               /* set when the kernel takes no several datagrams at once */
+};
+struct datagram_sent {
+    uint64_t units, bytes; /* taken by the kernel */
+    uint64_t dropped;      /* datagrams that it did not take */
+    uint64_t refused;      /* ICMP errors of earlier ones that it reported */
+};
+/* Sends every datagram of the views, in order; never waits. */
+void datagram_send(struct datagram_plane *plane, const struct datagram_target *target,
+                   const struct datagram_view *views, unsigned count, struct datagram_sent *sent);
 
 /* session.c */
 
@@ -83,23 +179,32 @@ struct datagram_session *datagram_session_find(struct datagram_listener *listene
                                                const struct address *peer);
 /* A new one; NULL when the table is full or the upstream socket is refused. */
 struct datagram_session *datagram_session_begin(struct datagram_listener *listener,
-                                                const struct address *peer);
+                                                const struct address *peer,
+                                                const struct address *local);
 void datagram_session_end(struct datagram_session *session);
 void datagram_session_apply(struct datagram_session *session);
 void datagram_session_touch(struct datagram_session *session); /* it is in use now */
+/* Looks the upstream's name up, unless that is going on. */
+void datagram_session_resolve(struct datagram_session *session);
 
 /* flow.c */
 
 void datagram_flow_init(struct datagram_flow *flow, struct datagram_session *session, bool upstream,
                         struct fault_pipeline *pipeline);
-void datagram_flow_apply(struct datagram_flow *flow, uint16_t from, uint16_t to);
-/* Sends, holds or drops messages (msg_len and one vector each), which are of this flow's side. */
-void datagram_flow_take(struct datagram_flow *flow, struct mmsghdr *messages, unsigned count);
+/* Makes its pipeline ready: for both flows of a session, when either meets its first fault. */
+void datagram_flow_start(struct datagram_flow *flow);
+/* Faults on the link and the route, from now on. entries: the chain, borrowed for the call. */
+void datagram_flow_apply(struct datagram_flow *flow, uint16_t from, uint16_t to,
+                         const struct fault_entry *entries, size_t count);
+/* Sends, holds or drops what has arrived on this flow's side. */
+void datagram_flow_take(struct datagram_flow *flow, const struct datagram_view *views,
+                        unsigned count);
+/* The session has its upstream socket now: lets go what waited for it, as if it arrived now. */
+void datagram_flow_resume(struct datagram_flow *flow);
+/* It gets none: drops what waited for it. */
+void datagram_flow_give_up(struct datagram_flow *flow, enum fault_cause cause);
+/* Whether it holds something that will leave by itself. */
+bool datagram_flow_is_busy(const struct datagram_flow *flow);
 void datagram_flow_discard(struct datagram_flow *flow);
-
-/* plane.c */
-
-/* Reads a batch into the plane's messages; how many. peers: whether the senders are wanted. */
-unsigned datagram_plane_receive(struct datagram_plane *plane, int fd, bool peers);
 
 #endif

@@ -41,6 +41,8 @@ int datagram_plane_create(const struct datagram_options *options, struct datagra
 {
     uint32_t count = options->sessions_max ? options->sessions_max : DEFAULT_SESSIONS;
     struct datagram_plane *plane = calloc(1, sizeof(*plane));
+    if (plane)
+        plane->unreachable = (struct unreachable){-1, -1};
     if (!plane || !allocate_tables(plane, count)) {
         datagram_plane_destroy(plane);
         return error_set(error, -ENOMEM, "no memory for a table of %u sessions", count);
@@ -48,9 +50,13 @@ int datagram_plane_create(const struct datagram_options *options, struct datagra
     plane->loop = options->loop;
     plane->pool = options->pool;
     plane->counters = options->counters;
+    plane->resolver = options->resolver;
+    plane->states = options->states;
     plane->idle_ns = options->idle_ns ? options->idle_ns : DEFAULT_IDLE_NS;
     plane->flow_bytes_max = options->flow_bytes_max ? options->flow_bytes_max : DEFAULT_FLOW_BYTES;
     plane->idle_timer.fn = idle_on_timer;
+    unreachable_open(&plane->unreachable);
+    datagram_receive_prepare(plane);
     for (uint32_t i = count; i-- > 0;) {
         plane->sessions[i].next = plane->free;
         plane->free = &plane->sessions[i];
@@ -68,12 +74,22 @@ void datagram_plane_destroy(struct datagram_plane *plane)
     for (uint32_t i = 0; i < plane->listeners_end; i++)
         loop_watch_remove(&plane->listeners[i].watch);
     loop_timer_cancel(&plane->idle_timer);
+    unreachable_close(&plane->unreachable);
     free(plane->buckets);
     free(plane->sessions);
     free(plane->pipelines);
     free(plane->listeners);
     free(plane->buffers);
     free(plane);
+}
+
+bool datagram_can_refuse(void)
+{
+    struct unreachable trial;
+    unreachable_open(&trial);
+    bool works = unreachable_works(&trial);
+    unreachable_close(&trial);
+    return works;
 }
 
 uint64_t datagram_plane_open(const struct datagram_plane *plane)
@@ -92,7 +108,8 @@ static void idle_on_timer(struct loop_timer *timer)
     uint64_t now_ns = loop_now_ns(plane->loop);
     while (plane->oldest && plane->oldest->used_ns + plane->idle_ns <= now_ns) {
         struct datagram_session *session = plane->oldest;
-        if (session->flows[DATAGRAM_UP].charge || session->flows[DATAGRAM_DOWN].charge)
+        if (datagram_flow_is_busy(&session->flows[DATAGRAM_UP]) ||
+            datagram_flow_is_busy(&session->flows[DATAGRAM_DOWN]))
             datagram_session_touch(session);
         else
             datagram_session_end(session);
@@ -101,43 +118,56 @@ static void idle_on_timer(struct loop_timer *timer)
         loop_timer_set(plane->loop, timer, plane->oldest->used_ns + plane->idle_ns);
 }
 
-unsigned datagram_plane_receive(struct datagram_plane *plane, int fd, bool peers)
+void datagram_count_received(struct datagram_plane *plane, uint16_t route_slot, int direction,
+                             const struct datagram_view *views, unsigned count)
 {
-    for (unsigned i = 0; i < DATAGRAM_BATCH; i++) {
-        plane->vectors[i] = (struct iovec){plane->buffers[i], DATAGRAM_BYTES_MAX};
-        plane->messages[i] = (struct mmsghdr){
-            .msg_hdr = {.msg_iov = &plane->vectors[i],
-                        .msg_iovlen = 1,
-                        .msg_name = peers ? &plane->peers[i].storage : NULL,
-                        .msg_namelen = peers ? sizeof(plane->peers[i].storage) : 0}};
-    }
-    int count = recvmmsg(fd, plane->messages, DATAGRAM_BATCH, MSG_DONTWAIT, NULL);
-    for (int i = 0; i < count; i++) {
-        plane->vectors[i].iov_len = plane->messages[i].msg_len;
-        plane->peers[i].length = plane->messages[i].msg_hdr.msg_namelen;
-    }
-    return count > 0 ? (unsigned)count : 0;
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < count; i++)
+        bytes += views[i].length;
+    fault_counter_add(&plane->counters->routes[route_slot].received[direction], bytes);
 }
 
-/* A run of datagrams from a peer that has no session yet. */
-static struct datagram_session *open_session(struct datagram_listener *listener,
-                                             const struct address *peer, unsigned count)
+/* For the datagrams from begin to end, whose sender has no session yet. NULL: they are dropped and
+ * counted. */
+static struct datagram_session *open_session(struct datagram_listener *listener, unsigned begin,
+                                             unsigned end)
 {
     struct datagram_plane *plane = listener->plane;
     const struct route_spec *spec = listener->spec;
+    const struct address *peer = &plane->peers[begin];
     uint16_t from = spec->from_peer ? route_find_source(plane->table, peer) : spec->from;
     bool cut = fault_plan_is_cut(plane->plan, from, spec->to);
-    struct datagram_session *session = cut ? NULL : datagram_session_begin(listener, peer);
-    if (!session)
-        fault_counter_add(&fault_counters_link(plane->counters, from, spec->to)
-                               ->dropped[cut ? FAULT_CAUSE_CUT : FAULT_CAUSE_QUEUE],
-                          count);
-    return session;
+    struct datagram_session *session =
+        cut ? NULL : datagram_session_begin(listener, peer, &plane->locals[begin]);
+    if (session)
+        return session;
+    uint64_t datagrams = 0;
+    for (unsigned i = begin; i < end; i++)
+        datagrams += datagram_view_count(&plane->views[i]);
+    fault_counter_add(&fault_counters_link(plane->counters, from, spec->to)
+                           ->dropped[cut ? FAULT_CAUSE_CUT : FAULT_CAUSE_QUEUE],
+                      datagrams);
+    return NULL;
 }
 
-static bool same_sender(const struct address *a, const struct address *b)
+static bool same_address(const struct address *a, const struct address *b)
 {
     return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
+}
+
+/* Hands the views from begin to end, which are of one sender and one local address, to their
+ * session. */
+static void listener_take(struct datagram_listener *listener, unsigned begin, unsigned end)
+{
+    struct datagram_plane *plane = listener->plane;
+    struct datagram_session *session = datagram_session_find(listener, &plane->peers[begin]);
+    if (!session)
+        session = open_session(listener, begin, end);
+    if (!session)
+        return;
+    if (!same_address(&session->local, &plane->locals[begin]))
+        session->local = plane->locals[begin];
+    datagram_flow_take(&session->flows[DATAGRAM_UP], plane->views + begin, end - begin);
 }
 
 static void listener_on_event(struct loop_watch *watch, uint32_t events)
@@ -145,16 +175,20 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
     struct datagram_listener *listener = loop_container(watch, struct datagram_listener, watch);
     struct datagram_plane *plane = listener->plane;
     (void)events;
-    unsigned count = datagram_plane_receive(plane, watch->fd, true);
+    const struct route_spec *spec = listener->spec;
+    uint32_t lost;
+    unsigned count = datagram_receive(plane, watch->fd, &listener->overflowed, &lost);
+    if (lost) /* nobody knows whose they were */
+        fault_counter_add(
+            &fault_counters_link(plane->counters, spec->from, spec->to)->dropped[FAULT_CAUSE_QUEUE],
+            lost);
+    datagram_count_received(plane, listener->spec->slot, DATAGRAM_UP, plane->views, count);
     for (unsigned begin = 0, end; begin < count; begin = end) {
-        const struct address *peer = &plane->peers[begin];
-        for (end = begin + 1; end < count && same_sender(peer, &plane->peers[end]);)
-            end++;
-        struct datagram_session *session = datagram_session_find(listener, peer);
-        if (!session)
-            session = open_session(listener, peer, end - begin);
-        if (session)
-            datagram_flow_take(&session->flows[DATAGRAM_UP], plane->messages + begin, end - begin);
+        for (end = begin + 1; end < count; end++)
+            if (!same_address(&plane->peers[begin], &plane->peers[end]) ||
+                !same_address(&plane->locals[begin], &plane->locals[end]))
+                break;
+        listener_take(listener, begin, end);
     }
     if (count == 0)
         socket_take_error(watch->fd); /* an ICMP error of an answer: not to spin on it */
@@ -170,6 +204,11 @@ static void listener_open(struct datagram_plane *plane, const struct route_spec 
     listener->seen = true;
     if (spec->slot >= plane->listeners_end)
         plane->listeners_end = spec->slot + 1u;
+    listener->bound.length = sizeof(listener->bound.storage);
+    if (getsockname(spec->fd, (struct sockaddr *)&listener->bound.storage, &listener->bound.length))
+        listener->bound.length = 0;
+    datagram_socket_prepare(spec->fd, &listener->bound);
+    listener->overflowed = datagram_socket_overflowed(spec->fd);
     int result =
         loop_watch_add(plane->loop, &listener->watch, spec->fd, EPOLLIN, listener_on_event);
     if (result)
@@ -200,9 +239,10 @@ static void apply_listeners(struct datagram_plane *plane, const struct route_tab
 }
 
 void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan *plan,
-                          const struct route_table *table)
+                          const struct match_set *matches, const struct route_table *table)
 {
     plane->plan = plan;
+    plane->matches = matches;
     plane->table = table;
     apply_listeners(plane, table);
     for (struct datagram_session *session = plane->newest, *older; session; session = older) {

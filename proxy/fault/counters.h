@@ -24,12 +24,16 @@ struct fault_link_counters {
 };
 
 /* By direction: 0 upstream (client->server), 1 downstream. Received counts when bytes are read from
- * the peer, sent when they are written to the other one. */
+ * the peer, sent when they are written to the other one. Of a stream, what was received and not
+ * sent is held, or was dropped: by a fault, or because a peer went away. */
 struct fault_route_counters {
     fault_counter received[2]; /* bytes */
     fault_counter sent[2];     /* bytes */
+    fault_counter dropped[2];  /* bytes; streams only */
     fault_counter connections; /* or sessions, ever */
     fault_counter ended;       /* of these */
+    fault_counter refusing;    /* now: 1 while the kernel refuses all connections to its listener,
+                                  because of a reject fault that nobody else can count */
 };
 
 struct fault_counters {

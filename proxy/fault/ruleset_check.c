@@ -277,6 +277,9 @@ static int check_named_table(struct checker *checker, const struct ruleset_fault
                           i, (long)value),
                 "faults[%zu].table", index);
     }
+    if (fault->type == RULESET_LATENCY && table->count < 2)
+        return refuse(checker, -EINVAL, "a distribution has at least two values",
+                      "faults[%zu].table", index);
     if (fault->type == RULESET_TRACE && table->values[table->count - 1] == 0)
         return refuse(checker, -EINVAL, "a trace lasts at least a millisecond", "faults[%zu].table",
                       index);

@@ -70,10 +70,6 @@ enum stage_draw {
  * correlation, and two that are k apart have correlation^k. */
 uint64_t stage_draw_choice(struct fault_stage *stage, uint64_t sequence, uint32_t correlation_ppb);
 
-/* The probability that one of `segments` is lost when each is with probability ppb:
- * 1 - (1 - p)^segments, in parts per billion, to the nearest. segments: 0 counts as 1. */
-uint32_t stage_loss_probability(uint32_t ppb, uint32_t segments);
-
 /* a + b, or just below FAULT_NEVER. */
 static inline uint64_t stage_time_add(uint64_t a, uint64_t b)
 {

@@ -6,32 +6,8 @@
 #include "proxy/base/random.h"
 #include "proxy/fault/stage.h"
 
-/* 2^63 is one. */
-#define ONE (UINT64_C(1) << 63)
-
 /* Of both models with states; a flow begins in the good one. */
 enum { GOOD, BAD, GOOD_IN_BURST, LOST_IN_BURST, LOST_ALONE };
-
-/* a * b where a is a fraction of ONE, rounded to the nearest. */
-static uint64_t multiply(uint64_t a, uint64_t b)
-{
-    return (uint64_t)(((unsigned __int128)a * b + ONE / 2) >> 63);
-}
-
-/* Square and multiply. */
-uint32_t stage_loss_probability(uint32_t ppb, uint32_t segments)
-{
-    if (segments <= 1 || ppb == 0)
-        return ppb;
-    uint64_t power = (uint64_t)(((unsigned __int128)(RANDOM_PPB_ONE - ppb) << 63) / RANDOM_PPB_ONE);
-    uint64_t survives = ONE;
-    for (; segments; segments >>= 1) {
-        if (segments & 1)
-            survives = multiply(survives, power);
-        power = multiply(power, power);
-    }
-    return RANDOM_PPB_ONE - (uint32_t)multiply(survives, RANDOM_PPB_ONE);
-}
 
 /* Lost by the state it meets, then the state changes. */
 static bool step_gilbert_elliott(struct fault_stage *stage, uint64_t segment)
@@ -109,7 +85,7 @@ static bool is_lost(struct fault_stage *stage, const struct fault_unit *unit)
     if (spec->loss.correlation_ppb)
         return step_all(stage, first, count, step_correlated);
     return random_hits(random_draw(stage->key, stage->sequence, STAGE_DRAW_CHOICE),
-                       stage_loss_probability(spec->loss.probability_ppb, unit->segments));
+                       random_any_ppb(spec->loss.probability_ppb, unit->segments));
 }
 
 static enum stage_verdict push(struct fault_stage *stage, const struct fault_pipeline *pipeline,

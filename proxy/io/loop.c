@@ -53,6 +53,7 @@ struct loop {
     struct loop_timer **heap;
     size_t heap_count, heap_capacity;
     _Atomic uint64_t lateness[LATENESS_BUCKETS]; /* written by the loop's thread alone */
+    _Atomic uint64_t lateness_sum_ns;            /* the same */
 };
 
 int loop_create(struct loop **out, struct error *error)
@@ -221,18 +222,24 @@ void loop_timer_cancel(struct loop_timer *timer)
     heap_down(loop, last->heap_index);
 }
 
+/* The loop's thread is the only writer. */
+static void add_relaxed(_Atomic uint64_t *counter, uint64_t amount)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + amount, memory_order_relaxed);
+}
+
 static void note_lateness(struct loop *loop, uint64_t late_ns)
 {
     int index = late_ns ? 63 - __builtin_clzll(late_ns) : 0;
-    _Atomic uint64_t *bucket =
-        &loop->lateness[index < LATENESS_BUCKETS ? index : LATENESS_BUCKETS - 1];
-    uint64_t value = atomic_load_explicit(bucket, memory_order_relaxed);
-    atomic_store_explicit(bucket, value + 1, memory_order_relaxed);
+    add_relaxed(&loop->lateness[index < LATENESS_BUCKETS ? index : LATENESS_BUCKETS - 1], 1);
+    add_relaxed(&loop->lateness_sum_ns, late_ns);
 }
 
 void loop_get_lateness(const struct loop *loop, struct loop_lateness *lateness)
 {
-    *lateness = (struct loop_lateness){0};
+    *lateness = (struct loop_lateness){
+        .sum_ns = atomic_load_explicit(&loop->lateness_sum_ns, memory_order_relaxed)};
     for (int i = 0; i < LATENESS_BUCKETS; i++) {
         lateness->buckets[i] = atomic_load_explicit(&loop->lateness[i], memory_order_relaxed);
         lateness->count += lateness->buckets[i];

@@ -82,7 +82,7 @@ void loop_timer_cancel(struct loop_timer *timer); /* fine when not armed */
 /* Lateness of timers since creation: how long after due_ns each ran; one that was armed for now or
  * earlier has no deadline and does not count. For the status report, from any thread. */
 struct loop_lateness {
-    uint64_t count;
+    uint64_t count, sum_ns;
     uint64_t buckets[32]; /* bucket i: lateness in [2^i, 2^(i+1)) ns, bucket 0 also below 1 ns */
 };
 void loop_get_lateness(const struct loop *loop, struct loop_lateness *lateness);

@@ -3,6 +3,7 @@
 #ifndef SEVER_IO_ROUTE_H
 #define SEVER_IO_ROUTE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,13 @@ struct route_spec {
     uint64_t serial; /* another value: it is another route, connections of the old one end */
     int fd;          /* bound and listening; the control thread's to close, after the plane left */
     struct address upstream;
+    /* Instead of an upstream address: a name to look up for each dial, "" for none, and the port.
+     * The text lives as long as the table. */
+    const char *upstream_name;
+    uint16_t upstream_port;
+    /* Of a route that is spread over the workers: how many connections it has had, by source node
+     * slot (ROUTE_NODE_SLOTS), counted by all. NULL: the worker counts for itself. */
+    _Atomic uint32_t *ordinals;
     bool from_peer; /* the dialling node is found by the peer's address */
     uint16_t from;  /* else this one */
     uint16_t to;

@@ -45,13 +45,46 @@ static int open_bound(const struct address *address, int type, bool share_port,
     return fd;
 }
 
+/* A port that the kernel chose belongs to the socket only while it listens, and socket_refuse would
+ * lose it; one that was asked for by number stays. So the port is chosen by a socket that holds it
+ * until the real one has asked for it. */
+static int open_listener(const struct address *address, bool share_port, struct address *bound,
+                         struct error *error)
+{
+    struct address chosen = {0};
+    if (address->storage.ss_family == AF_UNIX || address_port(address) != 0)
+        return open_bound(address, SOCK_STREAM, share_port, bound, error);
+    int holder = open_bound(address, SOCK_STREAM, share_port, &chosen, error);
+    if (holder < 0)
+        return holder;
+    int fd = open_bound(&chosen, SOCK_STREAM, share_port, bound, error);
+    close(holder);
+    return fd;
+}
+
 int socket_listen(const struct address *address, bool share_port, struct address *bound,
                   struct error *error)
 {
-    int fd = open_bound(address, SOCK_STREAM, share_port, bound, error);
+    int fd = open_listener(address, share_port, bound, error);
     if (fd >= 0 && listen(fd, LISTEN_BACKLOG))
         return fail(fd, "listen on", address, error);
     return fd;
+}
+
+int socket_refuse(int listener)
+{
+    int domain = AF_UNIX;
+    socklen_t length = sizeof(domain);
+    if (getsockopt(listener, SOL_SOCKET, SO_DOMAIN, &domain, &length))
+        return -errno;
+    if (domain == AF_UNIX)
+        return -EOPNOTSUPP;
+    return shutdown(listener, SHUT_RD) ? -errno : 0;
+}
+
+int socket_listen_again(int listener)
+{
+    return listen(listener, LISTEN_BACKLOG) ? -errno : 0;
 }
 
 /* False when there is no file. */
@@ -147,6 +180,14 @@ int socket_take_error(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &length))
         return -errno;
     return -value;
+}
+
+bool socket_is_tcp(int fd)
+{
+    int protocol = 0;
+    socklen_t length = sizeof(protocol);
+    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+           protocol == IPPROTO_TCP;
 }
 
 void socket_set_nodelay(int fd)

@@ -12,6 +12,12 @@
  * On success *bound (may be NULL) has the address with the port really taken. */
 int socket_listen(const struct address *address, bool share_port, struct address *bound,
                   struct error *error);
+/* A listening TCP socket refuses connections from now on: peers get RST (ECONNREFUSED), those that
+ * were not accepted yet included. It keeps its port, and epoll must not watch it meanwhile.
+ * -EOPNOTSUPP for a unix socket: it could not listen again. */
+int socket_refuse(int listener);
+/* Listens again. -EADDRINUSE when another socket listens on the port meanwhile. */
+int socket_listen_again(int listener);
 /* Removes the file of a unix socket on which nobody listens any more (left by a process that was
  * killed), so that it can be bound. No effect on other addresses, or on a socket that is in use. */
 void socket_remove_stale(const struct address *address);
@@ -39,6 +45,7 @@ int socket_connect_datagram(const struct address *address, struct error *error);
 int socket_accept(int listener, struct address *peer);
 /* SO_ERROR: 0 or -errno. */
 int socket_take_error(int fd);
+bool socket_is_tcp(int fd);
 void socket_set_nodelay(int fd); /* TCP_NODELAY; no effect on others */
 void socket_close_reset(int fd); /* SO_LINGER 0, then close: the peer sees RST */
 /* Bytes that wait in the receive buffer (SIOCINQ); 0 when unknown. */

@@ -1,12 +1,15 @@
 /* Theory of operation
  *
  *   FREE -> HELD -> DIALLING -> OPEN -> FREE
+ *             \________\_________\-> CLOSING -> FREE
  *
- * HELD is passed at once unless the link is cut. In HELD and DIALLING nothing is read from the
- * client: its bytes, and its FIN, wait in the kernel. A failed dial resets the client. OPEN ends
- * when both directions have delivered their FIN, or when a reset has reached the other side, which
- * may be later than its arrival: until then the connection has one socket (the other end's fd is
- * -1) and the flow towards the lost socket discards.
+ * HELD is passed at once unless the link is cut or an accept_delay fault says so; at its end reject
+ * faults judge (admission.c). In HELD and DIALLING nothing is read from the client: its bytes, and
+ * its FIN, wait in the kernel. A failed dial resets the client. OPEN ends when both directions have
+ * delivered their FIN, or when a reset has reached the other side, which may be later than its
+ * arrival: until then the connection has one socket (the other end's fd is -1) and the flow towards
+ * the lost socket discards. A fault ends a connection by way of CLOSING (close.c), which may take
+ * until the heal of its link, or STREAM_LINGER_NS.
  *
  * Watching: a socket is watched level-triggered for what the flows want. One that is not read for
  * now is watched edge-triggered, because errors and hang-ups are always reported and would spin; on
@@ -51,10 +54,11 @@ void stream_connection_update(struct stream_connection *connection)
     }
 }
 
-static void end_close(struct stream_end *end, bool reset)
+void stream_end_close(struct stream_end *end, bool reset)
 {
     if (end->fd < 0)
         return;
+    stream_end_count_dropped(end);
     loop_watch_remove(&end->watch);
     if (reset)
         socket_close_reset(end->fd);
@@ -67,10 +71,14 @@ void stream_connection_end(struct stream_connection *connection, bool reset)
 {
     struct stream_plane *plane = connection->plane;
     assert(connection->state != STREAM_FREE);
+    enum fault_cause cause =
+        connection->state == STREAM_CLOSING ? FAULT_CAUSE_DISCARD : FAULT_CAUSES;
+    loop_timer_cancel(&connection->timer);
+    fault_counter_add(&connection->flows[STREAM_UP].route->ended, 1);
     for (int i = 0; i < STREAM_FLOWS; i++)
-        stream_flow_discard(&connection->flows[i]);
+        stream_flow_discard(&connection->flows[i], cause);
     for (int i = 0; i < STREAM_ENDS; i++)
-        end_close(&connection->ends[i], reset);
+        stream_end_close(&connection->ends[i], reset);
     connection->state = STREAM_FREE;
     if (connection->previous)
         connection->previous->next = connection->next;
@@ -88,12 +96,17 @@ void stream_connection_end(struct stream_connection *connection, bool reset)
 bool stream_end_reset(struct stream_end *end)
 {
     struct stream_connection *connection = end->connection;
-    end_close(end, false);
+    stream_end_close(end, false);
+    if (connection->state == STREAM_CLOSING) {
+        stream_flow_discard(end->out, FAULT_CAUSE_DISCARD);
+        end->in->ended = true;
+        return stream_connection_settle(connection);
+    }
     if (connection->state != STREAM_OPEN || other_end(end)->fd < 0) {
         stream_connection_end(connection, true);
         return false;
     }
-    stream_flow_discard(end->out);
+    stream_flow_discard(end->out, FAULT_CAUSES);
     stream_flow_push_end(end->in, STREAM_RESET);
     return stream_flow_pump(end->in);
 }
@@ -142,20 +155,40 @@ static int end_open(struct stream_end *end, int fd, uint32_t events)
 {
     end->fd = fd;
     socket_set_nodelay(fd);
+    stream_end_filter(end);
     return loop_watch_add(end->connection->plane->loop, &end->watch, fd, events, end_on_event);
 }
 
 void stream_connection_dial(struct stream_connection *connection)
 {
+    struct loop *loop = connection->plane->loop;
     const struct stream_flow *flows = connection->flows;
     if (connection->state != STREAM_HELD || flows[STREAM_UP].cut || flows[STREAM_DOWN].cut)
         return;
+    if (!connection->admitted && !stream_connection_admit(connection)) {
+        stream_connection_end(connection, true);
+        return;
+    }
+    if (loop_now_ns(loop) < connection->dial_ns) {
+        loop_timer_set(loop, &connection->timer, connection->dial_ns);
+        return;
+    }
+    loop_timer_cancel(&connection->timer);
     connection->state = STREAM_DIALLING;
     int fd = socket_connect(&connection->listener->spec->upstream, NULL, NULL);
     if (fd < 0 || end_open(&connection->ends[STREAM_SERVER], fd, EPOLLOUT))
         dial_failed(connection);
     else
         stream_connection_update(connection);
+}
+
+static void connection_on_timer(struct loop_timer *timer)
+{
+    struct stream_connection *connection = loop_container(timer, struct stream_connection, timer);
+    if (connection->state == STREAM_CLOSING)
+        stream_connection_stop_lingering(connection);
+    else
+        stream_connection_dial(connection);
 }
 
 /* Who is dialling: the route says so, or the peer's address. */
@@ -174,10 +207,9 @@ static uint16_t connection_from(struct stream_connection *connection)
 
 static void connection_apply_flows(struct stream_connection *connection, uint16_t from)
 {
-    const struct route_spec *spec = connection->listener->spec;
-    stream_flow_apply(&connection->flows[STREAM_UP], from, spec->to, spec->slot, RULESET_UPSTREAM);
-    stream_flow_apply(&connection->flows[STREAM_DOWN], spec->to, from, spec->slot,
-                      RULESET_DOWNSTREAM);
+    uint16_t to = connection->listener->spec->to;
+    stream_flow_apply(&connection->flows[STREAM_UP], from, to);
+    stream_flow_apply(&connection->flows[STREAM_DOWN], to, from);
 }
 
 /* A flow that is cut by this is still watched as before: its next event finds it cut. */
@@ -190,25 +222,27 @@ static void connection_init(struct stream_connection *connection, struct stream_
                             const struct address *peer)
 {
     struct stream_plane *plane = listener->plane;
-    struct stream_end *ends = connection->ends;
-    struct stream_flow *flows = connection->flows;
-    size_t index = (size_t)(connection - plane->connections);
-    *connection = (struct stream_connection){
-        .plane = plane, .listener = listener, .state = STREAM_HELD, .peer = *peer};
+    struct stream_end *client = &connection->ends[STREAM_CLIENT];
+    struct stream_end *server = &connection->ends[STREAM_SERVER];
+    *connection = (struct stream_connection){.plane = plane,
+                                             .listener = listener,
+                                             .state = STREAM_HELD,
+                                             .peer = *peer,
+                                             .begun_ns = loop_now_ns(plane->loop),
+                                             .begun_version = fault_plan_version(plane->plan),
+                                             .timer = {.fn = connection_on_timer}};
     connection->serial = listener->serial;
     connection->sources_serial = plane->table->sources_serial;
     connection->node =
         listener->spec->from_peer ? route_find_source(plane->table, peer) : listener->spec->from;
     uint16_t row = connection->node < ROUTE_NODE_SLOTS ? connection->node : ROUTE_NODE_SLOTS - 1;
     connection->flow_key = listener->ordinals[row]++;
-    for (int i = 0; i < STREAM_ENDS; i++)
-        ends[i] = (struct stream_end){.fd = -1, .connection = connection};
-    ends[STREAM_CLIENT].in = ends[STREAM_SERVER].out = &flows[STREAM_UP];
-    ends[STREAM_SERVER].in = ends[STREAM_CLIENT].out = &flows[STREAM_DOWN];
-    stream_flow_init(&flows[STREAM_UP], connection, &ends[STREAM_CLIENT], &ends[STREAM_SERVER],
-                     &plane->pipelines[2 * index]);
-    stream_flow_init(&flows[STREAM_DOWN], connection, &ends[STREAM_SERVER], &ends[STREAM_CLIENT],
-                     &plane->pipelines[2 * index + 1]);
+    *client = *server = (struct stream_end){.fd = -1, .connection = connection};
+    client->inherited = listener->filtered;
+    client->tcp = peer->storage.ss_family != AF_UNIX;
+    server->tcp = listener->spec->upstream.storage.ss_family != AF_UNIX;
+    stream_flow_init(&connection->flows[STREAM_UP], connection, STREAM_UP, client, server);
+    stream_flow_init(&connection->flows[STREAM_DOWN], connection, STREAM_DOWN, server, client);
 }
 
 void stream_connection_begin(struct stream_listener *listener, int fd, const struct address *peer)
@@ -226,6 +260,7 @@ void stream_connection_begin(struct stream_listener *listener, int fd, const str
     count_up(&plane->total_count, 1);
     connection_apply_flows(connection, connection->node);
     fault_counter_add(&connection->flows[STREAM_UP].counters->connections, 1);
+    fault_counter_add(&connection->flows[STREAM_UP].route->connections, 1);
     if (end_open(&connection->ends[STREAM_CLIENT], fd, EPOLLET)) {
         stream_connection_end(connection, true);
         return;

@@ -4,108 +4,44 @@
  *
  * Without faults (not piped) a read goes into the plane's scratch buffer and is written at once;
  * only what the sink did not take becomes chunks on the ready queue, and reading stops until they
- * are written. With faults each read is cut into chunks that go through the pipeline, which hands
- * them to the ready queue when they are due; reading goes on while the flow's charge allows.
- *
- * Memory: a read is never larger than the room that its bytes may need, so no byte that was read is
- * ever without a place. A flow may hold at most an eighth of what is left of the pool (the dynamic
- * threshold of Choudhury and Hahne, IEEE/ACM ToN 1998), and flow_bytes_max: the more flows are
- * stuck the less each may hold, and a healthy one always finds some. When even that is too little
- * for a chunk, an unpiped flow relays without holding: it peeks, writes, and then consumes only
- * what the sink took. A piped flow starves: it waits until memory is given back.
+ * are written. With faults bytes are read into chunks that go through the pipeline, which hands
+ * them to the ready queue when they are due; reading goes on while memory allows (read.c). A chain
+ * in which every fault spares this flow is passed by.
  *
  * Ends: FIN and RST are chunks too, so that they keep their place behind the bytes in the pipeline.
  * A reset that is due does not wait for a sink that takes no bytes; but like all else it waits
- * while the link is cut. */
+ * while the link is cut.
+ *
+ * A pipeline may say, from any call into it, that the connection is to end. That is only noted
+ * (connection->ending); each such call is followed by stream_flow_pump, which does it. In
+ * stream_flow_apply it is the timer's. */
 #include <assert.h>
-#include <errno.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-
-#include <string.h>
 
 #include "proxy/io/socket.h"
 #include "proxy/stream/internal.h"
 
-static unsigned char *chunk_data(struct stream_chunk *chunk)
-{
-    return (unsigned char *)(chunk + 1);
-}
-
-static struct stream_chunk *chunk_of(struct fault_unit *unit)
-{
-    return loop_container(unit, struct stream_chunk, unit);
-}
-
-static void ready_append(struct stream_flow *flow, struct stream_chunk *chunk)
-{
-    chunk->unit.next = NULL;
-    if (flow->ready_tail)
-        flow->ready_tail->unit.next = &chunk->unit;
-    else
-        flow->ready_head = chunk;
-    flow->ready_tail = chunk;
-}
-
-static struct stream_chunk *ready_next(const struct stream_chunk *chunk)
-{
-    return chunk->unit.next ? chunk_of(chunk->unit.next) : NULL;
-}
-
-static void ready_pop(struct stream_flow *flow)
-{
-    flow->ready_head = ready_next(flow->ready_head);
-    if (!flow->ready_head)
-        flow->ready_tail = NULL;
-}
-
-static void chunk_release(struct stream_flow *flow, struct stream_chunk *chunk)
-{
-    struct stream_plane *plane = flow->connection->plane;
-    if (chunk->kind != STREAM_DATA)
-        return;
-    flow->charge -= pool_bytes_of(plane->pool, chunk);
-    flow->queued_bytes -= chunk->length - chunk->offset;
-    pool_give(plane->pool, chunk);
-    if (plane->starved)
-        stream_plane_feed_starved(plane);
-}
-
-/* A chunk with a copy of the bytes. The caller has made sure that there is a block for `room`
- * (>= length) bytes, if not one of just the right size. */
-static struct stream_chunk *chunk_make(struct stream_flow *flow, const unsigned char *bytes,
-                                       uint32_t length, uint32_t room)
-{
-    struct stream_plane *plane = flow->connection->plane;
-    struct stream_chunk *chunk = pool_take(plane->pool, sizeof(*chunk) + length);
-    if (!chunk)
-        chunk = pool_take(plane->pool, sizeof(*chunk) + room);
-    assert(chunk != NULL);
-    *chunk = (struct stream_chunk){
-        .unit = {.bytes = length, .segments = 1}, .kind = STREAM_DATA, .length = length};
-    memcpy(chunk_data(chunk), bytes, length);
-    flow->charge += pool_bytes_of(plane->pool, chunk);
-    flow->queued_bytes += length;
-    return chunk;
-}
-
 static void sink_deliver(void *context, struct fault_unit *unit)
 {
     struct stream_flow *flow = context;
-    struct stream_chunk *chunk = chunk_of(unit);
-    if (chunk->kind == STREAM_RESET)
+    struct stream_chunk *chunk = stream_chunk_of(unit);
+    if (chunk->kind == STREAM_RESET) {
         flow->reset_due = true;
-    else
-        ready_append(flow, chunk);
+        return;
+    }
+    if (chunk->kind == STREAM_FIN)
+        flow->fin_due = true;
+    else if (unit->bytes < chunk->length)
+        stream_chunk_truncate(flow, chunk, unit->bytes);
+    if (unit->last)
+        flow->stopped = true;
+    stream_ready_append(flow, chunk);
 }
 
-/* Only when the flow is discarded: a stage never drops from a stream. */
 static void sink_drop(void *context, struct fault_unit *unit, enum fault_cause cause,
                       uint16_t fault_slot)
 {
-    (void)cause;
     (void)fault_slot;
-    chunk_release(context, chunk_of(unit));
+    stream_chunk_drop(context, stream_chunk_of(unit), cause);
 }
 
 static void sink_touched(void *context, uint16_t fault_slot)
@@ -115,48 +51,95 @@ static void sink_touched(void *context, uint16_t fault_slot)
         fault_counter_add(&flow->connection->plane->counters->touched[fault_slot], 1);
 }
 
-/* Due units, more to write, or a plan that has changed something for this flow. */
+static void sink_flip(void *context, struct fault_unit *unit, uint64_t bit)
+{
+    (void)context;
+    struct stream_chunk *chunk = stream_chunk_of(unit);
+    assert(bit / 8 < chunk->length);
+    if (chunk->kind == STREAM_DATA)
+        stream_chunk_data(chunk)[bit / 8] ^= (unsigned char)(1u << bit % 8);
+}
+
+/* A reset wins over a close. */
+static void sink_end(void *context, enum fault_end how, uint16_t fault_slot)
+{
+    struct stream_connection *connection = ((struct stream_flow *)context)->connection;
+    (void)fault_slot;
+    if (how == FAULT_END_RESET)
+        connection->ending = STREAM_TO_RESET;
+    else if (connection->ending == STREAM_GOES_ON)
+        connection->ending = STREAM_TO_CLOSE;
+}
+
+/* Of both directions: each pipeline is told of the other one. */
+static void flow_init_pipelines(struct stream_connection *connection)
+{
+    for (int i = 0; i < STREAM_FLOWS; i++) {
+        struct stream_flow *flow = &connection->flows[i];
+        struct fault_sink sink = {.deliver = sink_deliver,
+                                  .drop = sink_drop,
+                                  .touched = sink_touched,
+                                  .flip = sink_flip,
+                                  .end = sink_end,
+                                  .context = flow};
+        struct fault_flow told = stream_connection_told(connection);
+        told.opposite = connection->flows[!i].pipeline;
+        fault_pipeline_init(flow->pipeline, &told, &sink);
+    }
+    connection->pipelines_ready = true;
+}
+
+/* Due units, more to write, an end, or a plan that has changed something for this flow. */
 static void flow_on_timer(struct loop_timer *timer)
 {
     struct stream_flow *flow = loop_container(timer, struct stream_flow, timer);
     struct stream_connection *connection = flow->connection;
     stream_flow_count_held(flow);
-    if (connection->state == STREAM_HELD) {
-        stream_connection_dial(connection);
-        if (connection->state == STREAM_HELD)
-            stream_connection_update(connection);
-        return;
-    }
     if (flow->piped)
         fault_pipeline_run(flow->pipeline, loop_now_ns(connection->plane->loop));
-    if (stream_flow_pump(flow))
-        stream_connection_update(connection);
+    if (!stream_flow_pump(flow))
+        return;
+    if (connection->state == STREAM_HELD) {
+        stream_connection_dial(connection);
+        if (connection->state != STREAM_HELD)
+            return;
+    }
+    stream_connection_update(connection);
 }
 
-void stream_flow_init(struct stream_flow *flow, struct stream_connection *connection,
-                      struct stream_end *source, struct stream_end *sink,
-                      struct fault_pipeline *pipeline)
+void stream_flow_init(struct stream_flow *flow, struct stream_connection *connection, uint8_t way,
+                      struct stream_end *source, struct stream_end *sink)
 {
+    struct stream_plane *plane = connection->plane;
+    size_t index = (size_t)(connection - plane->connections);
+    size_t slot = (size_t)(connection->listener - plane->listeners);
     *flow = (struct stream_flow){
         .connection = connection,
         .source = source,
         .sink = sink,
-        .pipeline = pipeline,
+        .route = &plane->counters->routes[slot],
+        .way = way,
+        .pipeline = &plane->pipelines[2 * index + way],
         .timer = {.fn = flow_on_timer},
         .from = ROUTE_NO_NODE,
         .to = ROUTE_NO_NODE,
-        .fin = {.kind = STREAM_FIN, .unit = {.bytes = 1, .segments = 1}},
-        .reset = {.kind = STREAM_RESET, .unit = {.bytes = 1, .segments = 1}},
+        .loss_slot = FAULT_NO_ROUTE,
+        .fin = {.kind = STREAM_FIN, .unit = {.bytes = 1, .segments = 1, .end = true}},
+        .reset = {.kind = STREAM_RESET, .unit = {.bytes = 1, .segments = 1, .end = true}},
     };
+    source->in = sink->out = flow;
 }
 
 static void flow_set_cut(struct stream_flow *flow, bool cut)
 {
+    struct stream_plane *plane = flow->connection->plane;
     if (cut && !flow->cut) {
         fault_counter_add(&flow->counters->held_connections, 1);
         fault_counter_add(&flow->counters->held_bytes, flow->queued_bytes);
         flow->pending_seen = 0; /* what waits in the socket is counted by the timer */
     }
+    if (cut != flow->cut)
+        loop_timer_set(plane->loop, &flow->timer, loop_now_ns(plane->loop));
     flow->cut = cut;
 }
 
@@ -170,49 +153,64 @@ void stream_flow_count_held(struct stream_flow *flow)
     flow->pending_seen = pending;
 }
 
-void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to, uint16_t route,
-                       enum ruleset_direction direction)
+static void flow_set_chain(struct stream_flow *flow, const struct fault_entry *entries,
+                           size_t count)
 {
-    struct stream_plane *plane = flow->connection->plane;
-    struct fault_entry entries[FAULT_CHAIN_MAX];
-    flow->from = from;
-    flow->to = to;
-    bool was_cut = flow->cut;
-    flow->counters = fault_counters_link(plane->counters, from, to);
-    flow_set_cut(flow, fault_plan_is_cut(plane->plan, from, to));
-    if (flow->cut != was_cut || flow->piped)
-        loop_timer_set(plane->loop, &flow->timer, loop_now_ns(plane->loop));
-    size_t count = fault_plan_chain(plane->plan, from, to, route, direction, entries);
-    if (count == 0 && !flow->piped)
+    struct loop *loop = flow->connection->plane->loop;
+    if (count == 0 && !flow->chained)
         return;
-    if (!flow->pipeline_ready) {
-        struct fault_sink sink = {
-            .deliver = sink_deliver, .drop = sink_drop, .touched = sink_touched, .context = flow};
-        struct fault_flow told = {.medium = FAULT_STREAM, .ordinal = flow->connection->flow_key};
-        fault_pipeline_init(flow->pipeline, &told, &sink);
-        flow->pipeline_ready = true;
-    }
-    fault_pipeline_apply(flow->pipeline, entries, count, loop_now_ns(plane->loop));
-    flow->piped = count > 0;
+    if (!flow->connection->pipelines_ready)
+        flow_init_pipelines(flow->connection);
+    fault_pipeline_apply(flow->pipeline, entries, count, loop_now_ns(loop));
+    flow->chained = count > 0;
+    flow->piped =
+        fault_pipeline_is_needed(flow->pipeline) || fault_pipeline_held_bytes(flow->pipeline) > 0;
+    loop_timer_set(loop, &flow->timer, loop_now_ns(loop));
 }
 
-static bool sink_is_open(const struct stream_flow *flow)
+void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to)
 {
-    return flow->connection->state == STREAM_OPEN && flow->sink->fd >= 0;
+    struct stream_connection *connection = flow->connection;
+    const struct stream_plane *plane = connection->plane;
+    struct fault_entry entries[FAULT_CHAIN_MAX];
+    bool up = flow->way == STREAM_UP;
+    flow->from = from;
+    flow->to = to;
+    flow->counters = fault_counters_link(plane->counters, from, to);
+    flow_set_cut(flow, fault_plan_is_cut(plane->plan, from, to));
+    if (connection->state == STREAM_CLOSING)
+        return; /* its pipelines are empty already */
+    size_t count = fault_plan_chain(plane->plan, from, to, connection->listener->spec->slot,
+                                    up ? RULESET_UPSTREAM : RULESET_DOWNSTREAM, entries);
+    if (up)
+        stream_connection_review(connection, entries, count);
+    flow_set_chain(flow, entries, count);
+    flow->loss_ppb = flow->chained ? fault_pipeline_loss_ppb(flow->pipeline, &flow->loss_slot) : 0;
+}
+
+bool stream_flow_sink_is_open(const struct stream_flow *flow)
+{
+    enum stream_state state = flow->connection->state;
+    return (state == STREAM_OPEN || state == STREAM_CLOSING) && flow->sink->fd >= 0;
 }
 
 bool stream_flow_wants_read(const struct stream_flow *flow)
 {
-    if (flow->cut || flow->ended || flow->starved || flow->source->fd < 0 || !sink_is_open(flow))
+    const struct stream_connection *connection = flow->connection;
+    if (flow->cut || flow->ended || flow->source->fd < 0)
+        return false;
+    if (connection->state == STREAM_CLOSING)
+        return true;
+    if (flow->starved || flow->stopped || connection->ending || !stream_flow_sink_is_open(flow))
         return false;
     if (flow->piped)
-        return flow->charge < flow->connection->plane->flow_bytes_max;
+        return flow->charge < connection->plane->flow_bytes_max;
     return !flow->blocked && !flow->ready_head;
 }
 
 bool stream_flow_wants_write(const struct stream_flow *flow)
 {
-    return flow->blocked && !flow->cut && sink_is_open(flow);
+    return flow->blocked && !flow->cut && stream_flow_sink_is_open(flow);
 }
 
 void stream_flow_push_end(struct stream_flow *flow, enum stream_chunk_kind kind)
@@ -226,265 +224,48 @@ void stream_flow_push_end(struct stream_flow *flow, enum stream_chunk_kind kind)
         sink_deliver(flow, &chunk->unit);
 }
 
-static void flow_leave_starved(struct stream_flow *flow)
+void stream_flow_discard(struct stream_flow *flow, enum fault_cause cause)
 {
-    struct stream_flow **link = &flow->connection->plane->starved;
-    if (!flow->starved)
-        return;
-    while (*link != flow)
-        link = &(*link)->starved_next;
-    *link = flow->starved_next;
-    flow->starved = false;
-}
-
-void stream_flow_discard(struct stream_flow *flow)
-{
-    flow_leave_starved(flow);
-    if (flow->pipeline_ready)
-        fault_pipeline_clear(flow->pipeline, FAULT_CAUSE_CUT);
+    stream_plane_leave_starved(flow->connection->plane, flow);
+    if (flow->connection->pipelines_ready)
+        fault_pipeline_clear(flow->pipeline, cause);
     while (flow->ready_head) {
         struct stream_chunk *chunk = flow->ready_head;
-        ready_pop(flow);
-        chunk_release(flow, chunk);
+        stream_ready_pop(flow);
+        stream_chunk_drop(flow, chunk, cause);
     }
     loop_timer_cancel(&flow->timer);
     assert(flow->charge == 0 && flow->queued_bytes == 0);
 }
 
-/* Takes the sent bytes off the ready queue. */
-static void ready_consume(struct stream_flow *flow, size_t sent)
+/* When there is something to do for the flow, without any event. */
+static uint64_t flow_next_due(const struct stream_flow *flow, bool more)
 {
-    fault_counter_add(&flow->counters->bytes, sent);
-    while (sent > 0) {
-        struct stream_chunk *chunk = flow->ready_head;
-        size_t step = chunk->length - chunk->offset;
-        if (step > sent)
-            step = sent;
-        chunk->offset += (uint32_t)step;
-        flow->queued_bytes -= step;
-        sent -= step;
-        if (chunk->offset < chunk->length)
-            return;
-        fault_counter_add(&flow->counters->units, 1);
-        ready_pop(flow);
-        chunk_release(flow, chunk);
-    }
-}
-
-/* One gathering write from the ready queue, whose head is data. Bytes sent, or -errno. */
-static ssize_t ready_send(struct stream_flow *flow, size_t *offered)
-{
-    struct iovec vectors[STREAM_WRITE_VECTORS];
-    struct msghdr message = {.msg_iov = vectors};
-    *offered = 0;
-    for (struct stream_chunk *chunk = flow->ready_head;
-         chunk && chunk->kind == STREAM_DATA && message.msg_iovlen < STREAM_WRITE_VECTORS;
-         chunk = ready_next(chunk)) {
-        vectors[message.msg_iovlen].iov_base = chunk_data(chunk) + chunk->offset;
-        vectors[message.msg_iovlen++].iov_len = chunk->length - chunk->offset;
-        *offered += chunk->length - chunk->offset;
-    }
-    ssize_t sent = sendmsg(flow->sink->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return sent < 0 ? -errno : sent;
-}
-
-static bool would_block(ssize_t result)
-{
-    return result == -EAGAIN || result == -EINTR || result == -ENOBUFS;
-}
-
-/* The FIN is at the head of the ready queue: the sink gets it. */
-static bool flow_finish(struct stream_flow *flow)
-{
-    ready_pop(flow);
-    flow->fin_sent = true;
-    shutdown(flow->sink->fd, SHUT_WR);
-    struct stream_connection *connection = flow->connection;
-    if (!connection->flows[STREAM_UP].fin_sent || !connection->flows[STREAM_DOWN].fin_sent)
-        return true;
-    stream_connection_end(connection, false);
-    return false;
-}
-
-static bool flow_write_ready(struct stream_flow *flow, bool *more)
-{
-    size_t written = 0;
-    flow->blocked = false;
-    while (flow->ready_head) {
-        size_t offered;
-        if (flow->ready_head->kind == STREAM_FIN)
-            return flow_finish(flow);
-        if (written >= STREAM_WRITE_BUDGET) {
-            *more = true;
-            break;
-        }
-        ssize_t sent = ready_send(flow, &offered);
-        if (sent < 0 && !would_block(sent))
-            return stream_end_reset(flow->sink);
-        if (sent > 0)
-            ready_consume(flow, (size_t)sent);
-        if (sent < 0 || (size_t)sent < offered) {
-            flow->blocked = true;
-            break;
-        }
-        written += (size_t)sent;
-    }
-    return true;
+    uint64_t now_ns = loop_now_ns(flow->connection->plane->loop);
+    uint64_t due_ns = flow->piped ? fault_pipeline_next_due(flow->pipeline) : FAULT_NEVER;
+    return more && now_ns < due_ns ? now_ns : due_ns;
 }
 
 bool stream_flow_pump(struct stream_flow *flow)
 {
-    struct stream_plane *plane = flow->connection->plane;
+    struct stream_connection *connection = flow->connection;
     bool more = false;
-    if (!flow->cut && sink_is_open(flow)) {
+    if (!flow->cut && stream_flow_sink_is_open(flow)) {
         if (flow->reset_due) {
-            stream_connection_end(flow->connection, true);
-            return false;
+            stream_end_close(flow->sink, true);
+            return stream_connection_settle(connection);
         }
-        if (!flow_write_ready(flow, &more))
+        if (!stream_flow_write(flow, &more))
             return false;
     }
-    uint64_t due_ns = more ? loop_now_ns(plane->loop) : FAULT_NEVER;
-    if (flow->piped) {
-        uint64_t next_ns = fault_pipeline_next_due(flow->pipeline);
-        due_ns = next_ns < due_ns ? next_ns : due_ns;
+    if (connection->ending && connection->state != STREAM_CLOSING) {
+        stream_connection_close(connection);
+        return true;
     }
+    uint64_t due_ns = flow_next_due(flow, more);
     if (due_ns == FAULT_NEVER)
         loop_timer_cancel(&flow->timer);
     else if (!flow->timer.loop || flow->timer.due_ns != due_ns)
-        loop_timer_set(plane->loop, &flow->timer, due_ns);
+        loop_timer_set(connection->plane->loop, &flow->timer, due_ns);
     return true;
-}
-
-/* How many pool bytes the flow may take now. */
-static uint64_t flow_allowance(const struct stream_flow *flow)
-{
-    const struct stream_plane *plane = flow->connection->plane;
-    uint64_t limit = plane->flow_bytes_max;
-    uint64_t share = (pool_limit_bytes(plane->pool) - pool_used_bytes(plane->pool)) / 8;
-    if (share < limit)
-        limit = share;
-    return limit > flow->charge ? limit - flow->charge : 0;
-}
-
-/* What recv said: bytes to go on with (> 0), or 0 with *alive. */
-static size_t flow_received(struct stream_flow *flow, ssize_t received, bool *alive)
-{
-    *alive = true;
-    if (received > 0)
-        return (size_t)received;
-    if (received == 0) {
-        stream_flow_push_end(flow, STREAM_FIN);
-        *alive = stream_flow_pump(flow);
-    } else if (!would_block(-errno)) {
-        *alive = stream_end_reset(flow->source);
-    }
-    return 0;
-}
-
-/* Sends from the scratch buffer. *sent: what the sink took, or all when it was reset and nothing is
- * wanted any more. False: the connection is gone. */
-static bool flow_send_scratch(struct stream_flow *flow, size_t length, size_t *sent)
-{
-    struct stream_plane *plane = flow->connection->plane;
-    ssize_t result = send(flow->sink->fd, plane->scratch, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (result < 0 && !would_block(-errno)) {
-        *sent = length;
-        return stream_end_reset(flow->sink);
-    }
-    *sent = result > 0 ? (size_t)result : 0;
-    flow->blocked = *sent < length;
-    fault_counter_add(&flow->counters->bytes, *sent);
-    if (*sent == length)
-        fault_counter_add(&flow->counters->units, 1);
-    return true;
-}
-
-static bool flow_read_plain(struct stream_flow *flow, size_t room)
-{
-    struct stream_plane *plane = flow->connection->plane;
-    size_t sent;
-    bool alive;
-    size_t length =
-        flow_received(flow, recv(flow->source->fd, plane->scratch, room, MSG_DONTWAIT), &alive);
-    if (length == 0)
-        return alive;
-    if (!flow_send_scratch(flow, length, &sent))
-        return false;
-    while (sent < length) {
-        size_t step = length - sent < STREAM_CHUNK_BYTES ? length - sent : STREAM_CHUNK_BYTES;
-        ready_append(flow,
-                     chunk_make(flow, plane->scratch + sent, (uint32_t)step, STREAM_CHUNK_BYTES));
-        sent += step;
-    }
-    return true;
-}
-
-/* Without memory: the bytes stay in the source's socket until the sink has them. */
-static bool flow_read_peek(struct stream_flow *flow)
-{
-    struct stream_plane *plane = flow->connection->plane;
-    size_t sent;
-    bool alive;
-    size_t length = flow_received(
-        flow, recv(flow->source->fd, plane->scratch, STREAM_SCRATCH_BYTES, MSG_DONTWAIT | MSG_PEEK),
-        &alive);
-    if (length == 0)
-        return alive;
-    if (!flow_send_scratch(flow, length, &sent))
-        return false;
-    if (sent > 0) {
-        ssize_t consumed = recv(flow->source->fd, plane->scratch, sent, MSG_DONTWAIT);
-        assert(consumed == (ssize_t)sent);
-        (void)consumed;
-    }
-    return true;
-}
-
-static bool flow_read_piped(struct stream_flow *flow)
-{
-    struct stream_plane *plane = flow->connection->plane;
-    uint32_t step_max = fault_pipeline_next_chunk(flow->pipeline, STREAM_CHUNK_BYTES);
-    size_t block = sizeof(struct stream_chunk) + step_max;
-    uint64_t count = flow_allowance(flow) / pool_block_bytes(block);
-    uint64_t available = pool_available(plane->pool, block);
-    bool alive;
-    if (count > available)
-        count = available;
-    if (count > STREAM_CHUNKS_PER_READ)
-        count = STREAM_CHUNKS_PER_READ;
-    if (count == 0) {
-        stream_plane_starve(plane, flow);
-        return true;
-    }
-    size_t room = count * step_max < STREAM_SCRATCH_BYTES ? count * step_max : STREAM_SCRATCH_BYTES;
-    size_t length =
-        flow_received(flow, recv(flow->source->fd, plane->scratch, room, MSG_DONTWAIT), &alive);
-    if (length == 0)
-        return alive;
-    for (size_t done = 0; done < length;) {
-        uint32_t step = length - done < step_max ? (uint32_t)(length - done) : step_max;
-        struct stream_chunk *chunk = chunk_make(flow, plane->scratch + done, step, step_max);
-        fault_pipeline_push(flow->pipeline, &chunk->unit, loop_now_ns(plane->loop));
-        done += step;
-    }
-    return stream_flow_pump(flow);
-}
-
-bool stream_flow_read(struct stream_flow *flow)
-{
-    struct stream_plane *plane = flow->connection->plane;
-    if (!stream_flow_wants_read(flow))
-        return true;
-    if (flow->piped)
-        return flow_read_piped(flow);
-    size_t block = sizeof(struct stream_chunk) + STREAM_CHUNK_BYTES;
-    uint64_t count = flow_allowance(flow) / pool_block_bytes(block);
-    uint64_t available = pool_available(plane->pool, block);
-    if (count > available)
-        count = available;
-    if (count == 0)
-        return flow_read_peek(flow);
-    size_t room = count * STREAM_CHUNK_BYTES;
-    return flow_read_plain(flow, room < STREAM_SCRATCH_BYTES ? room : STREAM_SCRATCH_BYTES);
 }

@@ -58,6 +58,15 @@ static bool is_header_text(const char *text)
     return true;
 }
 
+/* Visible ASCII, so that it is one header's value and nothing else. */
+static bool is_token(const char *text)
+{
+    size_t length = 0;
+    while (text[length] > ' ' && text[length] < 0x7f)
+        length++;
+    return length > 0 && text[length] == '\0';
+}
+
 int wire_client_create(const char *url, const char *by, struct wire_client **client,
                        struct error *error)
 {
@@ -150,6 +159,13 @@ int wire_client_prepare(struct wire_client *client, const char *path, struct cur
         curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, client->socket_path);
     add_header(headers, "X-Sever-By", client->by);
     add_header(headers, "User-Agent", "sever-wire");
+    const char *token = getenv("SEVER_TOKEN");
+    if (token && is_token(token)) {
+        struct text bearer = {0};
+        text_append(&bearer, "Bearer %s", token);
+        add_header(headers, "Authorization", text_get(&bearer));
+        text_free(&bearer);
+    }
     return 0;
 }
 
@@ -188,6 +204,8 @@ static int code_of_status(long status)
     switch (status) {
     case 400:
         return -EINVAL;
+    case 401:
+        return -ENOKEY;
     case 404:
         return -ENOENT;
     case 409:

@@ -17,7 +17,8 @@ enum { WIRE_PATH_MAX = 512 }; /* enough for a path with two names and a query */
 struct wire_client;
 
 /* url: "http://host:port" or "unix:/path/to.sock". by: what to send as X-Sever-By, 1 to 63 bytes of
- * text. -EINVAL for anything else. Proxy settings of the environment are not used. */
+ * text. -EINVAL for anything else. Proxy settings of the environment are not used; SEVER_TOKEN is
+ * what requests carry when it is set. */
 int wire_client_create(const char *url, const char *by, struct wire_client **client,
                        struct error *error);
 void wire_client_destroy(struct wire_client *client); /* NULL is fine */
@@ -25,8 +26,8 @@ const char *wire_client_url(const struct wire_client *client);
 
 /* One request. method: "GET", ...; path: from "/v1"; body: borrowed, NULL for none; answer: new
  * reference, NULL for an empty one (204); may be NULL when not wanted. timeout_ns: for the whole
- * exchange, 10 s. 0 on 2xx; otherwise the API's error (code: -EINVAL for 400, -ENOENT 404,
- * -EEXIST 409, -ESTALE 412, -EIO other) with its message and place, or the transport's:
+ * exchange, 10 s. 0 on 2xx; otherwise the API's error (code: -EINVAL for 400, -ENOKEY 401, -ENOENT
+ * 404, -EEXIST 409, -ESTALE 412, -EIO other) with its message and place, or the transport's:
  * -ECONNREFUSED ("severd does not answer at URL: start it, or set SEVER_URL"), -ETIMEDOUT, -EPROTO.
  */
 int wire_client_request(struct wire_client *client, const char *method, const char *path,

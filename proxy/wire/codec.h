@@ -3,8 +3,8 @@
  * Decoders take one jansson value, refuse unknown keys, wrong types and out-of-range numbers with a
  * place such as "faults[2].delay_ns", and leave *out untouched on failure. They check shape only;
  * ruleset_check judges the whole. What the API adds when it reports a thing (a route's "listening",
- * a fault's "touched" and "applied", a partition's "mechanism", a clock's "page") is ignored, so
- * that what was read can be written back. null stands for an absent key.
+ * a fault's "touched" and "applied", a partition's "mechanism", a clock's "page", a table's
+ * "used_by") is ignored, so that what was read can be written back. null stands for an absent key.
  *
  * Encoders take values that ruleset_check accepts and return a new reference; like all
  * control-plane code they abort when memory is out. */

@@ -232,10 +232,11 @@ static int append_clock(json_t *json, struct ruleset *ruleset, struct error *err
 int wire_decode_table(json_t *json, struct ruleset_table *out, struct error *error)
 {
     static const char *const keys[] = {"name", "values", NULL};
+    static const char *const reported[] = {"used_by", NULL};
     struct ruleset_table table = {0};
     struct reader reader;
     struct error ignored = {0};
-    reader_open(&reader, json, keys, none, error ? error : &ignored);
+    reader_open(&reader, json, keys, reported, error ? error : &ignored);
     reader_text(&reader, "name", true, table.name, sizeof(table.name));
     json_t *values = reader_array(&reader, "values");
     table.count = json_array_size(values);

@@ -141,6 +141,20 @@ static void read_number(struct reader *reader, const struct ruleset_parameter *p
         ruleset_parameter_set(parameter, fault, value);
 }
 
+/* A loss of another model begins anew. True when it is one. */
+static bool read_model(struct reader *reader, const struct ruleset_parameter *parameter,
+                       struct ruleset_fault *fault)
+{
+    enum ruleset_loss_model old = fault->loss.model;
+    read_number(reader, parameter, false, fault);
+    enum ruleset_loss_model model = fault->loss.model;
+    if (model == old)
+        return false;
+    memset(&fault->loss, 0, sizeof(fault->loss));
+    fault->loss.model = model;
+    return true;
+}
+
 static void read_parameters(struct reader *reader, bool is_new, struct ruleset_fault *fault)
 {
     size_t count;
@@ -151,6 +165,8 @@ static void read_parameters(struct reader *reader, bool is_new, struct ruleset_f
             if (reader_has(reader, parameter->key))
                 reader_fail(reader, parameter->key, "'%s' does not belong to the model %s",
                             parameter->key, ruleset_loss_model_name(fault->loss.model));
+        } else if (parameter->kind == RULESET_PARAMETER_LOSS_MODEL) {
+            is_new |= read_model(reader, parameter, fault);
         } else if (parameter->kind == RULESET_PARAMETER_TABLE) {
             reader_text(reader, parameter->key, is_new && parameter->required,
                         ruleset_parameter_text_field(parameter, fault), RULESET_NAME_MAX);
@@ -158,6 +174,10 @@ static void read_parameters(struct reader *reader, bool is_new, struct ruleset_f
             read_number(reader, parameter, is_new && parameter->required, fault);
         }
     }
+    /* A table that nobody would draw from is not kept by a change of the distribution. */
+    if (fault->type == RULESET_LATENCY && fault->latency.distribution != RULESET_TABLE &&
+        !reader_has(reader, "table"))
+        fault->latency.table[0] = '\0';
 }
 
 /* For which connections, from when, for which units. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ctl/command.h"
+#include "ctl/fault_words.h"
 
 static char *read_source(const char *path)
 {
@@ -123,7 +124,7 @@ static void test_man_page_has_each_command_and_option_and_no_other(void **state)
     }
     for (const char *p = page; (p = strstr(p, "\n.It Ic ")) != NULL; p++) {
         char name[32] = "";
-        assert_int_equal(sscanf(p, "\n.It Ic %31[a-z]", name), 1);
+        assert_int_equal(sscanf(p, "\n.It Ic %31[a-z-]", name), 1);
         if (!command_find(name))
             fail_msg("severctl.1 has a command '%s' that severctl has not", name);
     }
@@ -132,6 +133,17 @@ static void test_man_page_has_each_command_and_option_and_no_other(void **state)
         flags++;
     assert_int_equal(flags, option_count);
     free(page);
+}
+
+/* The line of a bash case, "a | b) ...", that names the command; NULL when none does. */
+static char *find_case(char *cases, const char *name)
+{
+    for (char *line = cases; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        char labels[256] = "";
+        if (sscanf(line, " %255[^)\n]", labels) == 1 && has_word(labels, name))
+            return line;
+    }
+    return NULL;
 }
 
 /* The completion: "commands='...'" is the table, in its order; each command's options are in the
@@ -156,16 +168,14 @@ static void test_completion_has_each_command_and_option(void **state)
     assert_non_null(strstr(script, text_get(&expected)));
     char *cases = strstr(script, "case $command in");
     assert_non_null(cases);
+    cases = strchr(cases, '\n') + 1;
     *strstr(cases, "esac") = '\0';
     for (size_t i = 0; i < command_count; i++) {
         text_clear(&expected);
         for (size_t j = 0; j < option_count; j++)
             if (option_shapes[j].bit & commands[i].options)
                 text_append(&expected, " %s", option_shapes[j].name);
-        char *line = cases;
-        while (line && !(has_word(line, commands[i].name) &&
-                         strcspn(line, "\n") > (size_t)(strstr(line, commands[i].name) - line)))
-            line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL;
+        char *line = find_case(cases, commands[i].name);
         if (!line != (expected.length == 0))
             fail_msg("the completion and the table differ about the options of %s",
                      commands[i].name);
@@ -179,6 +189,27 @@ static void test_completion_has_each_command_and_option(void **state)
                                  has_word(text_get(&expected), option_shapes[j].name));
     }
     text_free(&expected);
+    free(script);
+}
+
+/* What it offers as a fault are the verbs and types that there are. */
+static void test_completion_has_each_verb_and_type(void **state)
+{
+    (void)state;
+    char *script = read_source("ctl/completion/severctl.bash");
+    struct text verbs = {0}, types = {0};
+    text_append(&verbs, "local faults='");
+    text_append(&types, "local types='");
+    for (size_t i = 0; i < RULESET_FAULT_TYPES; i++) {
+        if (command_find(fault_verbs[i].word))
+            text_append(&verbs, "%s%s", i ? " " : "", fault_verbs[i].word);
+        text_append(&types, "%s%s", i ? " " : "",
+                    ruleset_fault_type_name((enum ruleset_fault_type)i));
+    }
+    expect_word(script, text_get(&verbs), "the completion");
+    expect_word(script, text_get(&types), "the completion");
+    text_free(&verbs);
+    text_free(&types);
     free(script);
 }
 
@@ -209,6 +240,7 @@ int main(void)
         cmocka_unit_test(test_examples_parse),
         cmocka_unit_test(test_man_page_has_each_command_and_option_and_no_other),
         cmocka_unit_test(test_completion_has_each_command_and_option),
+        cmocka_unit_test(test_completion_has_each_verb_and_type),
         cmocka_unit_test(test_nearest_command),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,8 @@ static inline void fixture_link_state(void *context, const char *from, const cha
                                       struct api_link_state *out)
 {
     (void)context;
-    *out = (struct api_link_state){.units = strlen(from), .bytes = strlen(to), .dropped_cut = 7};
+    *out = (struct api_link_state){
+        .units = strlen(from), .bytes = strlen(to), .dropped_cut = 7, .dropped_reject = 8};
 }
 
 static inline uint64_t fixture_touched(void *context, const char *fault)
@@ -118,11 +119,38 @@ static inline void fixture_status(void *context, struct api_status *out)
                                .lateness_p99_ns = 200000};
 }
 
+static inline size_t fixture_doctor(void *context, struct api_check checks[])
+{
+    (void)context;
+    checks[0] = (struct api_check){
+        .name = "open files", .ok = true, .needed = true, .found = "20000", .means = "fine"};
+    checks[0].advice = "";
+    checks[1] = (struct api_check){
+        .name = "veth", .found = "odd \xff text", .means = "no labs", .advice = "load veth"};
+    return 2;
+}
+
+static inline void fixture_route_state(void *context, const char *route,
+                                       struct api_route_state *out)
+{
+    (void)context;
+    *out = (struct api_route_state){
+        .received_bytes = {strlen(route), 2}, .sent_bytes = {3, 4}, .connections = 6, .ended = 5};
+}
+
 static inline struct api_backend fixture_backend(struct fixture *fixture)
 {
-    return (struct api_backend){
-        fixture,         fixture_current,   fixture_change, fixture_link_state, fixture_touched,
-        fixture_applied, fixture_listening, fixture_page,   fixture_status};
+    return (struct api_backend){.context = fixture,
+                                .current = fixture_current,
+                                .change = fixture_change,
+                                .link_state = fixture_link_state,
+                                .fault_touched = fixture_touched,
+                                .fault_applied = fixture_applied,
+                                .route_listening = fixture_listening,
+                                .clock_page = fixture_page,
+                                .status = fixture_status,
+                                .route_state = fixture_route_state,
+                                .doctor = fixture_doctor};
 }
 
 static inline uint64_t fixture_now_ns(struct fixture *fixture)

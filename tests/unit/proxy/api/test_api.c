@@ -77,6 +77,17 @@ static void the_whole_ruleset(void **state)
     assert_has("\"cut_links\":2");
 }
 
+static void the_doctor_tells_its_checks(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("GET", "/v1/doctor", NULL), 0);
+    assert_has("{\"checks\":[{\"name\":\"open files\",\"ok\":true,\"needed\":true,"
+               "\"found\":\"20000\",\"means\":\"fine\",\"advice\":\"\"},"
+               "{\"name\":\"veth\",\"ok\":false,\"needed\":false,\"found\":");
+    assert_has("\"means\":\"no labs\",\"advice\":\"load veth\"}]}");
+    assert_int_equal(ask("GET", "/v1/doctor?x=1", NULL), -EINVAL);
+}
+
 static void what_was_read_can_be_written_back(void **state)
 {
     (void)state;
@@ -166,7 +177,8 @@ static void links(void **state)
     assert_int_equal(ask("GET", path, NULL), 0);
     assert_has(
         "{\"link\":\"n1->n2\",\"open\":false,\"partitions\":[\"a\",\"b\"],\"faults\":[\"f\"],"
-        "\"units\":2,\"bytes\":2,\"dropped\":{\"cut\":7,\"loss\":0,\"queue\":0},"
+        "\"units\":2,\"bytes\":2,\"dropped\":{\"cut\":7,\"loss\":0,\"queue\":0,"
+        "\"reject\":8,\"discard\":0},"
         "\"held_bytes\":0,\"held_connections\":0,\"connections\":0,\"refused\":0}");
     assert_has("{\"link\":\"n2->n1\",\"open\":false,\"partitions\":[\"b\"],\"faults\":[\"f\"],");
     assert_has("{\"link\":\"n1->n3\",\"open\":true,\"partitions\":[],\"faults\":[],");
@@ -196,10 +208,11 @@ static void routes(void **state)
                          "\"upstream\":\"127.0.0.1:1\",\"to\":\"n2\",\"from\":null}"),
                      0);
     assert_has("\"protocol\":\"tcp\"");
-    assert_has("\"from\":null,\"to\":\"n2\",\"enabled\":true,\"listening\":\"127.0.0.1:4242\"}");
+    assert_has("\"from\":null,\"to\":\"n2\",\"enabled\":true,\"spread\":false,"
+               "\"listening\":\"127.0.0.1:4242\"}");
     assert_int_equal(ask("GET", path, NULL), 0);
     assert_int_equal(ask("PATCH", path, "{\"enabled\":false}"), 0);
-    assert_has("\"enabled\":false,\"listening\":null}");
+    assert_has("\"enabled\":false,\"spread\":false,\"listening\":null}");
     assert_int_equal(ask("PATCH", path, "{\"upstream\":\"127.0.0.1:2\",\"enabled\":true}"), 0);
     assert_has("\"upstream\":\"127.0.0.1:2\"");
     assert_int_equal(ask("PATCH", path, "{\"listen\":\"127.0.0.1:2\"}"), -EINVAL);
@@ -254,6 +267,7 @@ static void faults(void **state)
     assert_string_equal(text_get(&text),
                         "{\"name\":\"latency-1\",\"type\":\"latency\",\"link\":\"n1->n2\","
                         "\"delay_ns\":80000000,\"jitter_ns\":0,\"distribution\":\"uniform\","
+                        "\"correlation\":0.0,\"reorder\":false,"
                         "\"set_by\":\"test\",\"set_at_ns\":1760000000,\"touched\":9,"
                         "\"applied\":\"all routes\"}");
     ask("POST", "/v1/faults", "{\"type\":\"latency\",\"link\":\"n2->n1\",\"delay_ns\":1}");
@@ -450,6 +464,7 @@ int main(void)
         TEST(status_and_ruleset),
         TEST(the_whole_ruleset),
         TEST(what_was_read_can_be_written_back),
+        TEST(the_doctor_tells_its_checks),
         TEST(nodes),
         TEST(links),
         TEST(routes),

@@ -45,6 +45,13 @@ static void set_clock(struct ruleset *ruleset, const char *node, int64_t offset_
     ruleset_set_clock(ruleset, &clock);
 }
 
+static void set_table(struct ruleset *ruleset, const char *name, int32_t value)
+{
+    struct ruleset_table table = {.values = &value, .count = 1};
+    snprintf(table.name, sizeof(table.name), "%s", name);
+    ruleset_set_table(ruleset, &table);
+}
+
 static struct ruleset full(void)
 {
     struct ruleset ruleset = {.seed = 1};
@@ -60,6 +67,7 @@ static struct ruleset full(void)
     add_fault(&ruleset, "rate-1", RULESET_RATE);
     set_clock(&ruleset, "n1", 2000000, 0);
     set_clock(&ruleset, "n2", 0, 50000);
+    set_table(&ruleset, "lte", 5);
     return ruleset;
 }
 
@@ -83,12 +91,13 @@ static void from_nothing_and_back(void **state)
     assert_changes(&nothing, &all,
                    "node n1 added; node n2 added; node n3 added; route r1 added; route r2 added; "
                    "partition split set; partition other set; fault latency-1 set; fault loss-1 "
-                   "set; fault rate-1 set; clock n1 +2ms; clock n2 0s drift 50ppm; ");
+                   "set; fault rate-1 set; clock n1 +2ms; clock n2 0s drift 50ppm; table "
+                   "lte added; ");
     assert_changes(&all, &nothing,
                    "node n1 removed; node n2 removed; node n3 removed; route r1 removed; route r2 "
                    "removed; partition split healed; partition other healed; fault latency-1 "
                    "removed; fault loss-1 removed; fault rate-1 removed; clock n1 back to true "
-                   "time; clock n2 back to true time; ");
+                   "time; clock n2 back to true time; table lte removed; ");
     assert_changes(&all, &all, "");
     ruleset_free(&all);
 }
@@ -102,15 +111,18 @@ static void what_changed_in_place(void **state)
     after.routes[0].enabled = false;
     after.routes[1].enabled = false;
     after.routes[1].upstream[0] = 'x';
+    after.routes[0].spread = true;
+    set_table(&after, "lte", 6);
     after.faults[0].latency.jitter_ns = 1;
     after.faults[1].loss.probability_ppb = 1;
     after.faults[2].rate.queue_bytes = 1;
     ruleset_partition_add_link(&after.partitions[1], "n2", "n1");
     set_clock(&after, "n1", -1500000, 0);
-    assert_changes(&before, &after,
-                   "seed 2; node n3 changed; route r1 disabled; route r2 disabled; route r2 "
-                   "changed; partition other changed; fault latency-1 changed; fault loss-1 "
-                   "changed; fault rate-1 changed; clock n1 -1.5ms; ");
+    assert_changes(
+        &before, &after,
+        "seed 2; node n3 changed; route r1 disabled; route r1 changed; route r2 disabled; "
+        "route r2 changed; partition other changed; fault latency-1 changed; fault loss-1 "
+        "changed; fault rate-1 changed; clock n1 -1.5ms; table lte changed; ");
     ruleset_free(&before);
     ruleset_free(&after);
 }

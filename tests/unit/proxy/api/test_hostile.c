@@ -187,12 +187,12 @@ static void long_names_in_a_path(void **state)
 {
     (void)state;
     char line[512];
-    snprintf(line, sizeof(line), "GET /v1/nodes/%063d", 0);
+    snprintf(line, sizeof(line), "GET /v1/nodes/%0*d", RULESET_FAULT_NAME_MAX - 1, 0);
     assert_int_equal(raw(line, "Host: localhost\r\n", NULL), 404);
-    for (int length = 64; length < 400; length += 100) {
+    for (int length = RULESET_FAULT_NAME_MAX; length < 400; length += 100) {
         snprintf(line, sizeof(line), "GET /v1/nodes/%0*d", length, 0);
         assert_int_equal(raw(line, "Host: localhost\r\n", NULL), 400);
-        assert_non_null(strstr(text_get(&text), "at most 63 bytes"));
+        assert_non_null(strstr(text_get(&text), "at most 127 bytes"));
     }
 }
 

@@ -124,6 +124,36 @@ static void ports_are_set(void **state)
     assert_false(address_is_loopback(&none));
 }
 
+static void host_bytes_are_read(void **state)
+{
+    (void)state;
+    struct address address, none = {0};
+    uint8_t host[16];
+    assert_int_equal(address_parse("[::ffff:1.2.3.4]:5", &address, NULL), 0);
+    assert_true(address_get_ipv4(&address, host));
+    assert_memory_equal(host, "\1\2\3\4", 4);
+    assert_int_equal(address_parse("1.2.3.4:5", &address, NULL), 0);
+    assert_true(address_get_ipv6(&address, host));
+    assert_memory_equal(host, "\0\0\0\0\0\0\0\0\0\0\377\377\1\2\3\4", 16);
+    assert_int_equal(address_parse("[::102:304]:5", &address, NULL), 0);
+    assert_false(address_get_ipv4(&address, host));
+    assert_false(address_get_ipv6(&none, host));
+}
+
+static void any_is_known(void **state)
+{
+    (void)state;
+    static const char *const any[] = {"0.0.0.0:1", "[::]:0", "[::ffff:0.0.0.0]:9"};
+    static const char *const some[] = {"0.0.0.1:0", "[::1]:0", "unix:/0"};
+    struct address address;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(address_parse(any[i], &address, NULL), 0);
+        assert_true(address_is_any(&address));
+        assert_int_equal(address_parse(some[i], &address, NULL), 0);
+        assert_false(address_is_any(&address));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +163,8 @@ int main(void)
         cmocka_unit_test(a_name_is_told_apart_at_once),
         cmocka_unit_test(loopback_is_known),
         cmocka_unit_test(ports_are_set),
+        cmocka_unit_test(host_bytes_are_read),
+        cmocka_unit_test(any_is_known),
     };
     return cmocka_run_group_tests_name("proxy/base/address", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 #include "tests/lib/test.h"
 
+#include <math.h>
 #include <stdbool.h>
 
 #include "proxy/base/random.h"
@@ -96,6 +97,21 @@ static void streams_repeat(void **state)
     assert_true(differs);
 }
 
+static void any_of_many_draws_is_exact(void **state)
+{
+    (void)state;
+    static const uint32_t probabilities[] = {0,         1,         2,         999,
+                                             123456789, 500000000, 999999999, 1000000000};
+    static const uint32_t draws[] = {0, 1, 2, 3, 44, 45, 64, 1000, 65535, UINT32_MAX};
+    for (size_t i = 0; i < sizeof(probabilities) / sizeof(probabilities[0]); i++)
+        for (size_t k = 0; k < sizeof(draws) / sizeof(draws[0]); k++) {
+            long double p = probabilities[i] / 1e9L, count = draws[k] ? draws[k] : 1;
+            long double exact = p < 1 ? -expm1l(count * log1pl(-p)) * 1e9L : 1e9L;
+            uint32_t any = random_any_ppb(probabilities[i], draws[k]);
+            assert_true(fabsl(any - exact) <= 0.51L);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +121,7 @@ int main(void)
         cmocka_unit_test(below_stays_in_bounds),
         cmocka_unit_test(probabilities_at_the_ends_and_between),
         cmocka_unit_test(streams_repeat),
+        cmocka_unit_test(any_of_many_draws_is_exact),
     };
     return cmocka_run_group_tests_name("proxy/base/random", tests, NULL, NULL);
 }

@@ -228,11 +228,29 @@ static void bad_routes_are_refused_with_their_place(void **state)
     assert_non_null(strstr(error.place, "routes[1]"));
     ruleset_remove_route(&rig.next, "u");
     route = add_route("host", "127.0.0.1:0");
-    snprintf(route->upstream, sizeof(route->upstream), "no.such.host.invalid:1");
+    snprintf(route->upstream, sizeof(route->upstream), "no such host:1");
     assert_true(change(&error) < 0);
     assert_non_null(strstr(error.place, "routes[1].upstream"));
     ruleset_remove_route(&rig.next, "host");
     must_change();
+}
+
+/* "127.0.0.1:0" and the port that came of it are one socket: connections live on. */
+static void a_route_may_be_written_with_the_port_it_got(void **state)
+{
+    (void)state;
+    char before[ADDRESS_TEXT_MAX], after[ADDRESS_TEXT_MAX];
+    int client, server;
+    start_with_route();
+    open_pair("r", &client, &server);
+    rig.api.route_listening(rig.backend, "r", before);
+    struct ruleset_route *route = ruleset_find_route(&rig.next, "r");
+    snprintf(route->listen, sizeof(route->listen), "%s", before);
+    must_change();
+    assert_string_equal(rig.api.route_listening(rig.backend, "r", after), before);
+    echo(client, server);
+    close(client);
+    close(server);
 }
 
 /* However an address is spelt, it says which one node dials. */
@@ -426,12 +444,13 @@ static void what_a_fault_does_is_said(void **state)
     struct ruleset_fault loss = {.type = RULESET_LOSS, .link = {"n1", "n2"}};
     struct ruleset_fault latency = {.type = RULESET_LATENCY, .link = {"n1", "n2"}};
     assert_string_equal(rig.api.fault_applied(rig.backend, &latency), "all routes");
-    assert_non_null(strstr(rig.api.fault_applied(rig.backend, &loss), "udp routes only"));
+    assert_non_null(strstr(rig.api.fault_applied(rig.backend, &loss), "nothing"));
     snprintf(loss.route, sizeof(loss.route), "r");
     assert_non_null(strstr(rig.api.fault_applied(rig.backend, &loss), "nothing"));
     rig.next.routes[0].protocol = RULESET_UDP;
     must_change();
     assert_string_equal(rig.api.fault_applied(rig.backend, &loss), "the route");
+    assert_non_null(strstr(rig.api.fault_applied(rig.backend, &latency), "all routes"));
 }
 
 static void the_status_is_filled(void **state)
@@ -523,6 +542,7 @@ int main(void)
         TEST(who_and_when_are_kept),
         TEST(a_refused_change_changes_nothing),
         TEST(bad_routes_are_refused_with_their_place),
+        TEST(a_route_may_be_written_with_the_port_it_got),
         TEST(an_address_belongs_to_one_node),
         TEST(connections_live_through_other_changes),
         TEST(a_renamed_route_keeps_its_address),

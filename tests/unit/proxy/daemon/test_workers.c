@@ -41,7 +41,7 @@ static void prepare(struct rig *rig, struct fault_plan **plan, struct routes **r
     rig->ruleset.version++;
     if (ruleset_check(&rig->ruleset, &error) ||
         fault_plan_create(&rig->ruleset, rig->plan, plan, &error) ||
-        routes_prepare(&rig->ruleset, *plan, 2, rig->routes, routes, &error))
+        routes_prepare(&rig->ruleset, *plan, NULL, 2, rig->routes, routes, &error))
         fail_msg("%s %s", error.place, error.message);
 }
 
@@ -51,7 +51,7 @@ static void publish(struct rig *rig)
     struct routes *routes = NULL;
     prepare(rig, &plan, &routes);
     workers_publish(rig->workers, routes_publication(routes));
-    routes_commit(rig->routes, routes);
+    routes_destroy(rig->routes);
     fault_plan_destroy(rig->plan);
     rig->plan = plan;
     rig->routes = routes;
@@ -80,14 +80,16 @@ static void open_rig(struct rig *rig)
     prepare(rig, &rig->plan, &rig->routes);
     for (int i = 0; i < ROUTES; i++)
         assert_int_equal(fault_plan_route_slot(rig->plan, names[i]), i);
+    static struct fault_states states;
+    struct workers_options options = {.count = 2, .pool_bytes = 64 << 20, .states = &states};
     assert_int_equal(
-        workers_create(2, 64 << 20, routes_publication(rig->routes), &rig->workers, NULL), 0);
+        workers_create(&options, routes_publication(rig->routes), &rig->workers, NULL), 0);
 }
 
 static void close_rig(struct rig *rig)
 {
     workers_destroy(rig->workers);
-    routes_abandon(rig->routes, NULL);
+    routes_destroy(rig->routes);
     fault_plan_destroy(rig->plan);
     ruleset_free(&rig->ruleset);
     for (int i = 0; i < ROUTES; i++)
@@ -272,12 +274,52 @@ static void totals_add_up_over_workers(void **state)
     close_rig(&rig);
 }
 
+/* The kernel gives a spread route's connections to the listeners by a hash of their addresses: of
+ * 64 it is certain enough (1 in 2^63) that both workers have some. */
+static void a_spread_route_is_on_every_worker(void **state)
+{
+    (void)state;
+    enum { CONNECTIONS = 64 };
+    struct rig rig;
+    int near[CONNECTIONS], far[CONNECTIONS];
+    open_rig(&rig);
+    ruleset_find_route(&rig.ruleset, names[X])->spread = true;
+    publish(&rig);
+    for (int i = 0; i < CONNECTIONS; i++)
+        open_pair(&rig, X, &near[i], &far[i]);
+    uint16_t n1 = fault_plan_node_slot(rig.plan, "n1"), n2 = fault_plan_node_slot(rig.plan, "n2");
+    uint64_t counts[2], sum = 0;
+    for (unsigned w = 0; w < 2; w++) {
+        counts[w] = fault_counter_get(&workers_counters(rig.workers, w)->links[n1][n2].connections);
+        assert_true(counts[w] > 0);
+        sum += counts[w];
+    }
+    assert_int_equal(sum, CONNECTIONS);
+
+    set_cut(&rig, "n1", "n2"); /* in force on both */
+    publish(&rig);
+    for (int i = 0; i < CONNECTIONS; i++)
+        assert_int_equal(send(near[i], "x", 1, 0), 1);
+    set_cut(&rig, NULL, NULL);
+    publish(&rig);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        char byte;
+        uint64_t deadline_ns = monotonic_now_ns() + PATIENCE_NS;
+        while (recv(far[i], &byte, 1, 0) != 1)
+            assert_true(monotonic_now_ns() < deadline_ns);
+        close(near[i]);
+        close(far[i]);
+    }
+    close_rig(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_moment_sees_half_of_a_change),
         cmocka_unit_test(publish_returns_when_all_are_on_it),
         cmocka_unit_test(totals_add_up_over_workers),
+        cmocka_unit_test(a_spread_route_is_on_every_worker),
     };
     return cmocka_run_group_tests_name("proxy/daemon workers", tests, NULL, NULL);
 }

@@ -271,21 +271,6 @@ static void losses_are_binomial(void **state)
         }
 }
 
-static void weights_are_exact(void **state)
-{
-    (void)state;
-    static const uint32_t probabilities[] = {0,         1,         2,         999,
-                                             123456789, 500000000, 999999999, 1000000000};
-    static const uint32_t segments[] = {0, 1, 2, 3, 44, 45, 64, 1000, 65535, UINT32_MAX};
-    for (size_t i = 0; i < COUNT_OF(probabilities); i++)
-        for (size_t k = 0; k < COUNT_OF(segments); k++) {
-            long double p = probabilities[i] / 1e9L, count = segments[k] ? segments[k] : 1;
-            long double exact = p < 1 ? -expm1l(count * log1pl(-p)) * 1e9L : 1e9L;
-            uint32_t weight = stage_loss_probability(probabilities[i], segments[k]);
-            assert_true(fabsl(weight - exact) <= 0.51L);
-        }
-}
-
 /* Gaps between losses are geometric: chi-square over gap lengths 0..18 and longer ones. */
 static void losses_do_not_cluster(void **state)
 {
@@ -432,7 +417,6 @@ int main(void)
         cmocka_unit_test(mean_and_spread_are_netems),
         cmocka_unit_test(delays_are_never_negative),
         cmocka_unit_test(losses_are_binomial),
-        cmocka_unit_test(weights_are_exact),
         cmocka_unit_test(losses_do_not_cluster),
         cmocka_unit_test(flows_directions_faults_and_seeds_are_independent),
         cmocka_unit_test(unrelated_things_change_no_decision),

@@ -27,6 +27,7 @@ struct rig {
     struct loop *loop;
     struct pool *pool;
     struct fault_counters *counters;
+    struct fault_states *states;
     struct stream_plane *plane;
     struct ruleset ruleset;
     struct fault_plan *plan;
@@ -79,6 +80,7 @@ static inline void rig_apply(struct rig *rig)
     if (!rig->spec.from_peer)
         rig->spec.from = fault_plan_node_slot(plan, "a");
     rig->spec.to = fault_plan_node_slot(plan, "b");
+    fault_states_take(rig->states, plan, monotonic_now_ns());
     stream_plane_apply(rig->plane, plan, &rig->table);
     fault_plan_destroy(rig->plan);
     rig->plan = plan;
@@ -113,11 +115,13 @@ static inline void rig_open_with(struct rig *rig, const struct rig_options *give
     assert_int_equal(loop_create(&rig->loop, NULL), 0);
     assert_int_equal(pool_create(given->pool_bytes, &rig->pool, NULL), 0);
     rig->counters = calloc(1, sizeof(*rig->counters));
+    rig->states = calloc(1, sizeof(*rig->states));
     struct stream_options options = {.connections_max = given->connections_max,
                                      .flow_bytes_max = given->flow_bytes_max,
                                      .loop = rig->loop,
                                      .pool = rig->pool,
-                                     .counters = rig->counters};
+                                     .counters = rig->counters,
+                                     .states = rig->states};
     assert_int_equal(stream_plane_create(&options, &rig->plane, NULL), 0);
     rig_add_node(rig, "a", NULL);
     rig_add_node(rig, "b", NULL);
@@ -138,15 +142,35 @@ static inline void rig_open(struct rig *rig, uint32_t connections_max, uint64_t 
     rig_open_with(rig, &options);
 }
 
+static inline const struct fault_route_counters *rig_route(const struct rig *rig)
+{
+    return &rig->counters->routes[rig->spec.slot];
+}
+
+/* Bytes that the route has received and neither sent nor dropped. */
+static inline uint64_t rig_held(const struct rig *rig, int way)
+{
+    const struct fault_route_counters *route = rig_route(rig);
+    uint64_t gone = fault_counter_get(&route->sent[way]) + fault_counter_get(&route->dropped[way]);
+    assert_true(gone <= fault_counter_get(&route->received[way]));
+    return fault_counter_get(&route->received[way]) - gone;
+}
+
+/* In each test: every byte and every connection is accounted for. */
 static inline void rig_close(struct rig *rig)
 {
     stream_plane_destroy(rig->plane);
     assert_int_equal(pool_used_bytes(rig->pool), 0); /* every block came back */
+    assert_int_equal(rig_held(rig, 0), 0);
+    assert_int_equal(rig_held(rig, 1), 0);
+    assert_int_equal(fault_counter_get(&rig_route(rig)->connections),
+                     fault_counter_get(&rig_route(rig)->ended));
     pool_destroy(rig->pool);
     loop_destroy(rig->loop);
     fault_plan_destroy(rig->plan);
     ruleset_free(&rig->ruleset);
     free(rig->counters);
+    free(rig->states);
     close(rig->listener);
     if (rig->upstream >= 0)
         close(rig->upstream);
@@ -218,6 +242,32 @@ static inline void rig_remove_fault(struct rig *rig, const char *name)
     rig_apply(rig);
 }
 
+/* A fault on the route, both directions; change what is to be another way, and set it. */
+static inline struct ruleset_fault rig_fault(const char *name, enum ruleset_fault_type type)
+{
+    struct ruleset_fault fault = {.type = type, .route = "r"};
+    snprintf(fault.name, sizeof(fault.name), "%s", name);
+    return fault;
+}
+
+/* Puts the fault in force, in the place of the one of this name if there is one. */
+static inline void rig_set_fault(struct rig *rig, const struct ruleset_fault *fault)
+{
+    struct ruleset_fault *there = ruleset_find_fault(&rig->ruleset, fault->name);
+    if (there)
+        *there = *fault;
+    else
+        ruleset_add_fault(&rig->ruleset, fault);
+    rig_apply(rig);
+}
+
+static inline uint64_t rig_touched(const struct rig *rig, const char *fault)
+{
+    uint16_t slot = fault_plan_fault_slot(rig->plan, fault, NULL);
+    assert_true(slot < RULESET_FAULTS_MAX);
+    return fault_counter_get(&rig->counters->touched[slot]);
+}
+
 static inline struct fault_link_counters *rig_link(struct rig *rig, const char *from,
                                                    const char *to)
 {
@@ -286,6 +336,13 @@ static inline bool rig_has_reset(int fd)
 {
     char byte;
     return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
+}
+
+/* The stream has ended, with FIN, and nothing is left to read. */
+static inline bool rig_has_end(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
 }
 
 static inline bool rig_has_bytes(int fd, size_t count)

@@ -1,0 +1,110 @@
+#include "ctl/table_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/base/text.h"
+#include "proxy/fault/ruleset.h"
+#include "proxy/wire/codec.h"
+
+/* The whole file; what is longer than a body may be is refused unread. */
+static int read_file(const char *path, struct text *content, struct error *error)
+{
+    char buffer[65536];
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return error_set_at(error, -errno, path, "%s", strerror(errno));
+    for (size_t got;
+         content->length <= WIRE_BODY_MAX && (got = fread(buffer, 1, sizeof(buffer), file)) > 0;)
+        text_append_bytes(content, buffer, got);
+    int code = ferror(file) ? -EIO : 0;
+    fclose(file);
+    if (code)
+        return error_set_at(error, code, path, "%s", strerror(-code));
+    if (content->length > WIRE_BODY_MAX)
+        return error_set_at(error, -E2BIG, path, "a table of numbers is at most %d bytes",
+                            WIRE_BODY_MAX);
+    return 0;
+}
+
+/* The file's name without folder and ending, as far as a name is long. */
+static void name_after(const char *path, char name[RULESET_NAME_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(name, RULESET_NAME_MAX, "%s", slash ? slash + 1 : path);
+    char *dot = strrchr(name, '.');
+    if (dot && dot != name)
+        *dot = '\0';
+}
+
+static json_t *make_body(const char *path, const char *name, const int32_t *values, size_t count)
+{
+    char chosen[RULESET_NAME_MAX];
+    json_t *list = json_array();
+    name_after(path, chosen);
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_integer(values[i]));
+    return json_pack("{s:s, s:o}", "name", name ? name : chosen, "values", list);
+}
+
+/* One number at *text, which is moved behind it; -EINVAL for anything else. */
+static int take_number(const char **text, int32_t *value)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(*text, &end, 10);
+    if (end == *text || errno || number < INT32_MIN || number > INT32_MAX ||
+        !strchr(" \t\r\n#", *end))
+        return -EINVAL;
+    *text = end;
+    *value = (int32_t)number;
+    return 0;
+}
+
+/* Numbers apart by blanks or lines; # begins a comment. */
+static int parse_numbers(const char *text, int32_t *values, size_t *count, size_t *line)
+{
+    *line = 1;
+    for (*count = 0;;) {
+        text += strspn(text, " \t\r");
+        if (*text == '#')
+            text += strcspn(text, "\n");
+        if (*text == '\0')
+            return *count > 0 ? 0 : -ENODATA;
+        if (*text == '\n') {
+            *line += 1;
+            text++;
+            continue;
+        }
+        if (*count == RULESET_TABLE_VALUES_MAX)
+            return -E2BIG;
+        int code = take_number(&text, &values[*count]);
+        if (code)
+            return code;
+        *count += 1;
+    }
+}
+
+json_t *table_file_read(const char *path, const char *name, struct error *error)
+{
+    struct text content = {0};
+    int32_t *values = memory_allocate_zeroed(RULESET_TABLE_VALUES_MAX, sizeof(*values));
+    size_t count, line;
+    json_t *body = NULL;
+    int code = read_file(path, &content, error);
+    if (!code) {
+        code = parse_numbers(text_get(&content), values, &count, &line);
+        if (code == -EINVAL)
+            error_set_at(error, code, path, "line %zu: a whole number is wanted", line);
+        else if (code)
+            error_set_at(error, code, path, "a table has 1 to %d numbers",
+                         RULESET_TABLE_VALUES_MAX);
+    }
+    if (!code)
+        body = make_body(path, name, values, count);
+    free(values);
+    text_free(&content);
+    return body;
+}

@@ -1,0 +1,15 @@
+/* Tables of numbers from files: netem's distributions and mahimahi's link traces. */
+#ifndef SEVER_CTL_TABLE_FILE_H
+#define SEVER_CTL_TABLE_FILE_H
+
+#include <jansson.h>
+
+#include "proxy/base/error.h"
+
+/* Reads a file into the body of POST /v1/tables, {"name", "values"}: a new reference. A file named
+ * .dist is netem's (numbers, # comments), any other one mahimahi's (a millisecond a line).
+ * name: what to call the table; NULL: the file's name without folder and ending. NULL with *error:
+ * -EINVAL with the line, -errno when it can't be read. */
+json_t *table_file_read(const char *path, const char *name, struct error *error);
+
+#endif

@@ -1,0 +1,24 @@
+/* What a fault really does where it is placed, in words for people. Pure. */
+#ifndef SEVER_DAEMON_APPLIED_H
+#define SEVER_DAEMON_APPLIED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proxy/fault/ruleset.h"
+
+/* What this machine lets severd do. Zero: nothing that needs a privilege. */
+struct applied_mechanisms {
+    bool segment_filters;  /* the kernel drops segments of its TCP sockets for it */
+    bool icmp_unreachable; /* it can answer a datagram with ICMP port unreachable */
+};
+
+enum { APPLIED_TEXT_MAX = 256 };
+
+/* "all routes", "the route", "udp routes only: ...", "nothing: ...", each perhaps with a note
+ * behind a semicolon. A fault on a link is judged by the routes that carry that link; while the
+ * ruleset has no route at all, by its type. buffer: APPLIED_TEXT_MAX bytes. Returns buffer. */
+const char *applied_describe(const struct ruleset *ruleset, const struct ruleset_fault *fault,
+                             const struct applied_mechanisms *mechanisms, char *buffer);
+
+#endif

@@ -1,0 +1,27 @@
+/* ICMP "port unreachable" (RFC 792, RFC 4443): what a host answers to a datagram that nobody
+ * listens for, so that a connected socket of the sender gets ECONNREFUSED.
+ *
+ * Raw sockets, which need CAP_NET_RAW; without it nothing is sent, and unreachable_works says so.
+ * Nothing here ever blocks, and there is no limit of how many. */
+#ifndef SEVER_IO_UNREACHABLE_H
+#define SEVER_IO_UNREACHABLE_H
+
+#include <stdbool.h>
+
+#include "proxy/base/address.h"
+
+struct unreachable {
+    int ipv4, ipv6; /* raw sockets; -1: refused */
+};
+
+void unreachable_open(struct unreachable *unreachable);
+void unreachable_close(struct unreachable *unreachable);
+/* Whether senders can be told. */
+bool unreachable_works(const struct unreachable *unreachable);
+
+/* Tells `source` that its datagram of `length` bytes to `destination`, an address of this host,
+ * found nobody. False when it could not be sent. */
+bool unreachable_send(const struct unreachable *unreachable, const struct address *source,
+                      const struct address *destination, uint32_t length);
+
+#endif
