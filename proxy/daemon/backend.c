@@ -18,6 +18,7 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "proxy/daemon/clocks.h"
+#include "proxy/daemon/doctor.h"
 #include "proxy/daemon/provenance.h"
 #include "proxy/daemon/routes.h"
 #include "proxy/daemon/worker.h"
@@ -219,8 +220,12 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     if (result)
         goto fail;
     fault_states_take(backend->states, prepared.plan, backend->started_ns);
-    result = workers_create(options->workers, options->pool_bytes, backend->states,
-                            routes_publication(prepared.routes), &backend->workers, error);
+    struct workers_options workers = {.count = options->workers,
+                                      .pool_bytes = options->pool_bytes,
+                                      .filters = options->mechanisms.segment_filters,
+                                      .states = backend->states};
+    result =
+        workers_create(&workers, routes_publication(prepared.routes), &backend->workers, error);
     if (result) {
         routes_destroy(prepared.routes);
         match_set_destroy(prepared.matches);
@@ -359,7 +364,9 @@ static void backend_status(void *context, struct api_status *out)
         .connections_total = totals.connections_total,
         .sessions_open = totals.sessions_open,
         .sessions_total = totals.sessions_total,
-        .cut_tcp = "stall: severd stops reading and writing; nothing is lost",
+        .cut_tcp = backend->options.mechanisms.segment_filters
+                       ? "filter: the kernel answers no segment and no SYN; nothing queued is lost"
+                       : "stall: severd stops reading and writing; nothing is lost",
         .cut_udp = "drop",
         .clock_library = backend->options.clock_library,
         .clock_directory = backend->options.directory,
@@ -372,6 +379,19 @@ static void backend_status(void *context, struct api_status *out)
     static_assert(sizeof(out->lateness_buckets) == sizeof(totals.lateness.buckets),
                   "the same buckets");
     memcpy(out->lateness_buckets, totals.lateness.buckets, sizeof(out->lateness_buckets));
+}
+
+static size_t backend_doctor(void *context, struct api_check checks[])
+{
+    const struct backend *backend = context;
+    const struct doctor_options options = {
+        .workers = backend->options.workers,
+        .pool_bytes =
+            backend->options.pool_bytes ? backend->options.pool_bytes : WORKERS_POOL_BYTES,
+        .directory = backend->options.directory,
+        .clock_library = backend->options.clock_library,
+    };
+    return doctor_examine(&options, checks);
 }
 
 struct api_backend backend_api(struct backend *backend)
@@ -387,5 +407,6 @@ struct api_backend backend_api(struct backend *backend)
         .clock_page = backend_clock_page,
         .status = backend_status,
         .route_state = backend_route_state,
+        .doctor = backend_doctor,
     };
 }

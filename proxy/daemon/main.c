@@ -22,6 +22,7 @@
 #include "proxy/daemon/options.h"
 #include "proxy/daemon/token.h"
 #include "proxy/datagram/datagram.h"
+#include "proxy/io/filter.h"
 
 enum { EXIT_BAD_USAGE = 2 };
 
@@ -37,6 +38,7 @@ struct daemon {
     struct address bound[OPTIONS_LISTENS_MAX];
     struct socket_file files[OPTIONS_LISTENS_MAX];
     struct backend *backend;
+    struct applied_mechanisms mechanisms;
 };
 
 static unsigned count_cores(void)
@@ -174,9 +176,10 @@ static void say_ready(const struct daemon *daemon)
                     address_format(&daemon->bound[i], address));
     }
     unsigned workers = daemon->options.workers;
-    log_info("severd %s ready: control %s, %u worker%s, seed %llu, cut on TCP routes: stall",
+    log_info("severd %s ready: control %s, %u worker%s, seed %llu, cut on TCP routes: %s",
              SEVER_VERSION, text_get(&line), workers, workers == 1 ? "" : "s",
-             (unsigned long long)daemon->ruleset.seed);
+             (unsigned long long)daemon->ruleset.seed,
+             daemon->mechanisms.segment_filters ? "filter" : "stall");
     text_free(&line);
 }
 
@@ -192,11 +195,14 @@ static int run(struct daemon *daemon, struct error *error)
     if (result)
         return result;
     struct api_options api_options;
+    daemon->mechanisms.segment_filters = !options->stall_only && filter_allowed() == 0;
+    daemon->mechanisms.icmp_unreachable = datagram_can_refuse();
     struct backend_options backend = {.workers = options->workers,
+                                      .pool_bytes = options->memory_bytes,
+                                      .mechanisms = daemon->mechanisms,
                                       .directory = daemon->directory.path,
                                       .keep_pages = !daemon->directory.made,
-                                      .clock_library = daemon->clock_library,
-                                      .mechanisms = {.icmp_unreachable = datagram_can_refuse()}};
+                                      .clock_library = daemon->clock_library};
     result = choose_token(daemon, error);
     if (!result && (result = backend_create(&backend, &daemon->ruleset, &daemon->backend, error)))
         blame_files(daemon, error);

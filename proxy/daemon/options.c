@@ -25,6 +25,10 @@ static const char help_text[] =
     "      --no-token           none, whatever the address: for closed networks of containers\n"
     "  -r, --ruleset FILE       ruleset to start with, JSON as `severctl save` writes it\n"
     "  -w, --workers N          worker threads [one per core]\n"
+    "  -m, --memory SIZE        for bytes on their way, each worker: a bound, taken as needed "
+    "[1GiB]\n"
+    "      --stall-only         no socket filters: a cut on a TCP route only stalls, loss does "
+    "nothing\n"
     "  -s, --seed N             seed of every random decision [the ruleset's, else a random one]\n"
     "  -d, --run-dir DIRECTORY  where the clock pages are [a new one in /tmp, removed at the end]\n"
     "      --die-with-parent    end when the process that started severd ends\n"
@@ -59,6 +63,7 @@ enum {
     OPTION_LOG_LEVEL,
     OPTION_TOKEN_FILE,
     OPTION_NO_TOKEN,
+    OPTION_STALL_ONLY,
     OPTION_HOST,
     OPTION_PORT,
     OPTION_CONFIG,
@@ -70,6 +75,8 @@ static const struct option long_options[] = {
     {"listen", required_argument, NULL, 'l'},
     {"ruleset", required_argument, NULL, 'r'},
     {"workers", required_argument, NULL, 'w'},
+    {"memory", required_argument, NULL, 'm'},
+    {"stall-only", no_argument, NULL, OPTION_STALL_ONLY},
     {"seed", required_argument, NULL, 's'},
     {"run-dir", required_argument, NULL, 'd'},
     {"die-with-parent", no_argument, NULL, OPTION_DIE},
@@ -85,6 +92,9 @@ static const struct option long_options[] = {
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
 };
+
+#define MEMORY_MIN (UINT64_C(8) << 20)
+#define MEMORY_MAX (UINT64_C(1) << 40)
 
 static int take_listen(struct options *options, const char *text, struct error *error)
 {
@@ -185,6 +195,16 @@ static int take_option(struct options *options, int option, const char *value, s
         result = take_integer("--workers", value, 1, WORKERS_MAX, &number, error);
         options->workers = result ? options->workers : (unsigned)number;
         return result;
+    case 'm':
+        result = units_parse_size(value, &options->memory_bytes, error);
+        if (!result && (options->memory_bytes < MEMORY_MIN || options->memory_bytes > MEMORY_MAX))
+            result = error_set(error, -EINVAL, "'%s' is not within 8MiB to 1024GiB", value);
+        if (result && error)
+            error_prefix_place(error, "--memory");
+        return result;
+    case OPTION_STALL_ONLY:
+        options->stall_only = true;
+        return 0;
     case 's':
         result = units_parse_unsigned(value, "seed", &options->seed, error);
         if (result && error)
@@ -248,7 +268,7 @@ static int take_all(int argc, char **argv, struct options *options, struct host_
     optind = 0; /* glibc: start over */
     for (;;) {
         int at = optind ? optind : 1;
-        int option = getopt_long_only(argc, argv, "+:l:r:w:s:d:hV", long_options, NULL);
+        int option = getopt_long_only(argc, argv, "+:l:r:w:m:s:d:hV", long_options, NULL);
         if (option < 0)
             return 0;
         if (option == ':')

@@ -27,6 +27,8 @@ struct options {
     bool is_toxiproxy;         /* started under the name of toxiproxy-server */
     const char *run_directory; /* NULL: make one and remove it at the end */
     unsigned workers;
+    uint64_t memory_bytes; /* for bytes in flight, each worker; 0: the default */
+    bool stall_only;       /* no socket filters: a cut on a TCP route is a stall */
     uint64_t seed;
     bool seed_given;
     bool die_with_parent;

@@ -15,8 +15,6 @@
 #include "proxy/io/pool.h"
 #include "proxy/stream/stream.h"
 
-#define DEFAULT_POOL_BYTES (UINT64_C(1) << 30)
-
 struct worker {
     struct workers *workers;
     unsigned index;
@@ -36,9 +34,11 @@ struct workers {
     const struct publication *publication; /* with its sequence; written before `offered` */
     _Atomic uint64_t offered;              /* sequence of the newest publication */
     unsigned missing;                      /* workers that are not on it yet; under lock */
+    unsigned unsettled;                    /* workers that have not settled on it; under lock */
     uint64_t completed;                    /* sequence that all are on; under lock */
+    uint64_t settled;                      /* sequence that all have settled on; under lock */
     atomic_bool stopping;
-    struct fault_states *states;
+    struct workers_options options;
     unsigned count;
     struct worker list[];
 };
@@ -72,6 +72,13 @@ static void worker_turn_start(void *context)
     while (workers->completed < sequence)
         pthread_cond_wait(&workers->changed, &workers->lock);
     pthread_mutex_unlock(&workers->lock);
+    stream_plane_settle(worker->stream);
+    pthread_mutex_lock(&workers->lock);
+    if (--workers->unsettled == 0) {
+        workers->settled = sequence;
+        pthread_cond_broadcast(&workers->changed);
+    }
+    pthread_mutex_unlock(&workers->lock);
 }
 
 static void *worker_main(void *context)
@@ -85,9 +92,10 @@ static void *worker_main(void *context)
     return NULL;
 }
 
-static int worker_start(struct worker *worker, uint64_t pool_bytes, const struct publication *first,
-                        struct error *error)
+static int worker_start(struct worker *worker, const struct publication *first, struct error *error)
 {
+    const struct workers_options *options = &worker->workers->options;
+    uint64_t pool_bytes = options->pool_bytes ? options->pool_bytes : WORKERS_POOL_BYTES;
     char name[16];
     int result;
     worker->counters = calloc(1, sizeof(*worker->counters));
@@ -99,15 +107,17 @@ static int worker_start(struct worker *worker, uint64_t pool_bytes, const struct
     struct stream_options stream = {.loop = worker->loop,
                                     .pool = worker->pool,
                                     .counters = worker->counters,
-                                    .states = worker->workers->states};
+                                    .states = options->states,
+                                    .filters = options->filters};
     struct datagram_options datagram = {.loop = worker->loop,
                                         .pool = worker->pool,
                                         .counters = worker->counters,
-                                        .states = worker->workers->states};
+                                        .states = options->states};
     if ((result = stream_plane_create(&stream, &worker->stream, error)) ||
         (result = datagram_plane_create(&datagram, &worker->datagram, error)))
         return result;
     worker_apply(worker, first);
+    stream_plane_settle(worker->stream);
     loop_set_turn_start(worker->loop, worker_turn_start, worker);
     result = pthread_create(&worker->thread, NULL, worker_main, worker);
     if (result)
@@ -118,23 +128,23 @@ static int worker_start(struct worker *worker, uint64_t pool_bytes, const struct
     return 0;
 }
 
-int workers_create(unsigned count, uint64_t pool_bytes, struct fault_states *states,
-                   const struct publication *first, struct workers **out, struct error *error)
+int workers_create(const struct workers_options *options, const struct publication *first,
+                   struct workers **out, struct error *error)
 {
+    unsigned count = options->count;
     assert(count >= 1 && count <= WORKERS_MAX);
     struct workers *workers =
         memory_allocate_zeroed(1, sizeof(*workers) + count * sizeof(struct worker));
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->changed, NULL);
     workers->count = count;
-    workers->states = states;
+    workers->options = *options;
     for (unsigned i = 0; i < count; i++) {
         workers->list[i].workers = workers;
         workers->list[i].index = i;
     }
     for (unsigned i = 0; i < count; i++) {
-        int result = worker_start(&workers->list[i], pool_bytes ? pool_bytes : DEFAULT_POOL_BYTES,
-                                  first, error);
+        int result = worker_start(&workers->list[i], first, error);
         if (result) {
             workers_destroy(workers);
             return result;
@@ -171,14 +181,14 @@ void workers_publish(struct workers *workers, const struct publication *publicat
     uint64_t sequence = atomic_load(&workers->offered) + 1;
     pthread_mutex_lock(&workers->lock);
     assert(workers->missing == 0);
-    workers->missing = workers->count;
+    workers->missing = workers->unsettled = workers->count;
     workers->publication = publication;
     atomic_store_explicit(&workers->offered, sequence, memory_order_release);
     pthread_mutex_unlock(&workers->lock);
     for (unsigned i = 0; i < workers->count; i++)
         loop_wake(workers->list[i].loop);
     pthread_mutex_lock(&workers->lock);
-    while (workers->completed < sequence)
+    while (workers->settled < sequence)
         pthread_cond_wait(&workers->changed, &workers->lock);
     pthread_mutex_unlock(&workers->lock);
 }

@@ -5,12 +5,14 @@
  * it over between two callbacks of its loop, and then waits until all others have done the same:
  * while one is still on the old plan, those on the new one stand still. So there is one moment
  * before which everything that crossed did so under the old plan and after which under the new:
- * nobody can see half of a change, across workers either. A worker is away from its loop for one
- * callback and one visit of its flows, which is well below a millisecond; nothing is read or
- * written in a visit. */
+ * nobody can see half of a change, across workers either. What takes system calls and may follow a
+ * moment later (socket filters) each worker does after that, before it goes on. A worker is away
+ * from its loop for one callback and one visit of its flows, which is well below a millisecond;
+ * nothing is read or written in a visit. */
 #ifndef SEVER_DAEMON_WORKER_H
 #define SEVER_DAEMON_WORKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +25,7 @@
 #include "proxy/match/match.h"
 
 enum { WORKERS_MAX = 64 };
+#define WORKERS_POOL_BYTES (UINT64_C(1) << 30) /* the default of each worker */
 
 /* What one worker serves. */
 struct publication_share {
@@ -37,15 +40,23 @@ struct publication {
 
 struct workers;
 
-/* Starts count (1..WORKERS_MAX) threads. pool_bytes: memory for bytes in flight, each; 0: 1 GiB,
- * which is address space until it is used. states: borrowed, shared by all. -ENOMEM, -EAGAIN. */
-int workers_create(unsigned count, uint64_t pool_bytes, struct fault_states *states,
-                   const struct publication *first, struct workers **workers, struct error *error);
+struct workers_options {
+    unsigned count;              /* 1..WORKERS_MAX */
+    uint64_t pool_bytes;         /* for bytes in flight, each; address space until it is used. 0:
+                                    WORKERS_POOL_BYTES */
+    bool filters;                /* as in stream_options */
+    struct fault_states *states; /* borrowed, shared by all */
+};
+
+/* Starts the threads. -ENOMEM, -EAGAIN. */
+int workers_create(const struct workers_options *options, const struct publication *first,
+                   struct workers **workers, struct error *error);
 /* Ends the threads, with RST on every connection. NULL is fine. */
 void workers_destroy(struct workers *workers);
 
-/* Returns when every worker is on it. The control thread's alone. The publication before it may be
- * freed afterwards; this one must stay until the next call has returned, or workers_destroy. */
+/* Returns when every worker is on it, and has settled (stream_plane_settle). The control thread's
+ * alone. The publication before it may be freed afterwards; this one must stay until the next call
+ * has returned, or workers_destroy. */
 void workers_publish(struct workers *workers, const struct publication *publication);
 
 unsigned workers_count(const struct workers *workers);

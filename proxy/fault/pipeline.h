@@ -252,4 +252,12 @@ uint64_t fault_pipeline_held_bytes(const struct fault_pipeline *pipeline);
  * piece. A chunk may be shorter (there are no more bytes yet). */
 uint32_t fault_pipeline_next_chunk(const struct fault_pipeline *pipeline, uint32_t limit);
 
+/* Loss where the kernel loses segments for a stream, at random and without a memory (a socket
+ * filter): the part of all units that a loss fault takes in the long run; the probability that one
+ * of two independent losses happens; and that of all loss faults that act on this flow together,
+ * with the slot of the first (FAULT_NO_ROUTE: none). after_ns is not heeded. */
+uint32_t fault_loss_mean_ppb(const struct ruleset_fault *spec);
+uint32_t fault_loss_either_ppb(uint32_t a_ppb, uint32_t b_ppb);
+uint32_t fault_pipeline_loss_ppb(const struct fault_pipeline *pipeline, uint16_t *slot);
+
 #endif

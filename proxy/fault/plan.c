@@ -55,6 +55,7 @@ struct plan_table {
 struct fault_plan {
     uint64_t version;
     uint64_t seed;
+    uint32_t types; /* bits of the fault types that are there */
     uint64_t cut[RULESET_NODES_MAX][CUT_WORDS];
     struct slots nodes, routes, faults;
     struct name_table node_names, route_names, fault_names; /* name -> index in the ruleset */
@@ -134,6 +135,7 @@ static int name_faults(struct fault_plan *plan, const struct ruleset *ruleset,
     for (size_t i = 0; i < count; i++) {
         const struct ruleset_fault *spec = &plan->specs[i];
         plan->specs[i] = ruleset->faults[i];
+        plan->types |= UINT32_C(1) << spec->type;
         name_table_add(&plan->fault_names, spec->name, (uint32_t)i);
         uint32_t before =
             previous ? name_table_find(&previous->fault_names, spec->name) : NAME_TABLE_NONE;
@@ -432,6 +434,11 @@ const struct ruleset_table *fault_plan_table(const struct fault_plan *plan, cons
 {
     const struct plan_table *found = find_table(plan, name);
     return found ? &found->table : NULL;
+}
+
+bool fault_plan_has_type(const struct fault_plan *plan, enum ruleset_fault_type type)
+{
+    return plan->types >> type & 1;
 }
 
 bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to)

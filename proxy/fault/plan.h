@@ -56,6 +56,8 @@ struct fault_entry {
     uint32_t generation;
 };
 
+/* Whether there is a fault of this type anywhere. */
+bool fault_plan_has_type(const struct fault_plan *plan, enum ruleset_fault_type type);
 /* Index in the ruleset of the fault in this slot, UINT16_MAX for a slot that no fault has; and how
  * many slots there are. */
 uint16_t fault_plan_fault_of_slot(const struct fault_plan *plan, uint16_t slot);

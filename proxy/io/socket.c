@@ -182,6 +182,14 @@ int socket_take_error(int fd)
     return -value;
 }
 
+bool socket_is_tcp(int fd)
+{
+    int protocol = 0;
+    socklen_t length = sizeof(protocol);
+    return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+           protocol == IPPROTO_TCP;
+}
+
 void socket_set_nodelay(int fd)
 {
     int on = 1;

@@ -58,6 +58,7 @@ void stream_end_close(struct stream_end *end, bool reset)
 {
     if (end->fd < 0)
         return;
+    stream_end_count_dropped(end);
     loop_watch_remove(&end->watch);
     if (reset)
         socket_close_reset(end->fd);
@@ -154,6 +155,7 @@ static int end_open(struct stream_end *end, int fd, uint32_t events)
 {
     end->fd = fd;
     socket_set_nodelay(fd);
+    stream_end_filter(end);
     return loop_watch_add(end->connection->plane->loop, &end->watch, fd, events, end_on_event);
 }
 
@@ -227,6 +229,7 @@ static void connection_init(struct stream_connection *connection, struct stream_
                                              .state = STREAM_HELD,
                                              .peer = *peer,
                                              .begun_ns = loop_now_ns(plane->loop),
+                                             .begun_version = fault_plan_version(plane->plan),
                                              .timer = {.fn = connection_on_timer}};
     connection->serial = listener->serial;
     connection->sources_serial = plane->table->sources_serial;
@@ -235,6 +238,9 @@ static void connection_init(struct stream_connection *connection, struct stream_
     uint16_t row = connection->node < ROUTE_NODE_SLOTS ? connection->node : ROUTE_NODE_SLOTS - 1;
     connection->flow_key = listener->ordinals[row]++;
     *client = *server = (struct stream_end){.fd = -1, .connection = connection};
+    client->inherited = listener->filtered;
+    client->tcp = peer->storage.ss_family != AF_UNIX;
+    server->tcp = listener->spec->upstream.storage.ss_family != AF_UNIX;
     stream_flow_init(&connection->flows[STREAM_UP], connection, STREAM_UP, client, server);
     stream_flow_init(&connection->flows[STREAM_DOWN], connection, STREAM_DOWN, server, client);
 }

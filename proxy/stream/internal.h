@@ -37,6 +37,12 @@ struct stream_end {
     int fd;                       /* -1: gone */
     struct stream_flow *in, *out; /* the flow read from it, the flow written to it */
     struct stream_connection *connection;
+    /* filters.c: what the kernel drops of what comes in. */
+    uint32_t filtered_ppb; /* 0: nothing */
+    bool filtered_cut;
+    bool inherited; /* from the listener: not known what, if anything */
+    bool tcp;
+    int64_t dropped_seen; /* by the kernel's count, and counted here */
 };
 
 /* One direction. */
@@ -54,9 +60,10 @@ struct stream_flow {
     uint64_t queued_bytes; /* data bytes of the same */
     unsigned pending_seen; /* while cut: bytes known to wait in the source's receive buffer */
     uint16_t from, to;     /* link */
+    uint32_t loss_ppb;     /* of what comes in from the source, by its socket's filter */
+    uint16_t loss_slot;    /* of the fault that this counts for */
     uint8_t way;           /* STREAM_UP or STREAM_DOWN */
-    bool pipeline_ready;   /* pipeline was initialised for this connection */
-    bool chained;          /* it has stages */
+    bool chained;          /* the pipeline has stages */
     bool piped;            /* and units must cross them */
     bool cut;
     bool blocked; /* the sink takes no more for now */
@@ -87,14 +94,15 @@ struct stream_connection {
     enum stream_state state;
     enum stream_ending ending; /* done by the next stream_flow_pump of either flow */
     bool admitted;             /* no reject fault has refused it when it began */
+    bool pipelines_ready;      /* they were initialised for this connection */
     struct stream_listener *listener;
     uint64_t serial; /* of the route, when the connection began */
     struct address peer;
-    uint64_t sources_serial; /* of the table in which the peer was looked up */
-    uint64_t flow_key;       /* ordinal among the connections of its source and route */
-    uint64_t begun_ns;
-    uint64_t dial_ns; /* not dialled before */
-    uint16_t node;    /* the client */
+    uint64_t sources_serial;          /* of the table in which the peer was looked up */
+    uint64_t flow_key;                /* ordinal among the connections of its source and route */
+    uint64_t begun_ns, begun_version; /* when, and under which plan */
+    uint64_t dial_ns;                 /* not dialled before */
+    uint16_t node;                    /* the client */
     /* HELD: dial_ns. CLOSING: when to stop waiting for the peers. */
     struct loop_timer timer;
     struct stream_end ends[STREAM_ENDS];
@@ -106,8 +114,13 @@ struct stream_listener {
     struct loop_watch watch;
     const struct route_spec *spec; /* NULL: slot not in use */
     uint64_t serial;
-    bool seen;                           /* scratch of apply */
-    bool refusing;                       /* the kernel refuses all connections */
+    bool seen;     /* scratch of apply */
+    bool refusing; /* the kernel refuses all connections */
+    bool tcp;
+    bool filtered, filtered_cut; /* SYNs: some are lost; some by a cut */
+    uint16_t loss_slot;          /* of the fault that loses SYNs */
+    uint64_t filter_key[2];      /* identifies the program */
+    int64_t dropped_seen;
     uint32_t ordinals[ROUTE_NODE_SLOTS]; /* connections so far, by source node */
 };
 
@@ -128,6 +141,7 @@ struct stream_plane {
     struct loop_timer accept_timer; /* tries again when descriptors had run out */
     struct stream_flow *starved;
     struct loop_timer starved_timer;
+    struct stream_filters *filters; /* NULL: cuts are stalls only */
     _Atomic uint64_t open_count, total_count;
     unsigned char scratch[STREAM_SCRATCH_BYTES];
 };
@@ -242,6 +256,17 @@ void stream_ready_pop(struct stream_flow *flow);
 void stream_listeners_apply(struct stream_plane *plane);
 void stream_plane_resume_accept(struct stream_plane *plane);
 void stream_plane_on_accept_timer(struct loop_timer *timer);
+
+/* filters.c */
+
+struct stream_filters *stream_filters_create(struct stream_plane *plane); /* NULL: no memory */
+void stream_filters_destroy(struct stream_filters *filters);              /* NULL is fine */
+/* Sets the filter that the cut and the loss of end->in ask for. */
+void stream_end_filter(struct stream_end *end);
+/* Counts what the kernel has dropped; before the socket is closed. */
+void stream_end_count_dropped(struct stream_end *end);
+/* Leaves the socket as it was found. */
+void stream_listener_unfilter(struct stream_listener *listener);
 
 /* plane.c */
 

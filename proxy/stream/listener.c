@@ -79,6 +79,8 @@ static void listener_open(struct stream_plane *plane, const struct route_spec *s
     listener->spec = spec;
     listener->serial = spec->serial;
     listener->seen = true;
+    listener->loss_slot = FAULT_NO_ROUTE;
+    listener->tcp = socket_is_tcp(spec->fd);
     if (spec->slot >= plane->listeners_end)
         plane->listeners_end = spec->slot + 1u;
     listener_watch(listener);
@@ -140,6 +142,7 @@ static void listener_leave(struct stream_listener *listener)
 {
     if (listener->refusing)
         listener_revive(listener);
+    stream_listener_unfilter(listener);
     loop_watch_remove(&listener->watch);
     listener->spec = NULL;
 }

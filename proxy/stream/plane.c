@@ -47,6 +47,10 @@ int stream_plane_create(const struct stream_options *options, struct stream_plan
         plane->connections[i].next = plane->free;
         plane->free = &plane->connections[i];
     }
+    if (options->filters && !(plane->filters = stream_filters_create(plane))) {
+        stream_plane_destroy(plane);
+        return error_set(error, -ENOMEM, "no memory for socket filters");
+    }
     *out = plane;
     return 0;
 }
@@ -62,6 +66,7 @@ void stream_plane_destroy(struct stream_plane *plane)
         loop_watch_remove(&plane->listeners[i].watch);
     loop_timer_cancel(&plane->starved_timer);
     loop_timer_cancel(&plane->accept_timer);
+    stream_filters_destroy(plane->filters);
     free(plane->connections);
     free(plane->pipelines);
     free(plane->listeners);

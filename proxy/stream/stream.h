@@ -4,10 +4,11 @@
  * says any thread. It accepts on the listeners that it is given, dials each connection's upstream
  * without blocking, and relays both directions through the fault pipelines of the plan in force.
  *
- * A cut is a *stall* here: while link from->to is cut, the plane neither reads nor writes
- * client->server bytes (to->from: server->client); what it holds it keeps, FIN and RST included,
- * and goes on at heal. A new connection whose link is cut either way is accepted and not dialled
- * before heal.
+ * A cut is a *stall*: while link from->to is cut, the plane neither reads nor writes client->server
+ * bytes (to->from: server->client); what it holds it keeps, FIN and RST included, and goes on at
+ * heal. A new connection whose link is cut either way is not dialled before heal. Where the kernel
+ * allows it, socket filters make it a cut cable besides: no segment is answered, nor a SYN; and
+ * loss faults lose real segments.
  *
  * Faults end connections: *reset* (both peers get RST, at once) and *close* (both peers get what
  * had come through to them, then FIN; what they still send is read and thrown away for up to two
@@ -26,6 +27,7 @@
 #define SEVER_STREAM_STREAM_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proxy/base/error.h"
@@ -47,6 +49,8 @@ struct stream_options {              /* 0 in a field: its default */
     struct fault_counters *counters; /* borrowed; this worker's */
     struct fault_states *states;     /* borrowed, all workers'; NULL: no fault counts connections or
                                         shares a rate */
+    bool filters;                    /* the kernel lets this process filter TCP sockets: cuts and
+                                        losses are real */
 };
 
 /* A plane without routes. -ENOMEM. */
@@ -61,6 +65,10 @@ void stream_plane_destroy(struct stream_plane *plane);
  * or has another serial, end with RST; routes that stay keep theirs. */
 void stream_plane_apply(struct stream_plane *plane, const struct fault_plan *plan,
                         const struct route_table *table);
+
+/* The rest of taking over a plan, once every plane of the process has: socket filters. When it
+ * returns, no segment of a cut link is answered, and no SYN. */
+void stream_plane_settle(struct stream_plane *plane);
 
 /* Connections in the table now, and ever. Any thread. */
 uint64_t stream_plane_open(const struct stream_plane *plane);

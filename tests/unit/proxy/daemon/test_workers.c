@@ -81,9 +81,9 @@ static void open_rig(struct rig *rig)
     for (int i = 0; i < ROUTES; i++)
         assert_int_equal(fault_plan_route_slot(rig->plan, names[i]), i);
     static struct fault_states states;
+    struct workers_options options = {.count = 2, .pool_bytes = 64 << 20, .states = &states};
     assert_int_equal(
-        workers_create(2, 64 << 20, &states, routes_publication(rig->routes), &rig->workers, NULL),
-        0);
+        workers_create(&options, routes_publication(rig->routes), &rig->workers, NULL), 0);
 }
 
 static void close_rig(struct rig *rig)
