@@ -1,7 +1,7 @@
 /* severd as the program that it replaces: options, configuration file, who may ask, metrics. */
 #include "tests/conformance/server.h"
 
-#include <sys/stat.h>
+#include <math.h>
 
 static char directory[64];
 static struct server server;
@@ -227,25 +227,32 @@ static void whose_host_is_served(void **state)
     server_stop(&server);
 }
 
-/* The value of a metric, given with its labels up to the blank. */
-static double metric(const char *name)
+/* The value of a metric, given with its labels up to the blank; NAN when it is not told. */
+static double find_metric(const char *name)
 {
     char wanted[256];
     ask("GET", "/metrics", "");
     assert_int_equal(answer.status, 200);
     snprintf(wanted, sizeof(wanted), "\n%s ", name);
     const char *line = strstr(answer.body, wanted);
-    if (!line)
-        fail_msg("no %s in %s", name, answer.body);
-    return strtod(line + strlen(wanted), NULL);
+    return line ? strtod(line + strlen(wanted), NULL) : NAN;
 }
 
+static double metric(const char *name)
+{
+    double value = find_metric(name);
+    if (isnan(value))
+        fail_msg("no %s in %s", name, answer.body);
+    return value;
+}
+
+/* Until it is told and at least that much. */
 static void await_metric(const char *name, double value)
 {
     uint64_t deadline_ns = monotonic_now_ns() + SERVER_PATIENCE_S * NS_PER_S;
-    while (metric(name) < value)
+    while (!(find_metric(name) >= value))
         if (monotonic_now_ns() > deadline_ns)
-            fail_msg("%s stays at %f, not %f", name, metric(name), value);
+            fail_msg("%s is %f, not %f", name, find_metric(name), value);
 }
 
 static void metrics_move_while_connections_live(void **state)

@@ -1,6 +1,6 @@
 /* Any bytes as each of the bodies that clients of Toxiproxy send, and as a configuration file:
- * refused with a reason, or decoded; and what is decoded can be told again, is understood again, and
- * is the same. */
+ * refused with a reason, or decoded; and what is decoded can be told again, is understood again,
+ * and is the same. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
