@@ -103,7 +103,8 @@ void command_format_overview(struct text *text)
     append_options(text, OPTION_COMMON);
     text_append(text,
                 "\nExit codes: 0 done, 1 refused, 2 the command line or a file is not right,\n"
-                "3 severd not reachable, 4 done but standard output can't be written.\n"
+                "3 severd not reachable, 4 done but standard output can't be written,\n"
+                "5 severd lacks something that it needs (doctor).\n"
                 "severctl help COMMAND says more, with an example.\n");
 }
 

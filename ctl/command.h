@@ -40,6 +40,8 @@ int command_main(int argc, char **argv);
 
 /* status.c */
 int run_status(struct session *session, const struct arguments *arguments);
+/* doctor.c */
+int run_doctor(struct session *session, const struct arguments *arguments);
 /* nodes.c */
 int run_nodes(struct session *session, const struct arguments *arguments);
 int run_links(struct session *session, const struct arguments *arguments);

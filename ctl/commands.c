@@ -20,6 +20,10 @@ const struct command commands[] = {
      "Shows the version of the ruleset, the partitions, how a cut is made on TCP and UDP routes, "
      "the connections, and how late timers are.",
      "severctl status", 0, 0, 0, run_status},
+    {"doctor", "", "what this machine allows, and what to do about the rest",
+     "severd tries everything: what it needs (MISSING: the exit code is 5), and what a feature "
+     "needs (no: the feature is not there, or is less than it could be). It leaves nothing behind.",
+     "severctl doctor", 0, 0, 0, run_doctor},
     {"nodes", "[add NAME [--address A] [--client] | remove NAME]", "list, add or remove nodes",
      "A node is a member of the cluster under test, or a client of it (--client). Its addresses "
      "are those it dials from: they tell the routes who is calling. A node can't be removed while "

@@ -333,3 +333,33 @@ void format_tables(struct text *text, json_t *answer, bool colour)
     }
     table_end(&table, colour, text);
 }
+
+static void add_check(struct table *table, json_t *check)
+{
+    table_add(table, TABLE_PLAIN, "%s", format_string(check, "name"));
+    if (format_true(check, "ok"))
+        table_add(table, TABLE_GREEN, "ok");
+    else if (format_true(check, "needed"))
+        table_add(table, TABLE_RED, "MISSING");
+    else
+        table_add(table, TABLE_YELLOW, "no");
+    table_add(table, TABLE_PLAIN, "%s", format_string(check, "found"));
+    table_add(table, TABLE_PLAIN, "%s", format_string(check, "means"));
+}
+
+void format_doctor(struct text *text, json_t *answer, bool colour)
+{
+    json_t *checks = json_object_get(answer, "checks"), *check;
+    size_t index, advised = 0;
+    struct table table;
+    table_begin(&table, (const char *const[]){"CHECK", "STATE", "FOUND", "WHAT FOLLOWS", NULL});
+    json_array_foreach(checks, index, check) add_check(&table, check);
+    table_end(&table, colour, text);
+    json_array_foreach(checks, index, check)
+    {
+        if (format_true(check, "ok") || !format_string(check, "advice")[0])
+            continue;
+        text_append(text, "%s  %s: %s\n", advised++ ? "" : "\nWhat to do:\n",
+                    format_string(check, "name"), format_string(check, "advice"));
+    }
+}

@@ -17,6 +17,7 @@ enum session_exit {
     SESSION_USAGE = 2,       /* the command line is not right */
     SESSION_UNREACHABLE = 3, /* nobody answers, or it is not severd */
     SESSION_UNWRITABLE = 4,  /* done, but standard output can't be written */
+    SESSION_LACKING = 5,     /* doctor: severd lacks something that it needs */
 };
 
 enum { SESSION_PATH_MAX = 512 };

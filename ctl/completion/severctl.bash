@@ -59,7 +59,7 @@ _severctl() {
     local words cword i command=''
     _severctl_join
     local word=${words[cword]} before=${words[cword - 1]}
-    local commands='status nodes links routes cut split isolate heal partitions delay loss rate trace corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject faults tables clock watch apply save exec help'
+    local commands='status doctor nodes links routes cut split isolate heal partitions delay loss rate trace corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject faults tables clock watch apply save exec help'
     local options='--json --url --help --version'
     local faults='delay loss rate trace corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject'
     local types='latency loss rate trace corrupt duplicate reorder truncate slicer slow_close timeout reset_peer limit_data accept_delay reject noop'

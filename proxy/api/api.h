@@ -14,6 +14,8 @@
 #include "proxy/base/error.h"
 #include "proxy/fault/ruleset.h"
 
+enum { API_CHECKS_MAX = 32, API_CHECK_FOUND_MAX = 192 };
+
 /* Sums over all workers since the thing was set. */
 struct api_link_state {
     uint64_t units, bytes;
@@ -41,6 +43,16 @@ struct api_status {
     uint64_t lateness_sum_ns, lateness_buckets[API_LATENESS_BUCKETS];
 };
 
+/* One thing that this machine allows or not. Texts are static but for `found`. */
+struct api_check {
+    const char *name;
+    bool ok;
+    bool needed; /* severd's own work needs it; without the others some feature is missing */
+    char found[API_CHECK_FOUND_MAX];
+    const char *means;  /* what follows from it, for what severd can do */
+    const char *advice; /* what to do when it isn't ok; "" when nothing can or need be done */
+};
+
 struct api_backend {
     void *context;
     /* The ruleset in force; valid until the next change. */
@@ -62,6 +74,9 @@ struct api_backend {
     const char *(*clock_page)(void *context, const char *node);
     void (*status)(void *context, struct api_status *out);
     void (*route_state)(void *context, const char *route, struct api_route_state *out);
+    /* Tries what this machine allows; writes at most API_CHECKS_MAX checks and returns how many.
+     * Takes some tenths of a second, leaves nothing behind. */
+    size_t (*doctor)(void *context, struct api_check checks[]);
 };
 
 enum {

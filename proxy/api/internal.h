@@ -150,6 +150,7 @@ int api_list_tables(struct api_call *call, struct error *error);
 int api_add_table(struct api_call *call, struct error *error);
 int api_get_table(struct api_call *call, struct error *error);
 int api_remove_table(struct api_call *call, struct error *error);
+int api_get_doctor(struct api_call *call, struct error *error);
 int api_get_events(struct api_call *call, struct error *error);
 
 #endif

@@ -13,6 +13,7 @@ static const struct api_query query_link = {"link", "n1->n2"}, query_node = {"no
 
 const struct api_path api_paths[] = {
     {"GET", "/v1/status", api_get_status, NULL},
+    {"GET", "/v1/doctor", api_get_doctor, NULL},
     {"GET", "/v1/ruleset", api_get_ruleset, NULL},
     {"PUT", "/v1/ruleset", api_put_ruleset, NULL},
     {"GET", "/v1/nodes", api_list_nodes, NULL},

@@ -18,6 +18,7 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "proxy/daemon/clocks.h"
+#include "proxy/daemon/doctor.h"
 #include "proxy/daemon/provenance.h"
 #include "proxy/daemon/routes.h"
 #include "proxy/daemon/worker.h"
@@ -380,6 +381,19 @@ static void backend_status(void *context, struct api_status *out)
     memcpy(out->lateness_buckets, totals.lateness.buckets, sizeof(out->lateness_buckets));
 }
 
+static size_t backend_doctor(void *context, struct api_check checks[])
+{
+    const struct backend *backend = context;
+    const struct doctor_options options = {
+        .workers = backend->options.workers,
+        .pool_bytes =
+            backend->options.pool_bytes ? backend->options.pool_bytes : WORKERS_POOL_BYTES,
+        .directory = backend->options.directory,
+        .clock_library = backend->options.clock_library,
+    };
+    return doctor_examine(&options, checks);
+}
+
 struct api_backend backend_api(struct backend *backend)
 {
     return (struct api_backend){
@@ -393,5 +407,6 @@ struct api_backend backend_api(struct backend *backend)
         .clock_page = backend_clock_page,
         .status = backend_status,
         .route_state = backend_route_state,
+        .doctor = backend_doctor,
     };
 }

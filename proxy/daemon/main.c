@@ -21,6 +21,7 @@
 #include "proxy/daemon/directory.h"
 #include "proxy/daemon/options.h"
 #include "proxy/daemon/token.h"
+#include "proxy/datagram/datagram.h"
 #include "proxy/io/filter.h"
 
 enum { EXIT_BAD_USAGE = 2 };
@@ -195,6 +196,7 @@ static int run(struct daemon *daemon, struct error *error)
         return result;
     struct api_options api_options;
     daemon->mechanisms.segment_filters = !options->stall_only && filter_allowed() == 0;
+    daemon->mechanisms.icmp_unreachable = datagram_can_refuse();
     struct backend_options backend = {.workers = options->workers,
                                       .pool_bytes = options->memory_bytes,
                                       .mechanisms = daemon->mechanisms,

@@ -15,8 +15,6 @@
 #include "proxy/io/pool.h"
 #include "proxy/stream/stream.h"
 
-#define DEFAULT_POOL_BYTES (UINT64_C(1) << 30)
-
 struct worker {
     struct workers *workers;
     unsigned index;
@@ -97,7 +95,7 @@ static void *worker_main(void *context)
 static int worker_start(struct worker *worker, const struct publication *first, struct error *error)
 {
     const struct workers_options *options = &worker->workers->options;
-    uint64_t pool_bytes = options->pool_bytes ? options->pool_bytes : DEFAULT_POOL_BYTES;
+    uint64_t pool_bytes = options->pool_bytes ? options->pool_bytes : WORKERS_POOL_BYTES;
     char name[16];
     int result;
     worker->counters = calloc(1, sizeof(*worker->counters));

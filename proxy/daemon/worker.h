@@ -25,6 +25,7 @@
 #include "proxy/match/match.h"
 
 enum { WORKERS_MAX = 64 };
+#define WORKERS_POOL_BYTES (UINT64_C(1) << 30) /* the default of each worker */
 
 /* What one worker serves. */
 struct publication_share {
@@ -42,7 +43,7 @@ struct workers;
 struct workers_options {
     unsigned count;              /* 1..WORKERS_MAX */
     uint64_t pool_bytes;         /* for bytes in flight, each; address space until it is used. 0:
-                                    1 GiB */
+                                    WORKERS_POOL_BYTES */
     bool filters;                /* as in stream_options */
     struct fault_states *states; /* borrowed, shared by all */
 };

@@ -16,20 +16,35 @@
 #include <netinet/udp.h>
 #include <string.h>
 
+#include <linux/sock_diag.h>
+
 #include "proxy/datagram/internal.h"
 
 enum {
+    LISTENER_BUFFER = 4 << 20,  /* a burst of all clients of a route waits here */
     SEGMENTS_MAX = 64,          /* the kernel's UDP_MAX_SEGMENTS, where it is smallest */
     SEGMENTED_BYTES_MAX = 65507 /* what one IPv4 packet holds */
 };
 
 /* Receiving. */
 
+uint32_t datagram_socket_overflowed(int fd)
+{
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    socklen_t length = sizeof(memory);
+    return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) ? 0 : memory[SK_MEMINFO_DROPS];
+}
+
 void datagram_socket_prepare(int fd, const struct address *bound)
 {
-    int on = 1;
+    int on = 1, buffer = LISTENER_BUFFER;
     setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
-    if (!bound || !address_is_any(bound))
+    setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
+    if (!bound)
+        return;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)))
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+    if (!address_is_any(bound))
         return;
     if (bound->storage.ss_family == AF_INET)
         setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
@@ -95,6 +110,8 @@ static void take_message(struct datagram_plane *plane, unsigned index)
             memcpy(&segment, CMSG_DATA(control), sizeof(segment));
             if (segment > 0)
                 view->segment = (uint32_t)segment;
+        } else if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SO_RXQ_OVFL) {
+            memcpy(&plane->overflowed, CMSG_DATA(control), sizeof(plane->overflowed));
         } else if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
             take_local_ipv6(control, &plane->locals[index]);
         } else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
@@ -103,13 +120,17 @@ static void take_message(struct datagram_plane *plane, unsigned index)
     }
 }
 
-unsigned datagram_receive(struct datagram_plane *plane, int fd)
+unsigned datagram_receive(struct datagram_plane *plane, int fd, uint32_t *overflowed,
+                          uint32_t *lost)
 {
+    plane->overflowed = *overflowed;
     int count = recvmmsg(fd, plane->receiving.headers, DATAGRAM_BATCH, MSG_DONTWAIT, NULL);
     for (int i = 0; i < count; i++) {
         take_message(plane, (unsigned)i);
         receive_arm(plane, (unsigned)i);
     }
+    *lost = plane->overflowed - *overflowed;
+    *overflowed = plane->overflowed;
     return count > 0 ? (unsigned)count : 0;
 }
 

@@ -7,9 +7,10 @@
  * dropped and counted (as queue). An upstream that refuses (ICMP) is counted and changes nothing
  * else.
  *
- * A route whose upstream has no address yet (route_spec.upstream.length 0: a host name that is
- * being resolved) has sessions that wait: the first few datagrams of each are kept until an apply
- * brings the address, the others dropped and counted (as queue). */
+ * A route whose upstream is a host name looks it up for each session that begins: the first few
+ * datagrams wait for the answer, the others are dropped and counted (as queue); so are all when
+ * there is no address, and the next datagram asks again. A session keeps the address that it got.
+ */
 #ifndef SEVER_DATAGRAM_DATAGRAM_H
 #define SEVER_DATAGRAM_DATAGRAM_H
 
@@ -22,6 +23,7 @@
 #include "proxy/fault/states.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/pool.h"
+#include "proxy/io/resolver.h"
 #include "proxy/io/route.h"
 #include "proxy/match/match.h"
 
@@ -34,6 +36,7 @@ struct datagram_options {            /* 0 in a field: its default */
     struct loop *loop;               /* borrowed */
     struct pool *pool;               /* borrowed; may be shared with other planes of the thread */
     struct fault_counters *counters; /* borrowed; this worker's */
+    struct resolver *resolver;       /* borrowed; NULL: no host name has an address */
     struct fault_states *states;     /* borrowed; NULL: no fault counts sessions or shares a rate */
 };
 
@@ -47,9 +50,9 @@ void datagram_plane_destroy(struct datagram_plane *plane); /* NULL is fine */
 void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan *plan,
                           const struct match_set *matches, const struct route_table *table);
 
-/* Whether a reject fault tells the sender (ICMP port unreachable, which needs CAP_NET_RAW when the
- * plane is created); else it drops without a word. Any thread. */
-bool datagram_plane_can_refuse(const struct datagram_plane *plane);
+/* Whether a reject fault tells the sender (ICMP port unreachable), in planes that are created with
+ * the privileges that the process has now (CAP_NET_RAW); else it drops without a word. */
+bool datagram_can_refuse(void);
 
 /* Sessions in the table now, and ever. Any thread. */
 uint64_t datagram_plane_open(const struct datagram_plane *plane);

@@ -107,7 +107,7 @@ static bool sender_of(struct datagram_flow *flow, struct address *source,
         address_set_port(destination, address_port(&session->listener->bound));
         return true;
     }
-    *source = session->listener->spec->upstream;
+    *source = session->upstream;
     destination->length = sizeof(destination->storage);
     return getsockname(session->watch.fd, (struct sockaddr *)&destination->storage,
                        &destination->length) == 0;
@@ -181,7 +181,7 @@ static bool sink_matches(void *context, const struct fault_unit *fault_unit,
     struct datagram_flow *flow = context;
     struct datagram_session *session = flow->session;
     const struct match_program *program = match_set_find(session->plane->matches, fault_slot);
-    const struct address *upstream = &session->listener->spec->upstream;
+    const struct address *upstream = &session->upstream;
     const struct datagram_unit *unit = (const struct datagram_unit *)(const void *)fault_unit;
     (void)spec;
     return program && match_datagram(program, flow->upstream ? &session->peer : upstream,
@@ -225,9 +225,11 @@ void datagram_flow_init(struct datagram_flow *flow, struct datagram_session *ses
                                    .timer = {.fn = flow_on_timer}};
 }
 
-static void pipeline_start(struct datagram_flow *flow)
+void datagram_flow_start(struct datagram_flow *flow)
 {
     const struct datagram_session *session = flow->session;
+    const struct datagram_flow *other =
+        &session->flows[flow->upstream ? DATAGRAM_DOWN : DATAGRAM_UP];
     struct fault_sink sink = {.deliver = sink_deliver,
                               .drop = sink_drop,
                               .touched = sink_touched,
@@ -238,7 +240,9 @@ static void pipeline_start(struct datagram_flow *flow)
     struct fault_flow told = {.medium = FAULT_DATAGRAM,
                               .ordinal = session->ordinal,
                               .begun_ns = session->begun_ns,
-                              .states = session->plane->states};
+                              .begun_version = session->begun_version,
+                              .states = session->plane->states,
+                              .opposite = other->pipeline};
     fault_pipeline_init(flow->pipeline, &told, &sink);
     flow->pipeline_ready = true;
 }
@@ -256,7 +260,7 @@ static struct datagram_unit *waiting_pop(struct datagram_session *session)
     return unit_of(unit);
 }
 
-static void waiting_drop(struct datagram_flow *flow, enum fault_cause cause)
+void datagram_flow_give_up(struct datagram_flow *flow, enum fault_cause cause)
 {
     struct datagram_unit *unit;
     while ((unit = waiting_pop(flow->session))) {
@@ -265,22 +269,16 @@ static void waiting_drop(struct datagram_flow *flow, enum fault_cause cause)
     }
 }
 
-void datagram_flow_apply(struct datagram_flow *flow, uint16_t from, uint16_t to)
+void datagram_flow_apply(struct datagram_flow *flow, uint16_t from, uint16_t to,
+                         const struct fault_entry *entries, size_t count)
 {
-    struct datagram_session *session = flow->session;
-    struct datagram_plane *plane = session->plane;
-    struct fault_entry entries[FAULT_CHAIN_MAX];
+    struct datagram_plane *plane = flow->session->plane;
     flow->counters = fault_counters_link(plane->counters, from, to);
     flow->cut = fault_plan_is_cut(plane->plan, from, to);
     if (flow->cut && flow->upstream)
-        waiting_drop(flow, FAULT_CAUSE_CUT);
-    size_t count =
-        fault_plan_chain(plane->plan, from, to, session->listener->spec->slot,
-                         flow->upstream ? RULESET_UPSTREAM : RULESET_DOWNSTREAM, entries);
-    if (count == 0 && !flow->pipeline_ready)
-        return;
+        datagram_flow_give_up(flow, FAULT_CAUSE_CUT);
     if (!flow->pipeline_ready)
-        pipeline_start(flow);
+        return;
     fault_pipeline_apply(flow->pipeline, entries, count, loop_now_ns(plane->loop));
     flow_settle(flow);
 }
@@ -347,6 +345,8 @@ void datagram_flow_take(struct datagram_flow *flow, const struct datagram_view *
         else
             flow_hold(flow, &views[i], waits);
     }
+    if (flow->session->waiting)
+        datagram_session_resolve(flow->session);
     flow_settle(flow);
 }
 
@@ -370,7 +370,7 @@ bool datagram_flow_is_busy(const struct datagram_flow *flow)
 void datagram_flow_discard(struct datagram_flow *flow)
 {
     if (flow->upstream)
-        waiting_drop(flow, FAULT_CAUSE_QUEUE);
+        datagram_flow_give_up(flow, FAULT_CAUSE_QUEUE);
     if (flow->pipeline_ready)
         fault_pipeline_clear(flow->pipeline, FAULT_CAUSE_QUEUE);
     loop_timer_cancel(&flow->timer);

@@ -15,7 +15,7 @@
 enum {
     DATAGRAM_BATCH = 32,
     DATAGRAM_BYTES_MAX = 65536,
-    DATAGRAM_WAITING_MAX = 8, /* kept by a session whose upstream has no address yet */
+    DATAGRAM_WAITING_MAX = 8, /* kept by a session that has no upstream address yet */
 };
 
 /* What one receive gave: a datagram, or several of one sender that the kernel has put together
@@ -57,15 +57,19 @@ struct datagram_session {
     struct datagram_session *newer, *older; /* by last use */
     struct datagram_session *next;          /* hash chain, or the free list */
     struct address peer;
-    struct address local; /* that the peer sends to; not set: the listener's */
-    uint64_t serial;      /* of the route, when the session began */
+    struct address local;    /* that the peer sends to; not set: the listener's */
+    struct address upstream; /* not set while its name is being looked up */
+    uint64_t serial;         /* of the route, when the session began */
     uint64_t hash;
     uint64_t sources_serial;
     uint64_t ordinal;
     uint64_t begun_ns, used_ns;
+    uint64_t begun_version; /* of the plan */
     uint16_t route_slot;
     uint16_t node;
-    struct loop_watch watch; /* the upstream socket; not added while the upstream has no address */
+    struct loop_watch watch; /* the upstream socket; not added while there is no address */
+    uint32_t overflowed;     /* as the listener's */
+    struct resolver_waiter waiter;
     struct fault_unit *waiting, **waiting_end; /* datagrams for it, in order */
     uint32_t waiting_count;
     struct datagram_flow flows[DATAGRAM_FLOWS];
@@ -77,12 +81,16 @@ struct datagram_listener {
     const struct route_spec *spec; /* NULL: slot not in use */
     uint64_t serial;
     struct address bound; /* an "any" address: each datagram says what it was sent to */
+    uint32_t overflowed;  /* datagrams that its socket had no room for */
     bool seen;
     uint32_t ordinals[ROUTE_NODE_SLOTS];
 };
 
-/* The most that is asked for with a datagram: what it was sent to, and the size of its segments. */
-#define DATAGRAM_CONTROL_BYTES (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)))
+/* The most that comes with a datagram: what it was sent to, the size of its segments, how many had
+ * no room. */
+#define DATAGRAM_CONTROL_BYTES                                                                     \
+    (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)) +                            \
+     CMSG_SPACE(sizeof(uint32_t)))
 
 struct datagram_control {
     _Alignas(struct cmsghdr) char bytes[DATAGRAM_CONTROL_BYTES];
@@ -98,6 +106,7 @@ struct datagram_messages {
 struct datagram_plane {
     struct loop *loop;
     struct pool *pool;
+    struct resolver *resolver;
     struct fault_counters *counters;
     struct fault_states *states;
     uint64_t idle_ns, flow_bytes_max;
@@ -118,6 +127,7 @@ struct datagram_plane {
     struct datagram_messages receiving, sending;
     struct datagram_view views[DATAGRAM_BATCH];
     struct address peers[DATAGRAM_BATCH], locals[DATAGRAM_BATCH];
+    uint32_t overflowed; /* of the socket in hand */
     unsigned char (*buffers)[DATAGRAM_BYTES_MAX];
 
     /* Units that the pipeline of the flow in hand has delivered; sent before the callback ends. */
@@ -133,13 +143,19 @@ void datagram_count_received(struct datagram_plane *plane, uint16_t route_slot, 
 
 /* batch.c */
 
-/* Asks the kernel for several datagrams at once (UDP_GRO) and, of a listener that is bound to any
- * address, for what each datagram was sent to. bound: NULL for other sockets. */
+/* Asks the kernel for several datagrams at once (UDP_GRO), how many it had no room for, and, of a
+ * listener, for a large buffer and, when it is bound to any address, for what each datagram was
+ * sent to. bound: the listener's address; NULL for other sockets. */
 void datagram_socket_prepare(int fd, const struct address *bound);
+/* How many datagrams the kernel has had no room for, since the socket was made. */
+uint32_t datagram_socket_overflowed(int fd);
 /* Makes the plane's message headers ready; once, before the first receive. */
 void datagram_receive_prepare(struct datagram_plane *plane);
-/* Reads a batch into the plane's views, peers and locals (not set when not known); how many. */
-unsigned datagram_receive(struct datagram_plane *plane, int fd);
+/* Reads a batch into the plane's views, peers and locals (not set when not known); how many.
+ * overflowed: the socket's own, 0 for a new one. *lost: datagrams that the kernel had no room for
+ * since the last receive; it says so with the next one that it had room for. */
+unsigned datagram_receive(struct datagram_plane *plane, int fd, uint32_t *overflowed,
+                          uint32_t *lost);
 
 struct datagram_target {
     int fd;
@@ -168,17 +184,25 @@ struct datagram_session *datagram_session_begin(struct datagram_listener *listen
 void datagram_session_end(struct datagram_session *session);
 void datagram_session_apply(struct datagram_session *session);
 void datagram_session_touch(struct datagram_session *session); /* it is in use now */
+/* Looks the upstream's name up, unless that is going on. */
+void datagram_session_resolve(struct datagram_session *session);
 
 /* flow.c */
 
 void datagram_flow_init(struct datagram_flow *flow, struct datagram_session *session, bool upstream,
                         struct fault_pipeline *pipeline);
-void datagram_flow_apply(struct datagram_flow *flow, uint16_t from, uint16_t to);
+/* Makes its pipeline ready: for both flows of a session, when either meets its first fault. */
+void datagram_flow_start(struct datagram_flow *flow);
+/* Faults on the link and the route, from now on. entries: the chain, borrowed for the call. */
+void datagram_flow_apply(struct datagram_flow *flow, uint16_t from, uint16_t to,
+                         const struct fault_entry *entries, size_t count);
 /* Sends, holds or drops what has arrived on this flow's side. */
 void datagram_flow_take(struct datagram_flow *flow, const struct datagram_view *views,
                         unsigned count);
-/* The upstream has its address now: lets go what waited for it, as if it arrived now. */
+/* The session has its upstream socket now: lets go what waited for it, as if it arrived now. */
 void datagram_flow_resume(struct datagram_flow *flow);
+/* It gets none: drops what waited for it. */
+void datagram_flow_give_up(struct datagram_flow *flow, enum fault_cause cause);
 /* Whether it holds something that will leave by itself. */
 bool datagram_flow_is_busy(const struct datagram_flow *flow);
 void datagram_flow_discard(struct datagram_flow *flow);

@@ -50,6 +50,7 @@ int datagram_plane_create(const struct datagram_options *options, struct datagra
     plane->loop = options->loop;
     plane->pool = options->pool;
     plane->counters = options->counters;
+    plane->resolver = options->resolver;
     plane->states = options->states;
     plane->idle_ns = options->idle_ns ? options->idle_ns : DEFAULT_IDLE_NS;
     plane->flow_bytes_max = options->flow_bytes_max ? options->flow_bytes_max : DEFAULT_FLOW_BYTES;
@@ -82,9 +83,13 @@ void datagram_plane_destroy(struct datagram_plane *plane)
     free(plane);
 }
 
-bool datagram_plane_can_refuse(const struct datagram_plane *plane)
+bool datagram_can_refuse(void)
 {
-    return unreachable_works(&plane->unreachable);
+    struct unreachable trial;
+    unreachable_open(&trial);
+    bool works = unreachable_works(&trial);
+    unreachable_close(&trial);
+    return works;
 }
 
 uint64_t datagram_plane_open(const struct datagram_plane *plane)
@@ -170,7 +175,13 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
     struct datagram_listener *listener = loop_container(watch, struct datagram_listener, watch);
     struct datagram_plane *plane = listener->plane;
     (void)events;
-    unsigned count = datagram_receive(plane, watch->fd);
+    const struct route_spec *spec = listener->spec;
+    uint32_t lost;
+    unsigned count = datagram_receive(plane, watch->fd, &listener->overflowed, &lost);
+    if (lost) /* nobody knows whose they were */
+        fault_counter_add(
+            &fault_counters_link(plane->counters, spec->from, spec->to)->dropped[FAULT_CAUSE_QUEUE],
+            lost);
     datagram_count_received(plane, listener->spec->slot, DATAGRAM_UP, plane->views, count);
     for (unsigned begin = 0, end; begin < count; begin = end) {
         for (end = begin + 1; end < count; end++)
@@ -197,6 +208,7 @@ static void listener_open(struct datagram_plane *plane, const struct route_spec 
     if (getsockname(spec->fd, (struct sockaddr *)&listener->bound.storage, &listener->bound.length))
         listener->bound.length = 0;
     datagram_socket_prepare(spec->fd, &listener->bound);
+    listener->overflowed = datagram_socket_overflowed(spec->fd);
     int result =
         loop_watch_add(plane->loop, &listener->watch, spec->fd, EPOLLIN, listener_on_event);
     if (result)

@@ -3,10 +3,10 @@
  * Sessions are a fixed table with a hash by client address and route, and a list by last use: the
  * oldest is looked at when it may have expired. A session that still holds datagrams which will
  * leave (a delay longer than the expiry) is in use; one that holds what never leaves (a rate of
- * nothing, an upstream without an address) expires.
+ * nothing) expires.
  *
- * A session of a route whose upstream has no address yet has no socket; it gets one in the apply
- * that brings the address. */
+ * A session of a route whose upstream is a host name has no socket until the name has been looked
+ * up. A failed look-up is not the end of it: the next datagram asks again. */
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -121,27 +121,72 @@ static uint16_t session_from(struct datagram_session *session)
 
 static void session_on_event(struct loop_watch *watch, uint32_t events);
 
-/* The upstream socket. False when it is refused. */
-static bool session_connect(struct datagram_session *session)
+/* The upstream socket, to this address. False when it is refused. */
+static bool session_connect(struct datagram_session *session, const struct address *upstream)
 {
-    int fd = socket_connect_datagram(&session->listener->spec->upstream, NULL);
+    int fd = socket_connect_datagram(upstream, NULL);
     if (fd < 0)
         return false;
     datagram_socket_prepare(fd, NULL);
-    if (loop_watch_add(session->plane->loop, &session->watch, fd, EPOLLIN, session_on_event) == 0)
-        return true;
-    close(fd);
-    return false;
+    if (loop_watch_add(session->plane->loop, &session->watch, fd, EPOLLIN, session_on_event)) {
+        close(fd);
+        return false;
+    }
+    session->upstream = *upstream;
+    return true;
+}
+
+static void session_on_addresses(struct resolver_waiter *waiter, const struct address *addresses,
+                                 size_t count, int code)
+{
+    struct datagram_session *session = loop_container(waiter, struct datagram_session, waiter);
+    struct datagram_flow *flow = &session->flows[DATAGRAM_UP];
+    (void)code;
+    for (size_t i = 0; i < count && !session->watch.loop; i++) {
+        struct address upstream = addresses[i];
+        address_set_port(&upstream, session->listener->spec->upstream_port);
+        session_connect(session, &upstream);
+    }
+    if (session->watch.loop) {
+        datagram_flow_resume(flow);
+        return;
+    }
+    fault_counter_add(&flow->counters->refused, 1);
+    datagram_flow_give_up(flow, FAULT_CAUSE_QUEUE);
+}
+
+void datagram_session_resolve(struct datagram_session *session)
+{
+    const char *name = session->listener->spec->upstream_name;
+    struct resolver *resolver = session->plane->resolver;
+    if (session->waiter.resolver)
+        return;
+    if (resolver && name && name[0])
+        resolver_wait(resolver, &session->waiter, name, session_on_addresses);
+    else
+        datagram_flow_give_up(&session->flows[DATAGRAM_UP], FAULT_CAUSE_QUEUE);
 }
 
 void datagram_session_apply(struct datagram_session *session)
 {
-    uint16_t from = session_from(session), to = session->listener->spec->to;
-    datagram_flow_apply(&session->flows[DATAGRAM_UP], from, to);
-    datagram_flow_apply(&session->flows[DATAGRAM_DOWN], to, from);
-    if (!session->watch.loop && session->listener->spec->upstream.length > 0 &&
-        session_connect(session))
-        datagram_flow_resume(&session->flows[DATAGRAM_UP]);
+    struct datagram_flow *up = &session->flows[DATAGRAM_UP], *down = &session->flows[DATAGRAM_DOWN];
+    const struct fault_plan *plan = session->plane->plan;
+    const struct route_spec *spec = session->listener->spec;
+    struct fault_entry up_entries[FAULT_CHAIN_MAX], down_entries[FAULT_CHAIN_MAX];
+    uint16_t from = session_from(session), to = spec->to;
+    size_t up_count = fault_plan_chain(plan, from, to, spec->slot, RULESET_UPSTREAM, up_entries);
+    size_t down_count =
+        fault_plan_chain(plan, to, from, spec->slot, RULESET_DOWNSTREAM, down_entries);
+    if (up_count + down_count > 0 && !up->pipeline_ready) {
+        datagram_flow_start(up);
+        datagram_flow_start(down);
+    }
+    datagram_flow_apply(up, from, to, up_entries, up_count);
+    datagram_flow_apply(down, to, from, down_entries, down_count);
+    if (session->waiter.resolver) { /* the name that it asks for goes with the table before */
+        resolver_cancel(&session->waiter);
+        datagram_session_resolve(session);
+    }
 }
 
 static void session_on_event(struct loop_watch *watch, uint32_t events)
@@ -152,18 +197,23 @@ static void session_on_event(struct loop_watch *watch, uint32_t events)
         fault_counter_add(&session->flows[DATAGRAM_UP].counters->refused, 1);
     if (!(events & EPOLLIN))
         return;
-    unsigned count = datagram_receive(plane, watch->fd);
+    uint32_t lost;
+    unsigned count = datagram_receive(plane, watch->fd, &session->overflowed, &lost);
     if (count == 0)
         return;
+    fault_counter_add(&session->flows[DATAGRAM_DOWN].counters->dropped[FAULT_CAUSE_QUEUE], lost);
     datagram_count_received(plane, session->route_slot, DATAGRAM_DOWN, plane->views, count);
     datagram_flow_take(&session->flows[DATAGRAM_DOWN], plane->views, count);
 }
 
 /* Counts sessions by the node that they come from, so that the k-th of a node is the same whatever
- * others do. Workers that share a route must share this. */
+ * others do; with those of the other workers that have the route. */
 static uint64_t next_ordinal(struct datagram_listener *listener, uint16_t node)
 {
-    return listener->ordinals[node < ROUTE_NODE_SLOTS ? node : ROUTE_NODE_SLOTS - 1]++;
+    uint16_t row = node < ROUTE_NODE_SLOTS ? node : ROUTE_NODE_SLOTS - 1;
+    _Atomic uint32_t *shared = listener->spec->ordinals;
+    return shared ? atomic_fetch_add_explicit(&shared[row], 1, memory_order_relaxed)
+                  : listener->ordinals[row]++;
 }
 
 static void session_init(struct datagram_session *session, struct datagram_listener *listener,
@@ -177,6 +227,7 @@ static void session_init(struct datagram_session *session, struct datagram_liste
     session->route_slot = listener->spec->slot;
     session->serial = listener->serial;
     session->hash = peer_hash(listener, peer);
+    session->begun_version = fault_plan_version(plane->plan);
     session->begun_ns = session->used_ns = loop_now_ns(plane->loop);
     session->sources_serial = plane->table->sources_serial;
     session->node =
@@ -205,7 +256,8 @@ struct datagram_session *datagram_session_begin(struct datagram_listener *listen
         return NULL;
     plane->free = session->next;
     session_init(session, listener, peer, local);
-    if (listener->spec->upstream.length > 0 && !session_connect(session)) {
+    const struct address *upstream = &listener->spec->upstream;
+    if (upstream->length > 0 && !session_connect(session, upstream)) {
         session_free(session);
         return NULL;
     }
@@ -228,6 +280,7 @@ void datagram_session_end(struct datagram_session *session)
     struct datagram_plane *plane = session->plane;
     struct datagram_session **link = bucket_of(plane, session->hash);
     assert(session->listener != NULL);
+    resolver_cancel(&session->waiter);
     for (int i = 0; i < DATAGRAM_FLOWS; i++)
         datagram_flow_discard(&session->flows[i]);
     if (session->watch.loop) {

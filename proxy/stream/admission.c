@@ -12,6 +12,7 @@ struct fault_flow stream_connection_told(const struct stream_connection *connect
     return (struct fault_flow){.medium = FAULT_STREAM,
                                .ordinal = connection->flow_key,
                                .begun_ns = connection->begun_ns,
+                               .begun_version = connection->begun_version,
                                .states = connection->plane->states};
 }
 
@@ -28,12 +29,12 @@ bool stream_fault_refuses_all(const struct ruleset_fault *fault)
 }
 
 /* Asks the engine; counts what it says. */
-static void judge(const struct stream_connection *connection, const struct fault_entry *entries,
-                  size_t count, struct fault_admission *admission)
+static void judge(const struct stream_connection *connection, const struct fault_flow *told,
+                  const struct fault_entry *entries, size_t count,
+                  struct fault_admission *admission)
 {
     struct stream_plane *plane = connection->plane;
-    struct fault_flow told = stream_connection_told(connection);
-    fault_admit(entries, count, &told, loop_now_ns(plane->loop), admission);
+    fault_admit(entries, count, told, loop_now_ns(plane->loop), admission);
     for (size_t i = 0; i < admission->touched_count; i++)
         if (admission->touched[i] < RULESET_FAULTS_MAX)
             fault_counter_add(&plane->counters->touched[admission->touched[i]], 1);
@@ -45,13 +46,14 @@ bool stream_connection_admit(struct stream_connection *connection)
 {
     const struct stream_flow *up = &connection->flows[STREAM_UP];
     struct fault_entry entries[FAULT_CHAIN_MAX];
+    struct fault_flow told = stream_connection_told(connection);
     struct fault_admission admission = {0};
     connection->admitted = true;
     size_t count = fault_plan_chain(connection->plane->plan, up->from, up->to,
                                     connection->listener->spec->slot, RULESET_UPSTREAM, entries);
     if (count == 0)
         return true;
-    judge(connection, entries, count, &admission);
+    judge(connection, &told, entries, count, &admission);
     connection->dial_ns = connection->begun_ns + admission.delay_ns;
     return !admission.refused;
 }
@@ -61,6 +63,7 @@ void stream_connection_review(struct stream_connection *connection,
 {
     struct loop *loop = connection->plane->loop;
     struct fault_entry rejects[FAULT_CHAIN_MAX];
+    struct fault_flow told = stream_connection_told(connection);
     struct fault_admission admission = {0};
     size_t reject_count = 0;
     bool delayed = false;
@@ -71,8 +74,9 @@ void stream_connection_review(struct stream_connection *connection,
         if (is_unbounded_reject(entries[i].spec))
             rejects[reject_count++] = entries[i];
     }
+    told.states = NULL; /* it has been counted, if it is to be */
     if (reject_count > 0)
-        judge(connection, rejects, reject_count, &admission);
+        judge(connection, &told, rejects, reject_count, &admission);
     if (admission.refused)
         connection->ending = STREAM_TO_RESET;
     if (!delayed)

@@ -25,7 +25,7 @@ static void flow_close(struct stream_flow *flow, bool reset)
         stream_flow_discard(flow, FAULT_CAUSE_DISCARD);
         flow->reset_due = true;
     } else {
-        if (flow->pipeline_ready)
+        if (flow->connection->pipelines_ready)
             fault_pipeline_clear(flow->pipeline, FAULT_CAUSE_DISCARD);
         if (!flow->fin_due)
             stream_ready_append(flow, &flow->fin);

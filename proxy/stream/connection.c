@@ -229,6 +229,7 @@ static void connection_init(struct stream_connection *connection, struct stream_
                                              .state = STREAM_HELD,
                                              .peer = *peer,
                                              .begun_ns = loop_now_ns(plane->loop),
+                                             .begun_version = fault_plan_version(plane->plan),
                                              .timer = {.fn = connection_on_timer}};
     connection->serial = listener->serial;
     connection->sources_serial = plane->table->sources_serial;

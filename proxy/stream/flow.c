@@ -71,17 +71,22 @@ static void sink_end(void *context, enum fault_end how, uint16_t fault_slot)
         connection->ending = STREAM_TO_CLOSE;
 }
 
-static void flow_init_pipeline(struct stream_flow *flow)
+/* Of both directions: each pipeline is told of the other one. */
+static void flow_init_pipelines(struct stream_connection *connection)
 {
-    struct fault_sink sink = {.deliver = sink_deliver,
-                              .drop = sink_drop,
-                              .touched = sink_touched,
-                              .flip = sink_flip,
-                              .end = sink_end,
-                              .context = flow};
-    struct fault_flow told = stream_connection_told(flow->connection);
-    fault_pipeline_init(flow->pipeline, &told, &sink);
-    flow->pipeline_ready = true;
+    for (int i = 0; i < STREAM_FLOWS; i++) {
+        struct stream_flow *flow = &connection->flows[i];
+        struct fault_sink sink = {.deliver = sink_deliver,
+                                  .drop = sink_drop,
+                                  .touched = sink_touched,
+                                  .flip = sink_flip,
+                                  .end = sink_end,
+                                  .context = flow};
+        struct fault_flow told = stream_connection_told(connection);
+        told.opposite = connection->flows[!i].pipeline;
+        fault_pipeline_init(flow->pipeline, &told, &sink);
+    }
+    connection->pipelines_ready = true;
 }
 
 /* Due units, more to write, an end, or a plan that has changed something for this flow. */
@@ -154,8 +159,8 @@ static void flow_set_chain(struct stream_flow *flow, const struct fault_entry *e
     struct loop *loop = flow->connection->plane->loop;
     if (count == 0 && !flow->chained)
         return;
-    if (!flow->pipeline_ready)
-        flow_init_pipeline(flow);
+    if (!flow->connection->pipelines_ready)
+        flow_init_pipelines(flow->connection);
     fault_pipeline_apply(flow->pipeline, entries, count, loop_now_ns(loop));
     flow->chained = count > 0;
     flow->piped =
@@ -222,7 +227,7 @@ void stream_flow_push_end(struct stream_flow *flow, enum stream_chunk_kind kind)
 void stream_flow_discard(struct stream_flow *flow, enum fault_cause cause)
 {
     stream_plane_leave_starved(flow->connection->plane, flow);
-    if (flow->pipeline_ready)
+    if (flow->connection->pipelines_ready)
         fault_pipeline_clear(flow->pipeline, cause);
     while (flow->ready_head) {
         struct stream_chunk *chunk = flow->ready_head;

@@ -63,8 +63,7 @@ struct stream_flow {
     uint32_t loss_ppb;     /* of what comes in from the source, by its socket's filter */
     uint16_t loss_slot;    /* of the fault that this counts for */
     uint8_t way;           /* STREAM_UP or STREAM_DOWN */
-    bool pipeline_ready;   /* pipeline was initialised for this connection */
-    bool chained;          /* it has stages */
+    bool chained;          /* the pipeline has stages */
     bool piped;            /* and units must cross them */
     bool cut;
     bool blocked; /* the sink takes no more for now */
@@ -95,14 +94,15 @@ struct stream_connection {
     enum stream_state state;
     enum stream_ending ending; /* done by the next stream_flow_pump of either flow */
     bool admitted;             /* no reject fault has refused it when it began */
+    bool pipelines_ready;      /* they were initialised for this connection */
     struct stream_listener *listener;
     uint64_t serial; /* of the route, when the connection began */
     struct address peer;
-    uint64_t sources_serial; /* of the table in which the peer was looked up */
-    uint64_t flow_key;       /* ordinal among the connections of its source and route */
-    uint64_t begun_ns;
-    uint64_t dial_ns; /* not dialled before */
-    uint16_t node;    /* the client */
+    uint64_t sources_serial;          /* of the table in which the peer was looked up */
+    uint64_t flow_key;                /* ordinal among the connections of its source and route */
+    uint64_t begun_ns, begun_version; /* when, and under which plan */
+    uint64_t dial_ns;                 /* not dialled before */
+    uint16_t node;                    /* the client */
     /* HELD: dial_ns. CLOSING: when to stop waiting for the peers. */
     struct loop_timer timer;
     struct stream_end ends[STREAM_ENDS];

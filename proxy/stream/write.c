@@ -5,6 +5,7 @@
  * unsent in front of it nor appends to it, so it travels as a segment of its own.
  *
  * One go is bounded in bytes and in calls; what is left is written in the next turn. */
+#include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -16,12 +17,22 @@ bool stream_would_block(ssize_t result)
     return result == -EAGAIN || result == -EINTR || result == -ENOBUFS;
 }
 
-/* Takes the sent bytes off the ready queue. */
+static void ready_done(struct stream_flow *flow, struct stream_chunk *chunk)
+{
+    if (chunk->length > 0) /* a limit may have left nothing of it */
+        fault_counter_add(&flow->counters->units, 1);
+    if (chunk->unit.last && flow->connection->ending == STREAM_GOES_ON)
+        flow->connection->ending = STREAM_TO_CLOSE;
+    stream_ready_pop(flow);
+    stream_chunk_release(flow, chunk);
+}
+
+/* Takes the sent bytes, and chunks that have none, off the ready queue. */
 static void ready_consume(struct stream_flow *flow, size_t sent)
 {
     fault_counter_add(&flow->counters->bytes, sent);
     fault_counter_add(&flow->route->sent[flow->way], sent);
-    while (sent > 0) {
+    while (flow->ready_head && flow->ready_head->kind == STREAM_DATA) {
         struct stream_chunk *chunk = flow->ready_head;
         size_t step = chunk->length - chunk->offset;
         if (step > sent)
@@ -30,13 +41,10 @@ static void ready_consume(struct stream_flow *flow, size_t sent)
         flow->queued_bytes -= step;
         sent -= step;
         if (chunk->offset < chunk->length)
-            return;
-        fault_counter_add(&flow->counters->units, 1);
-        if (chunk->unit.last && flow->connection->ending == STREAM_GOES_ON)
-            flow->connection->ending = STREAM_TO_CLOSE;
-        stream_ready_pop(flow);
-        stream_chunk_release(flow, chunk);
+            break;
+        ready_done(flow, chunk);
     }
+    assert(sent == 0);
 }
 
 /* One write from the ready queue, whose head is data. Bytes sent, or -errno. */
@@ -84,7 +92,7 @@ bool stream_flow_write(struct stream_flow *flow, bool *more)
         ssize_t sent = ready_send(flow, &offered);
         if (sent < 0 && !stream_would_block(sent))
             return stream_end_reset(flow->sink);
-        if (sent > 0)
+        if (sent >= 0)
             ready_consume(flow, (size_t)sent);
         if (sent < 0 || (size_t)sent < offered) {
             flow->blocked = true;

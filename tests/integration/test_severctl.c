@@ -200,6 +200,7 @@ static size_t play(struct fixture *fixture, const char *file)
         assert_true(play(*state, #name ".txt") > 0);                                               \
     }
 
+TRANSCRIPT(doctor)
 TRANSCRIPT(nodes)
 TRANSCRIPT(routes)
 TRANSCRIPT(partitions)
@@ -208,13 +209,14 @@ TRANSCRIPT(clocks)
 TRANSCRIPT(rulesets)
 TRANSCRIPT(usage)
 TRANSCRIPT(completion)
+TRANSCRIPT(tables)
 
 /* Every transcript in the folder is played by a test above. */
 static void test_no_transcript_is_forgotten(void **state)
 {
     (void)state;
-    static const char *const played[] = {"nodes",  "routes",   "partitions", "faults",
-                                         "clocks", "rulesets", "usage",      "completion"};
+    static const char *const played[] = {"doctor", "nodes",    "routes", "partitions", "faults",
+                                         "clocks", "rulesets", "usage",  "completion", "tables"};
     char path[4096];
     snprintf(path, sizeof(path), "%s/tests/integration/severctl", source_directory());
     DIR *folder = opendir(path);
@@ -331,12 +333,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_transcript_is_forgotten),
+        TEST(doctor),
         TEST(nodes),
         TEST(routes),
         TEST(partitions),
         TEST(faults),
         TEST(clocks),
         TEST(rulesets),
+        TEST(tables),
         TEST(usage),
         TEST(completion),
         TEST(man_pages_are_clean),

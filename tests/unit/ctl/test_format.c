@@ -271,6 +271,32 @@ static void test_status(void **state)
     text_free(&text);
 }
 
+static void test_doctor(void **state)
+{
+    (void)state;
+    check_table(format_doctor,
+                "{\"checks\":[{\"name\":\"open files\",\"ok\":false,\"needed\":true,"
+                "\"found\":\"64: 0 connections\",\"means\":\"severd refuses\","
+                "\"advice\":\"ulimit -n 20000\"},"
+                "{\"name\":\"tun\",\"ok\":true,\"needed\":false,\"found\":\"there\","
+                "\"means\":\"labs\",\"advice\":\"\"},"
+                "{\"name\":\"veth\",\"ok\":false,\"needed\":false,\"found\":\"refused\","
+                "\"means\":\"no labs\",\"advice\":\"load veth\"}]}",
+                "CHECK       STATE    FOUND              WHAT FOLLOWS\n"
+                "open files  MISSING  64: 0 connections  severd refuses\n"
+                "tun         ok       there              labs\n"
+                "veth        no       refused            no labs\n"
+                "\n"
+                "What to do:\n"
+                "  open files: ulimit -n 20000\n"
+                "  veth: load veth\n");
+    check_table(format_doctor,
+                "{\"checks\":[{\"name\":\"tun\",\"ok\":true,\"found\":\"there\","
+                "\"means\":\"labs\"}]}",
+                "CHECK  STATE  FOUND  WHAT FOLLOWS\n"
+                "tun    ok     there  labs\n");
+}
+
 static void test_tables_align_characters_and_colour(void **state)
 {
     (void)state;
@@ -305,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_link_rates),
         cmocka_unit_test(test_partitions_faults_and_clocks),
         cmocka_unit_test(test_status),
+        cmocka_unit_test(test_doctor),
         cmocka_unit_test(test_tables_align_characters_and_colour),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,6 +119,17 @@ static inline void fixture_status(void *context, struct api_status *out)
                                .lateness_p99_ns = 200000};
 }
 
+static inline size_t fixture_doctor(void *context, struct api_check checks[])
+{
+    (void)context;
+    checks[0] = (struct api_check){
+        .name = "open files", .ok = true, .needed = true, .found = "20000", .means = "fine"};
+    checks[0].advice = "";
+    checks[1] = (struct api_check){
+        .name = "veth", .found = "odd \xff text", .means = "no labs", .advice = "load veth"};
+    return 2;
+}
+
 static inline void fixture_route_state(void *context, const char *route,
                                        struct api_route_state *out)
 {
@@ -138,7 +149,8 @@ static inline struct api_backend fixture_backend(struct fixture *fixture)
                                 .route_listening = fixture_listening,
                                 .clock_page = fixture_page,
                                 .status = fixture_status,
-                                .route_state = fixture_route_state};
+                                .route_state = fixture_route_state,
+                                .doctor = fixture_doctor};
 }
 
 static inline uint64_t fixture_now_ns(struct fixture *fixture)

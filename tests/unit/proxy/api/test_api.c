@@ -77,6 +77,17 @@ static void the_whole_ruleset(void **state)
     assert_has("\"cut_links\":2");
 }
 
+static void the_doctor_tells_its_checks(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("GET", "/v1/doctor", NULL), 0);
+    assert_has("{\"checks\":[{\"name\":\"open files\",\"ok\":true,\"needed\":true,"
+               "\"found\":\"20000\",\"means\":\"fine\",\"advice\":\"\"},"
+               "{\"name\":\"veth\",\"ok\":false,\"needed\":false,\"found\":");
+    assert_has("\"means\":\"no labs\",\"advice\":\"load veth\"}]}");
+    assert_int_equal(ask("GET", "/v1/doctor?x=1", NULL), -EINVAL);
+}
+
 static void what_was_read_can_be_written_back(void **state)
 {
     (void)state;
@@ -453,6 +464,7 @@ int main(void)
         TEST(status_and_ruleset),
         TEST(the_whole_ruleset),
         TEST(what_was_read_can_be_written_back),
+        TEST(the_doctor_tells_its_checks),
         TEST(nodes),
         TEST(links),
         TEST(routes),

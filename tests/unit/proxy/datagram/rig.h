@@ -26,6 +26,7 @@ struct rig {
     struct pool *pool;
     struct fault_counters *counters;
     struct fault_states *states;
+    struct resolver *resolver; /* NULL unless the upstream is a host name */
     struct datagram_plane *plane;
     struct ruleset ruleset;
     struct fault_plan *plan;
@@ -41,7 +42,7 @@ struct rig_options {
     const char *any;  /* where the route listens, when not there */
     uint32_t sessions_max;
     uint64_t idle_ns;
-    bool unresolved; /* the upstream has no address yet */
+    bool named; /* the upstream is a host name */
 };
 
 static inline void rig_turn(struct rig *rig)
@@ -132,16 +133,21 @@ static inline void rig_open(struct rig *rig, struct rig_options options)
     rig->counters = calloc(1, sizeof(*rig->counters));
     rig->states = calloc(1, sizeof(*rig->states));
     assert_true(rig->counters && rig->states);
+    if (options.named)
+        assert_int_equal(resolver_create(rig->loop, &rig->resolver, NULL), 0);
     struct datagram_options plane = {.sessions_max = options.sessions_max,
                                      .idle_ns = options.idle_ns,
                                      .loop = rig->loop,
                                      .pool = rig->pool,
                                      .counters = rig->counters,
+                                     .resolver = rig->resolver,
                                      .states = rig->states};
     assert_int_equal(datagram_plane_create(&plane, &rig->plane, NULL), 0);
     rig_fill_ruleset(rig);
     rig->spec = (struct route_spec){.serial = 1, .fd = rig->listener};
-    if (!options.unresolved)
+    rig->spec.upstream_name = options.named ? "upstream.test" : "";
+    rig->spec.upstream_port = address_port(&rig->server_address);
+    if (!options.named)
         rig->spec.upstream = rig->server_address;
     rig->table = (struct route_table){.routes = &rig->spec, .route_count = 1, .sources_serial = 1};
     rig_apply(rig);
@@ -150,6 +156,7 @@ static inline void rig_open(struct rig *rig, struct rig_options options)
 static inline void rig_close(struct rig *rig)
 {
     datagram_plane_destroy(rig->plane);
+    resolver_destroy(rig->resolver);
     assert_int_equal(pool_used_bytes(rig->pool), 0);
     pool_destroy(rig->pool);
     loop_destroy(rig->loop);
