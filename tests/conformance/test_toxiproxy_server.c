@@ -163,6 +163,36 @@ static void check_token(const char *token, const char *basic)
     assert_int_equal(answer.status, 403);
 }
 
+/* What severctl says with this SEVER_TOKEN ("SEVER_TOKEN" alone: with none). */
+static int run_severctl(const char *token, struct text *output)
+{
+    char program[PATH_MAX];
+    const char *const argv[] = {program, "--url", server.url, "status", NULL};
+    const char *const environment[] = {token, NULL};
+    server_built("bin/severctl", program, sizeof(program));
+    text_clear(output);
+    return child_run(argv, environment, NULL, output);
+}
+
+static void severctl_carries_the_token(void **state)
+{
+    (void)state;
+    static const char *const environment[] = {"SEVER_TOKEN=s3cret", NULL};
+    struct text output = {0};
+    server_start(&server, NULL, environment);
+    if (run_severctl("SEVER_TOKEN=s3cret", &output) != 0)
+        fail_msg("%s", text_get(&output));
+    static const char *const wrong[] = {"SEVER_TOKEN", "SEVER_TOKEN=", "SEVER_TOKEN=other",
+                                        "SEVER_TOKEN=s3cret\r\nX-Sever-By: me"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_not_equal(run_severctl(wrong[i], &output), 0);
+        if (!strstr(text_get(&output), "set SEVER_TOKEN"))
+            fail_msg("%s", text_get(&output));
+    }
+    text_free(&output);
+    server_stop(&server);
+}
+
 static void a_token_of_ones_own(void **state)
 {
     (void)state;
@@ -340,13 +370,10 @@ static void metrics_of_faults_and_links(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(version_under_either_name),
-        TEST(a_configuration_file),
-        TEST(a_start_that_fails),
-        TEST(a_token_of_ones_own),
-        TEST(a_token_is_made_when_the_network_reaches_in),
-        TEST(whose_host_is_served),
-        TEST(metrics_move_while_connections_live),
+        TEST(version_under_either_name),   TEST(a_configuration_file),
+        TEST(a_start_that_fails),          TEST(a_token_of_ones_own),
+        TEST(severctl_carries_the_token),  TEST(a_token_is_made_when_the_network_reaches_in),
+        TEST(whose_host_is_served),        TEST(metrics_move_while_connections_live),
         TEST(metrics_of_faults_and_links),
     };
     return cmocka_run_group_tests_name("toxiproxy server", tests, NULL, NULL);
