@@ -82,6 +82,19 @@ struct reading {
     struct error *error;
 };
 
+/* A loss model has values of its own. */
+static void set_model(struct reading *reading, const char *name)
+{
+    static const struct fault_value every = {"every", NULL, NULL};
+    enum ruleset_loss_model model = RULESET_LOSS_RANDOM;
+    struct error ignored;
+    (void)ruleset_parse_loss_model(name, &model, &ignored);
+    if (model == RULESET_LOSS_EVERY)
+        reading->values = &every;
+    else if (model != RULESET_LOSS_RANDOM)
+        reading->value_count = reading->required = 0;
+}
+
 static int put(struct reading *reading, const struct ruleset_parameter *parameter, const char *text)
 {
     if (json_object_get(reading->body, parameter->key))
@@ -90,6 +103,8 @@ static int put(struct reading *reading, const struct ruleset_parameter *paramete
     if (!value)
         return -EINVAL;
     json_object_set_new(reading->body, parameter->key, value);
+    if (parameter->kind == RULESET_PARAMETER_LOSS_MODEL)
+        set_model(reading, text);
     return 0;
 }
 
@@ -97,10 +112,10 @@ static int put(struct reading *reading, const struct ruleset_parameter *paramete
 static int put_named(struct reading *reading, const char *name, size_t length, const char *what,
                      const char *text)
 {
-    const struct ruleset_parameter *parameter = parameter_find(reading->type, name, length);
+    const struct ruleset_parameter *parameter = ruleset_parameter_find(reading->type, name, length);
     if (!parameter) {
         struct text list = {0};
-        parameter_list(reading->type, &list);
+        ruleset_parameter_list(reading->type, &list);
         error_set(reading->error, -EINVAL, "a %s has no '%.*s'; it has %s",
                   ruleset_fault_type_name(reading->type), (int)length, name, text_get(&list));
         text_free(&list);
@@ -129,7 +144,7 @@ static char *split_spread(char *text)
 static int put_value(struct reading *reading, const struct fault_value *value, const char *word)
 {
     const struct ruleset_parameter *parameter =
-        parameter_find(reading->type, value->key, strlen(value->key));
+        ruleset_parameter_find(reading->type, value->key, strlen(value->key));
     if (parameter->kind == RULESET_PARAMETER_TABLE) {
         reading->file = word;
         return 0;
@@ -138,28 +153,21 @@ static int put_value(struct reading *reading, const struct fault_value *value, c
     const char *spread = value->spread ? split_spread(first) : NULL;
     int code = put(reading, parameter, first);
     if (!code && spread)
-        code = put(reading, parameter_find(reading->type, value->spread, strlen(value->spread)),
+        code = put(reading,
+                   ruleset_parameter_find(reading->type, value->spread, strlen(value->spread)),
                    spread);
     free(first);
     return code;
 }
 
-/* The name of a loss model in place of the first value: what follows is that model's. True when it
- * is one. */
-static bool take_model(struct reading *reading, const char *word)
+/* The name of a loss model in place of the first value: what follows is that model's. */
+static bool is_model(const struct reading *reading, const char *word)
 {
-    static const struct fault_value every = {"every", NULL, NULL};
     enum ruleset_loss_model model;
     struct error ignored;
-    if (reading->type != RULESET_LOSS || reading->next > 0 ||
-        json_object_get(reading->body, "model") || ruleset_parse_loss_model(word, &model, &ignored))
-        return false;
-    json_object_set_new(reading->body, "model", json_string(word));
-    if (model == RULESET_LOSS_EVERY)
-        reading->values = &every;
-    else if (model != RULESET_LOSS_RANDOM)
-        reading->value_count = reading->required = 0;
-    return true;
+    return reading->type == RULESET_LOSS && reading->next == 0 &&
+           !json_object_get(reading->body, "model") &&
+           ruleset_parse_loss_model(word, &model, &ignored) == 0;
 }
 
 static int read_word(struct reading *reading, const char *word)
@@ -171,8 +179,8 @@ static int read_word(struct reading *reading, const char *word)
         snprintf(what, sizeof(what), "%.*s", (int)length, word);
         return put_named(reading, word, length, what, equals + 1);
     }
-    if (take_model(reading, word))
-        return 0;
+    if (is_model(reading, word))
+        return put_named(reading, "model", strlen("model"), "", word);
     if (reading->next == reading->value_count)
         return error_set(reading->error, -EINVAL, "'%.64s' is one word too many: write %s", word,
                          reading->usage);

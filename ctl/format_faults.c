@@ -26,7 +26,7 @@ static void separate(struct formatting *formatting)
 
 static void append_key(struct formatting *formatting, const char *key)
 {
-    parameter_format(parameter_find(formatting->type, key, strlen(key)),
+    parameter_format(ruleset_parameter_find(formatting->type, key, strlen(key)),
                      json_object_get(formatting->fault, key), formatting->text);
 }
 
@@ -60,7 +60,7 @@ static void append_other(struct formatting *formatting, const struct ruleset_par
     bool names_itself = parameter->kind == RULESET_PARAMETER_DISTRIBUTION ||
                         parameter->kind == RULESET_PARAMETER_LOSS_MODEL;
     const char *name;
-    size_t length = parameter_name(parameter, &name);
+    size_t length = ruleset_parameter_name(parameter, &name);
     if (!is_something(value))
         return;
     if (parameter->kind == RULESET_PARAMETER_DISTRIBUTION &&
@@ -94,6 +94,6 @@ void format_fault_parameters(struct text *text, json_t *fault)
     for (size_t i = 0; i < count; i++)
         if (!is_value_of(verb, parameters[i].key))
             append_other(&formatting, &parameters[i]);
-    for (size_t i = 0; i < parameter_reach_count; i++)
-        append_other(&formatting, &parameter_reach[i]);
+    for (size_t i = 0; i < ruleset_reach_count; i++)
+        append_other(&formatting, &ruleset_reach[i]);
 }

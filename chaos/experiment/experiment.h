@@ -39,6 +39,8 @@
  *   heal: all | NAME                 (partitions)       clear: all | NAME   (faults)
  *   delay: {link: LINK, by: "80ms±20ms", distribution: normal}
  *   loss: {link: LINK, by: 5%}       rate: {link: LINK, to: 10mbit}
+ *   fault: {type: corrupt, link: LINK, probability: 1%, toxicity: 50%}      any type
+ * (FAULT-MODEL.md) but those of a table, its parameters by severctl's names, without the unit
  *   clock: {node: NODE, offset: +2ms, drift: 50ppm}
  *   kill: NODE   pause: NODE   resume: NODE   restart: NODE
  * NODE is a node's name, `leader` (who leads when the step runs), or `follower` (one that does not,
@@ -129,7 +131,7 @@ enum experiment_action {
     EXPERIMENT_CUT,
     EXPERIMENT_HEAL,
     EXPERIMENT_CLEAR,
-    EXPERIMENT_FAULT, /* delay, loss, rate: parameters in `fault` */
+    EXPERIMENT_FAULT, /* delay, loss, rate, fault: parameters in `fault` */
     EXPERIMENT_CLOCK,
     EXPERIMENT_KILL,
     EXPERIMENT_PAUSE,

@@ -61,5 +61,14 @@ int reader_read_groups(const struct reader *reader, const struct document_node *
 /* "NODE->NODE" or "NODE<->NODE" -> step->from, to, both_ways. */
 int reader_read_link(const struct reader *reader, const struct document_node *node,
                      struct experiment_step *step);
+/* The maps of `delay`, `loss`, `rate` and `fault` -> step->fault and its link. */
+int reader_read_delay(const struct reader *reader, const struct document_node *value,
+                      struct experiment_step *step);
+int reader_read_loss(const struct reader *reader, const struct document_node *value,
+                     struct experiment_step *step);
+int reader_read_rate(const struct reader *reader, const struct document_node *value,
+                     struct experiment_step *step);
+int reader_read_fault(const struct reader *reader, const struct document_node *value,
+                      struct experiment_step *step);
 
 #endif

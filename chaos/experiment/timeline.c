@@ -117,82 +117,28 @@ static int read_clear(struct timeline *timeline, const struct document_node *val
     return read_end(timeline, value, step, &timeline->faults, "fault");
 }
 
-/* The parameter of a fault as text, for the parser of its unit. */
-static int read_parameter(const struct reader *reader, const struct document_node *map,
-                          const char *key, const struct document_node **node, const char **text)
-{
-    *node = document_get(map, key);
-    return reader_text(reader, *node, key, UNITS_TEXT_MAX, text);
-}
-
 static int read_delay(struct timeline *timeline, const struct document_node *value,
                       struct experiment_step *step)
 {
-    static const char *const keys[] = {"link", "by", "distribution"};
-    const struct reader *reader = timeline->reader;
-    const struct document_node *node;
-    const char *text;
-    struct error cause = {0};
-    step->fault.type = RULESET_LATENCY;
-    int result = reader_check_map(reader, value, "delay", keys, 3, 2);
-    if (!result)
-        result = reader_read_link(reader, document_get(value, "link"), step);
-    if (!result)
-        result = read_parameter(reader, value, "by", &node, &text);
-    if (result)
-        return result;
-    uint64_t delay_ns, jitter_ns;
-    if (units_parse_duration_spread(text, &delay_ns, &jitter_ns, &cause))
-        return reader_refuse_as(reader, node, &cause);
-    if (delay_ns + jitter_ns == 0)
-        return reader_refuse(reader, node, "a delay by nothing: write 80ms or 80ms±20ms");
-    step->fault.latency.delay_ns = delay_ns;
-    step->fault.latency.jitter_ns = jitter_ns;
-    node = document_get(value, "distribution");
-    if (!node)
-        return 0;
-    result = reader_text(reader, node, "distribution", UNITS_TEXT_MAX, &text);
-    if (!result && ruleset_parse_distribution(text, &step->fault.latency.distribution, &cause))
-        return reader_refuse_as(reader, node, &cause);
-    return result;
+    return reader_read_delay(timeline->reader, value, step);
 }
 
 static int read_loss(struct timeline *timeline, const struct document_node *value,
                      struct experiment_step *step)
 {
-    static const char *const keys[] = {"link", "by"};
-    const struct document_node *node;
-    const char *text;
-    struct error cause = {0};
-    step->fault.type = RULESET_LOSS;
-    int result = reader_check_map(timeline->reader, value, "loss", keys, 2, 2);
-    if (!result)
-        result = reader_read_link(timeline->reader, document_get(value, "link"), step);
-    if (!result)
-        result = read_parameter(timeline->reader, value, "by", &node, &text);
-    if (!result && units_parse_probability(text, &step->fault.loss.probability_ppb, &cause))
-        return reader_refuse_as(timeline->reader, node, &cause);
-    if (!result && step->fault.loss.probability_ppb == 0)
-        return reader_refuse(timeline->reader, node, "a loss of nothing: write 5%% or the like");
-    return result;
+    return reader_read_loss(timeline->reader, value, step);
 }
 
 static int read_rate(struct timeline *timeline, const struct document_node *value,
                      struct experiment_step *step)
 {
-    static const char *const keys[] = {"link", "to"};
-    const struct document_node *node;
-    const char *text;
-    struct error cause = {0};
-    step->fault.type = RULESET_RATE;
-    int result = reader_check_map(timeline->reader, value, "rate", keys, 2, 2);
-    if (!result)
-        result = reader_read_link(timeline->reader, document_get(value, "link"), step);
-    if (!result)
-        result = read_parameter(timeline->reader, value, "to", &node, &text);
-    if (!result && units_parse_rate(text, &step->fault.rate.bytes_per_s, &cause))
-        return reader_refuse_as(timeline->reader, node, &cause);
-    return result;
+    return reader_read_rate(timeline->reader, value, step);
+}
+
+static int read_fault(struct timeline *timeline, const struct document_node *value,
+                      struct experiment_step *step)
+{
+    return reader_read_fault(timeline->reader, value, step);
 }
 
 static int read_clock(struct timeline *timeline, const struct document_node *value,
@@ -232,6 +178,7 @@ static const struct action actions[] = {
     {"delay", EXPERIMENT_FAULT, read_delay, fault_names},
     {"loss", EXPERIMENT_FAULT, read_loss, fault_names},
     {"rate", EXPERIMENT_FAULT, read_rate, fault_names},
+    {"fault", EXPERIMENT_FAULT, read_fault, fault_names},
     {"clock", EXPERIMENT_CLOCK, read_clock, NULL},
     {"kill", EXPERIMENT_KILL, read_node, NULL},
     {"pause", EXPERIMENT_PAUSE, read_node, NULL},
@@ -265,9 +212,10 @@ static int find_action(const struct reader *reader, const struct document_node *
             *value = node->items[i + 1];
         }
     if (!*action)
-        return reader_refuse(reader, node,
-                             "a step without an action: add one of split, isolate, cut, heal, "
-                             "clear, delay, loss, rate, clock, kill, pause, resume, restart");
+        return reader_refuse(
+            reader, node,
+            "a step without an action: add one of split, isolate, cut, heal, "
+            "clear, delay, loss, rate, fault, clock, kill, pause, resume, restart");
     return 0;
 }
 

@@ -209,18 +209,29 @@ static int read_experiment(struct run *run, struct error *error)
     return code;
 }
 
+/* Why a fault can do nothing on a stream; NULL when it can. */
+static const char *no_use_on_streams(const struct ruleset_fault *fault)
+{
+    if (fault->type == RULESET_LOSS)
+        return "nodes are connected by TCP, whose stream has no packets to lose, only bytes; use "
+               "delay, rate or cut";
+    if (!ruleset_fault_acts_on(fault->type, RULESET_TCP))
+        return "nodes are connected by TCP, and it is for datagrams";
+    return fault->match[0] ? "nodes are connected by TCP, and a match is for datagrams" : NULL;
+}
+
 /* What the file may say, but no run can do: all routes of a lab are TCP streams. */
 static int refuse_impossible(const struct run *run, struct error *error)
 {
     for (size_t i = 0; i < run->experiment.step_count; i++) {
         const struct experiment_step *step = &run->experiment.steps[i];
-        if (step->action != EXPERIMENT_FAULT || step->fault.type != RULESET_LOSS)
+        const char *why = step->action == EXPERIMENT_FAULT ? no_use_on_streams(&step->fault) : NULL;
+        if (!why)
             continue;
         char place[ERROR_PLACE_MAX];
         snprintf(place, sizeof(place), "%s:%u", run->options.file, step->line);
-        return error_set_at(error, -EOPNOTSUPP, place,
-                            "'loss' can't be done: nodes are connected by TCP, whose stream has no "
-                            "packets to lose, only bytes; use delay, rate or cut");
+        return error_set_at(error, -EOPNOTSUPP, place, "'%s' can't be done: %s",
+                            ruleset_fault_type_name(step->fault.type), why);
     }
     return 0;
 }

@@ -189,7 +189,7 @@ static size_t size_of(const struct ruleset_parameter *parameter)
     case RULESET_PARAMETER_TABLE:
         break;
     }
-    assert(!"a table's name is no number");
+    assert(false && "a table's name is no number");
     return 0;
 }
 

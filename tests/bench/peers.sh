@@ -1,3 +1,4 @@
+#!/bin/bash
 # The proxies under test, for run.sh to source: for each PEER, peer_PEER starts it fresh in front of
 # the load generators' port and waits until it listens. All get as many workers as the machine has
 # cores (BENCH_WORKERS), their largest sensible buffers, and no logging.

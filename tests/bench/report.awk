@@ -85,12 +85,12 @@ function print_goals(    i) {
     if (has("memory", "severd", "idle_kib"))
         goal("KiB for an idle connection", median("memory", "severd", "idle_kib"), 1, 2, "%.2f")
     compare_goal("connections/s: HAProxy", "connections", "connections_per_s", 0, 1, "%d")
-    if (has("split", "severd", "split_p99_us"))
-        goal("split of 100 nodes, from the call, p99 us", median("split", "severd", "split_p99_us"), 1, 1000, "%.0f")
+    if (has("split", "severd", "in_force_p99_us"))
+        goal("split of 100 nodes in force, from the call, p99 us", median("split", "severd", "in_force_p99_us"), 1, 1000, "%.0f")
 }
 function write_json(    i, j, part, list) {
-    printf "{\"machine\": \"%s\", \"workers\": %d, \"rounds\": %d, \"seconds\": %s, \"spread\": %s,\n \"results\": [", \
-        machine, workers, rounds, seconds, spread ? "true" : "false" >json
+    printf "{\"machine\": \"%s\", \"workers\": %d, \"rounds\": %d, \"seconds\": %s, \"spread\": %s, \"read\": %s,\n \"results\": [", \
+        machine, workers, rounds, seconds, (spread ? "true" : "false"), (read ? "true" : "false") >json
     for (i = 1; i <= key_count; i++) {
         split(keys[i], part, SUBSEP)
         list = ""
@@ -107,8 +107,8 @@ END {
         split(keys[i], part, SUBSEP)
         if (part[1] ~ /^(throughput|streams|rtt|connections|memory|datagrams)$/) any[part[2]] = 1
     }
-    printf "%s; %d workers each%s; medians of %d rounds of %s s\n\n", machine, workers, \
-        spread ? ", severd's routes spread" : "", rounds, seconds
+    printf "%s; %d workers each%s; TCP %s; medians of %d rounds of %s s\n\n", machine, workers, \
+        spread ? ", severd's routes spread" : "", read ? "is read" : "ends at MSG_TRUNC", rounds, seconds
     printf "%-22s %7s %7s %7s %8s %7s %7s %8s %7s %8s %7s %7s\n", "", "1 TCP", "of", "CPU", "8 TCP", "1 byte", "round", \
         "connec-", "CPU us/", "KiB/idle", "MiB at", "UDP"
     printf "%-22s %7s %7s %7s %8s %7s %7s %8s %7s %8s %7s %7s\n", "", "Gbit/s", "HAProxy", "s/GiB", "Gbit/s", "p50 us", "p99 us", \
@@ -122,8 +122,9 @@ END {
     for (i = 1; i <= rows; i++) delay_row(delays[i])
     if (has("split", "severd", "split_p50_us"))
         printf "\n%-44s %9s %9s\n", "split of 100 nodes, 200 live connections, us", "p50", "p99"
-    split_row("  split: call to answer", "split"); split_row("  heal: call to answer", "heal")
-    split_row("  of these, preparing (severd's log)", "prepared"); split_row("  of these, coming into force", "published")
+    split_row("  split: call to in force", "in_force"); split_row("  split: call to answer", "split"); split_row("  heal: call to answer", "heal")
+    split_row("  of both, preparing the change (severd's log)", "prepared")
+    split_row("  of both, bringing it into force", "published")
     print_goals()
     if (json != "") write_json()
 }

@@ -43,6 +43,5 @@ int main(int argc, char **argv)
     while (monotonic_now_ns() < begin_ns + options.seconds_ns)
         samples_add(&samples, measure(near));
     samples_print(&samples, "rtt_");
-    samples_free(&samples);
     return 0;
 }

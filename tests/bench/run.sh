@@ -9,6 +9,8 @@
 #                                        datagrams delay split
 #   BENCH_WORKERS=N                      threads of severd and HAProxy, processes of nginx [the cores]
 #   BENCH_SPREAD=1                       severd's TCP routes with "spread": true
+#   BENCH_READ=1                         streams end at a reader, not at one that has the kernel throw
+#                                        the bytes away
 #   BENCH_JSON=FILE                      everything measured, as JSON (--json: on standard output)
 #   TOXIPROXY_SERVER=PROGRAM             measures Toxiproxy too
 set -u
@@ -36,6 +38,7 @@ clean_up() {
     for peer in "${!pid[@]}"; do stop "$peer"; done
     rm -rf "$work"
 }
+read -r load </proc/loadavg
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 
@@ -66,11 +69,11 @@ of_peer() { # TARGET: -p PID, for what is not direct
 measure_throughput() {
     local warmup_ms=$((200 + ${delay_ns[$1]:-0} * 2 / 1000000))
     # shellcheck disable=SC2046
-    measure throughput "$1" throughput -c "${port[$1]}" -s "${seconds}s" -w "${warmup_ms}ms" $(of_peer "$1")
+    measure throughput "$1" throughput ${BENCH_READ:+-r} -c "${port[$1]}" -s "${seconds}s" -w "${warmup_ms}ms" $(of_peer "$1")
 }
 measure_streams() {
     # shellcheck disable=SC2046
-    measure streams "$1" throughput -n 8 -c "${port[$1]}" -s "${seconds}s" $(of_peer "$1")
+    measure streams "$1" throughput -n 8 ${BENCH_READ:+-r} -c "${port[$1]}" -s "${seconds}s" $(of_peer "$1")
 }
 measure_rtt() { measure rtt "$1" roundtrip -c "${port[$1]}" -s "${seconds}s"; }
 measure_connections() {
@@ -160,6 +163,6 @@ for target in "${!refused[@]}"; do record note "$target" refused 1; done
 for section in "${sections[@]}"; do
     ! is_wanted "$section" || run_section "$section"
 done
-machine="$(uname -sr), $(nproc) cores, $(cat /proc/sys/net/ipv4/tcp_congestion_control)"
+machine="$(uname -sr), $(nproc) cores, $(cat /proc/sys/net/ipv4/tcp_congestion_control), load before ${load%% *}"
 awk -f "$here/report.awk" -v machine="$machine" -v workers="$workers" -v rounds="$rounds" -v seconds="$seconds" \
-    -v spread="${BENCH_SPREAD:+spread}" -v json="$json" "$results"
+    -v spread="${BENCH_SPREAD:+spread}" -v read="${BENCH_READ:+read}" -v json="$json" "$results"

@@ -1,9 +1,10 @@
-/* How long a split of 100 nodes takes in severd, as the caller sees it: POST /v1/partitions until
- * the answer, which comes when the cut is in force; and the heal. `count` connections are live, and
- * each split is proven: a byte sent across it stays away until the heal, and then comes.
- *   -c: the control port of a severd without a ruleset; -l: the upstream of its routes */
+/* How long a split of 100 nodes takes in severd, from POST /v1/partitions: until it is in force,
+ * which is when the last byte has come across it, and until the caller has the answer; and how long
+ * the heal takes. `count` connections are live; on the last one a byte goes across every 100 us.
+ * Each split is proven: a byte that is sent stays away until the heal, and then comes. -c: the
+ * control port of a severd without a ruleset; -l: the upstream of its routes */
 #include <errno.h>
-#include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,14 @@
 enum {
     NODES = 100,
     SAMPLES_MAX = 100000,
-    SOURCE = 0x101,  /* node 0 is 127.0.1.1 */
-    CUT_WAIT_MS = 2, /* a byte that comes by then has crossed the cut */
+    SOURCE = 0x101, /* node 0 is 127.0.1.1 */
 };
+#define TICK_NS (100 * NS_PER_US)
+#define SETTLE_NS (2 * NS_PER_MS) /* until what had crossed before the cut has been read */
 
 static struct wire_client *client;
+static int near, far;               /* the connection across the split */
+static _Atomic uint64_t crossed_ns; /* when the last byte came */
 
 static json_t *ask(const char *method, const char *path, json_t *body)
 {
@@ -88,33 +92,64 @@ static int64_t timed(const char *method, const char *path, json_t *body)
     return (int64_t)(monotonic_now_ns() - begin_ns);
 }
 
-static void split_and_heal(json_t *split, int near, int far, struct samples *splits,
+static void *send_ticks(void *context)
+{
+    (void)context;
+    for (uint64_t due_ns = monotonic_now_ns();; due_ns += TICK_NS) {
+        load_wait_until(due_ns);
+        load_send(near, "x", 1);
+    }
+    return NULL;
+}
+
+static void *receive_ticks(void *context)
+{
+    char byte;
+    (void)context;
+    while (load_receive(far, &byte, 1))
+        crossed_ns = monotonic_now_ns();
+    load_fail("the stream ended");
+}
+
+static void await_crossing(uint64_t after_ns)
+{
+    uint64_t deadline_ns = monotonic_now_ns() + NS_PER_S;
+    errno = 0;
+    while (crossed_ns <= after_ns) {
+        if (monotonic_now_ns() > deadline_ns)
+            load_fail("nothing crosses after the heal");
+        load_wait_until(monotonic_now_ns() + TICK_NS);
+    }
+}
+
+static void split_and_heal(json_t *split, struct samples *forces, struct samples *splits,
                            struct samples *heals)
 {
-    char byte = 'x';
-    struct pollfd poll_far = {.fd = far, .events = POLLIN};
+    uint64_t begin_ns = monotonic_now_ns();
     samples_add(splits, timed("POST", "/v1/partitions", split));
-    load_send(near, &byte, 1);
+    load_wait_until(monotonic_now_ns() + SETTLE_NS);
+    uint64_t last_ns = crossed_ns;
+    load_wait_until(monotonic_now_ns() + SETTLE_NS);
     errno = 0;
-    if (poll(&poll_far, 1, CUT_WAIT_MS) != 0)
+    if (crossed_ns != last_ns)
         load_fail("a byte crossed the cut");
+    samples_add(forces, last_ns > begin_ns ? (int64_t)(last_ns - begin_ns) : 0);
     samples_add(heals, timed("DELETE", "/v1/partitions/split", NULL));
-    if (!load_receive(far, &byte, 1))
-        load_fail("the stream ended");
+    await_crossing(last_ns);
 }
 
 int main(int argc, char **argv)
 {
     struct load_options options = {.count = 2 * NODES, .seconds_ns = 2 * NS_PER_S};
-    struct samples splits, heals;
+    struct samples forces, splits, heals;
     struct error error = {0};
     uint16_t ports[NODES];
     char url[64];
-    int near = -1, far = -1;
     load_options_parse(argc, argv, &options);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d", options.connect_port);
     if (wire_client_create(url, "bench", &client, &error))
         load_fail(error.message);
+    samples_create(&forces, SAMPLES_MAX);
     samples_create(&splits, SAMPLES_MAX);
     samples_create(&heals, SAMPLES_MAX);
     set_ruleset(options.listen_port);
@@ -126,13 +161,14 @@ int main(int argc, char **argv)
     }
     json_t *split = json_pack("{s:s, s:[o, o]}", "name", "split", "groups", new_group(0, NODES / 2),
                               new_group(NODES / 2, NODES));
+    load_thread(receive_ticks, NULL);
+    load_thread(send_ticks, NULL);
     for (uint64_t end_ns = monotonic_now_ns() + options.seconds_ns; monotonic_now_ns() < end_ns;)
-        split_and_heal(split, near, far, &splits, &heals);
+        split_and_heal(split, &forces, &splits, &heals);
+    samples_print(&forces, "in_force_");
     samples_print(&splits, "split_");
     samples_print(&heals, "heal_");
     json_decref(split);
-    samples_free(&splits);
-    samples_free(&heals);
     wire_client_destroy(client);
     return 0;
 }

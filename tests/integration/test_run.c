@@ -85,6 +85,12 @@ static const char loss[] = "duration: 1500ms\n"
                            "  - {at: 300ms, loss: {link: 'n1<->n2', by: 50%}}\n"
                            "expect: [availability at least 1%]\n";
 
+static const char copies[] =
+    "duration: 1500ms\n"
+    "timeline:\n"
+    "  - {at: 300ms, fault: {type: duplicate, link: 'n1<->n2', probability: 50%}}\n"
+    "expect: [availability at least 1%]\n";
+
 static const char split_for_ever[] = "duration: 10m\n"
                                      "timeline:\n"
                                      "  - {at: 500ms, split: 'leader / rest', name: brain}\n"
@@ -450,6 +456,10 @@ static void loss_is_refused_before_anything_starts(void **state)
     expect_code(run("loss.yaml", "loss", NULL, &output), CANNOT_RUN, &output);
     assert_non_null(strstr(text_get(&output), "loss.yaml:14: 'loss' can't be done"));
     assert_int_not_equal(access(path_of(out, sizeof(out), "loss", ""), F_OK), 0);
+    text_clear(&output);
+    write_experiment("copies.yaml", head, copies);
+    expect_code(run("copies.yaml", "copies", NULL, &output), CANNOT_RUN, &output);
+    assert_non_null(strstr(text_get(&output), "'duplicate' can't be done"));
     text_clear(&output);
     expect_code(run("loss.yaml", "loss", json, &output), CANNOT_RUN, &output);
     const char *begin = strchr(text_get(&output), '{');

@@ -209,13 +209,14 @@ TRANSCRIPT(clocks)
 TRANSCRIPT(rulesets)
 TRANSCRIPT(usage)
 TRANSCRIPT(completion)
+TRANSCRIPT(tables)
 
 /* Every transcript in the folder is played by a test above. */
 static void test_no_transcript_is_forgotten(void **state)
 {
     (void)state;
     static const char *const played[] = {"doctor", "nodes",    "routes", "partitions", "faults",
-                                         "clocks", "rulesets", "usage",  "completion"};
+                                         "clocks", "rulesets", "usage",  "completion", "tables"};
     char path[4096];
     snprintf(path, sizeof(path), "%s/tests/integration/severctl", source_directory());
     DIR *folder = opendir(path);
@@ -339,6 +340,7 @@ int main(void)
         TEST(faults),
         TEST(clocks),
         TEST(rulesets),
+        TEST(tables),
         TEST(usage),
         TEST(completion),
         TEST(man_pages_are_clean),

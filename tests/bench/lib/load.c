@@ -74,6 +74,9 @@ static void take_option(int option, struct load_options *options)
     case 'n':
         options->count = (unsigned)take_number(option, COUNT_MAX);
         break;
+    case 'r':
+        options->read = true;
+        break;
     case 'p':
         options->pid = (pid_t)take_number(option, INT32_MAX);
         break;
@@ -91,7 +94,7 @@ void load_options_parse(int argc, char **argv, struct load_options *options)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
-    while ((option = getopt(argc, argv, "l:c:s:w:d:n:p:")) != -1)
+    while ((option = getopt(argc, argv, "l:c:s:w:d:n:p:r")) != -1)
         take_option(option, options);
     if (options->connect_port == 0)
         options->connect_port = options->listen_port;

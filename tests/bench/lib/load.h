@@ -17,6 +17,7 @@ struct load_options {
     uint64_t warmup_ns;    /* -w: load before it */
     uint64_t delay_ns;     /* -d: what the proxy was asked to add one way */
     unsigned count;        /* -n: streams, connections, packets in flight: as the generator says */
+    bool read;             /* -r: streams are really read */
     pid_t pid;             /* -p: the proxy, whose CPU time or memory is taken; 0: none */
 };
 

@@ -13,12 +13,6 @@ void samples_create(struct samples *samples, size_t capacity)
     samples->values = memory_allocate_zeroed(capacity, sizeof(*samples->values));
 }
 
-void samples_free(struct samples *samples)
-{
-    free(samples->values);
-    *samples = (struct samples){0};
-}
-
 void samples_add(struct samples *samples, int64_t value_ns)
 {
     if (samples->count < samples->capacity)

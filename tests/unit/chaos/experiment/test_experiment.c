@@ -168,7 +168,7 @@ static const struct {
     {"{at: 12s, heal: all}", "{heal: all}", "21:5: a step has no 'at': add the key"},
     {"{at: 12s, heal: all}", "{at: 12s}",
      "21:5: a step without an action: add one of split, isolate, cut, heal, clear, delay, loss, "
-     "rate, clock, kill, pause, resume, restart"},
+     "rate, fault, clock, kill, pause, resume, restart"},
     {"{at: 12s, heal: all}", "{at: 12s, heal: all, kill: n1}",
      "21:26: a step has one action, this one has 'heal' already: write two steps with the same "
      "'at'"},
@@ -221,7 +221,28 @@ static const struct {
      "18:43: '80' is not a duration: write a number and a unit, such as 250us, 80ms, 1.5s or 2m"},
     {"80ms±20ms", "0s", "18:43: a delay by nothing: write 80ms or 80ms±20ms"},
     {"distribution: normal", "distribution: gaussian",
-     "18:68: distribution must be one of uniform, normal, pareto, paretonormal, not 'gaussian'"},
+     "18:68: distribution must be one of uniform, normal, pareto, paretonormal, table, not "
+     "'gaussian'"},
+    {"distribution: normal", "distribution: table",
+     "18:68: an experiment has no tables to draw from"},
+    {"{at: 12s, heal: all}", "{at: 12s, fault: corrupt}",
+     "21:22: a fault names its type: write {type: corrupt, link: n1->n2, probability: 1%} or the "
+     "like"},
+    {"{at: 12s, heal: all}", "{at: 12s, fault: {type: noop}}",
+     "21:22: the fault has no 'link': add the key"},
+    {"{at: 12s, heal: all}", "{at: 12s, fault: {type: corrupt, link: n1->n2}}",
+     "21:22: a corrupt has no 'probability': add the key"},
+    {"{at: 12s, heal: all}", "{at: 12s, fault: {type: corrupt, link: n1->n2, probability: 101%}}",
+     "21:65: '101%' is not a probability: write 0% to 100%, such as 5% or 0.1%"},
+    {"{at: 12s, heal: all}", "{at: 12s, fault: {type: corrupt, link: n1->n2, probabilty: 1%}}",
+     "21:52: unknown key 'probabilty' in the fault: did you mean 'probability'?"},
+    {"{at: 12s, heal: all}",
+     "{at: 12s, fault: {type: loss, link: n1->n2, probability: 1%, every: 3}}",
+     "21:73: 'every' does not belong to the model random"},
+    {"{at: 12s, heal: all}", "{at: 12s, fault: {type: trace, link: n1->n2, table: t}}",
+     "21:22: an experiment has no tables to draw from"},
+    {"{at: 12s, heal: all}", "{at: 12s, fault: {type: rate, link: n1->n2, rate: 0, shared: true}}",
+     "21:22: a rate is shared on a route, and this is a link"},
     {"distribution: normal", "jitter: 3",
      "18:54: unknown key 'jitter' in delay: write one of link, by, distribution"},
     {"by: 80ms±20ms, ", "", "18:21: delay has no 'by': add the key"},
@@ -398,6 +419,43 @@ static void reads_steps(void **state)
     assert_int_equal(experiment.steps[4].action, EXPERIMENT_HEAL);
     assert_string_equal(experiment.steps[4].name, "");
     experiment_free(&experiment);
+}
+
+static void reads_a_fault_by_its_parameters(void **state)
+{
+    (void)state;
+    struct text text = {0};
+    struct experiment experiment;
+    struct error error = {0};
+    static const char steps[] =
+        "timeline:\n"
+        "  - {at: 0s, fault: {type: corrupt, link: n1->n2, probability: 1%, correlation: 25%}}\n"
+        "  - {at: 0s, fault: {type: loss, link: n1<->n2, model: every, every: 10}, name: tenth}\n"
+        "  - {at: 0s, fault: {type: slicer, link: n1->n2, average: 1KiB, toxicity: 20%, first: 3,"
+        " after: 5s, match: udp}}\n"
+        "  - {at: 1s, clear: fault-1}\n";
+    const char *begin = strstr(good, "timeline:"), *end = strstr(good, "expect:");
+    text_append_bytes(&text, good, (size_t)(begin - good));
+    text_append(&text, "%s%s", steps, end);
+    assert_int_equal(parse(text_get(&text), &experiment, &error), 0);
+    const struct ruleset_fault *fault = &experiment.steps[0].fault;
+    assert_int_equal(experiment.steps[0].action, EXPERIMENT_FAULT);
+    assert_int_equal(fault->type, RULESET_CORRUPT);
+    assert_int_equal(fault->corrupt.probability_ppb, 10000000);
+    assert_int_equal(fault->corrupt.correlation_ppb, 250000000);
+    fault = &experiment.steps[1].fault;
+    assert_string_equal(fault->name, "tenth");
+    assert_true(experiment.steps[1].both_ways);
+    assert_int_equal(fault->loss.model, RULESET_LOSS_EVERY);
+    assert_int_equal(fault->loss.every, 10);
+    fault = &experiment.steps[2].fault;
+    assert_int_equal(fault->slicer.average_bytes, 1024);
+    assert_int_equal(fault->spared_ppb, 800000000);
+    assert_int_equal(fault->first_connections, 3);
+    assert_true(fault->after_ns == 5 * NS_PER_S);
+    assert_string_equal(fault->match, "udp");
+    experiment_free(&experiment);
+    text_free(&text);
 }
 
 static void reads_every_action(void **state)
@@ -602,6 +660,7 @@ int main(void)
         cmocka_unit_test(refuses_with_place_and_advice),
         cmocka_unit_test(reads_all_of_a_good_file),
         cmocka_unit_test(reads_steps),
+        cmocka_unit_test(reads_a_fault_by_its_parameters),
         cmocka_unit_test(reads_every_action),
         cmocka_unit_test(aliases_are_counted),
         cmocka_unit_test(aliases_that_are_fair_work),

@@ -134,8 +134,8 @@ static inline void fixture_route_state(void *context, const char *route,
                                        struct api_route_state *out)
 {
     (void)context;
-    (void)route;
-    *out = (struct api_route_state){.received_bytes = {100, 200}, .connections = 1};
+    *out = (struct api_route_state){
+        .received_bytes = {strlen(route), 2}, .sent_bytes = {3, 4}, .connections = 6, .ended = 5};
 }
 
 static inline struct api_backend fixture_backend(struct fixture *fixture)

@@ -64,6 +64,79 @@ static void every_option(void **state)
     assert_string_equal(options.run_directory, "y");
 }
 
+/* Those of toxiproxy-server, in each way that it takes them. */
+static void toxiproxy_options(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *listen;
+    } cases[] = {
+        {"-host=0.0.0.0", "0.0.0.0:8474"},  {"-host 0.0.0.0 -port 99", "0.0.0.0:99"},
+        {"--port=0", "localhost:0"},        {"-host=::1", "[::1]:8474"},
+        {"-host=[::1] -port=1", "[::1]:1"}, {"-host=", "[::]:8474"},
+    };
+    struct options options;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char line[64];
+        memcpy(line, cases[i].line, strlen(cases[i].line) + 1);
+        assert_int_equal(parse(line, &options, NULL), 0);
+        assert_int_equal(options.listen_count, 1);
+        assert_string_equal(options.listens[0], cases[i].listen);
+    }
+    char all[] = "-config /etc/p.json -seed 7 -proxy-metrics -runtime-metrics=true -l unix:/x "
+                 "-port 5 --token-file t";
+    assert_int_equal(parse(all, &options, NULL), 0);
+    assert_string_equal(options.config, "/etc/p.json");
+    assert_int_equal(options.seed, 7);
+    assert_true(options.proxy_metrics && options.runtime_metrics && !options.no_token);
+    assert_int_equal(options.listen_count, 2);
+    assert_string_equal(options.token_file, "t");
+    char no[] = "-proxy-metrics=false --no-token";
+    assert_int_equal(parse(no, &options, NULL), 0);
+    assert_true(!options.proxy_metrics && options.no_token && !options.is_toxiproxy);
+}
+
+static void log_levels_of_the_environment(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool known;
+        enum log_level level;
+    } cases[] = {
+        {NULL, true, LOG_LEVEL_INFO},     {"", true, LOG_LEVEL_INFO},
+        {"panic", true, LOG_LEVEL_ERROR}, {"fatal", true, LOG_LEVEL_ERROR},
+        {"error", true, LOG_LEVEL_ERROR}, {"warn", true, LOG_LEVEL_WARN},
+        {"info", true, LOG_LEVEL_INFO},   {"debug", true, LOG_LEVEL_DEBUG},
+        {"trace", true, LOG_LEVEL_DEBUG}, {"disabled", true, LOG_LEVEL_ERROR},
+        {"INFO", true, LOG_LEVEL_INFO},   {"loud", false, LOG_LEVEL_INFO},
+    };
+    struct options options;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char none[] = "", given[] = "--log-level warn";
+        assert_int_equal(parse(none, &options, NULL), 0);
+        assert_int_equal(options_take_log_level(&options, cases[i].text), cases[i].known);
+        assert_int_equal(options.log_level, cases[i].level);
+        assert_int_equal(parse(given, &options, NULL), 0);
+        options_take_log_level(&options, cases[i].text);
+        assert_int_equal(options.log_level, LOG_LEVEL_WARN);
+    }
+}
+
+static void the_name_of_the_other_server(void **state)
+{
+    (void)state;
+    char path[] = "/go/bin/toxiproxy-server", plain[] = "toxiproxy-server", version[] = "-version";
+    char *names[] = {path, plain};
+    for (size_t i = 0; i < 2; i++) {
+        char *arguments[] = {names[i], version, NULL};
+        struct options options;
+        assert_int_equal(options_parse(2, arguments, 1, &options, NULL), 0);
+        assert_true(options.is_toxiproxy);
+        assert_int_equal(options.action, OPTIONS_VERSION);
+    }
+}
+
 static void every_seed(void **state)
 {
     (void)state;
@@ -83,10 +156,9 @@ static void help_and_version(void **state)
     static const struct {
         const char *line;
         enum options_action action;
-    } cases[] = {{"-h", OPTIONS_HELP},
-                 {"--help", OPTIONS_HELP},
-                 {"-V", OPTIONS_VERSION},
-                 {"--version", OPTIONS_VERSION}};
+    } cases[] = {{"-h", OPTIONS_HELP},    {"--help", OPTIONS_HELP},
+                 {"-V", OPTIONS_VERSION}, {"-version", OPTIONS_VERSION},
+                 {"-help", OPTIONS_HELP}, {"--version", OPTIONS_VERSION}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct options options;
         char line[32];
@@ -112,6 +184,10 @@ static void bad_usage_names_its_place(void **state)
         {"--seed -1", "--seed"},
         {"--seed 99999999999999999999", "--seed"},
         {"--log-level loud", "--log-level"},
+        {"-port 65536", "--port"},
+        {"-port http", "--port"},
+        {"-proxy-metrics=perhaps", "--proxy-metrics"},
+        {"--no-token --token-file f", "--no-token"},
         {"extra", "extra"},
         {"-w 1 extra", "extra"},
         {"-l a -l a -l a -l a -l a -l a -l a -l a -l a", "--listen"},
@@ -133,6 +209,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
         cmocka_unit_test(every_option),
+        cmocka_unit_test(toxiproxy_options),
+        cmocka_unit_test(log_levels_of_the_environment),
+        cmocka_unit_test(the_name_of_the_other_server),
         cmocka_unit_test(every_seed),
         cmocka_unit_test(help_and_version),
         cmocka_unit_test(bad_usage_names_its_place),
