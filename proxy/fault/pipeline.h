@@ -30,8 +30,13 @@
  *          of pareto draws are just there, and the mean of X is -0.03, not 0. N and P are tables
  *          of 1024 intervals, linear in between; the draw is integer arithmetic.
  *          Datagrams keep their order as well, so dense traffic queues behind a late unit.
- * loss     A datagram that stands for k segments is lost with probability 1 - (1 - p)^k. Stream
- *          chunks pass untouched: losing one would be corruption.
+ * loss     random: a datagram that stands for k segments is lost with probability 1 - (1 - p)^k.
+ *          gilbert-elliott: in the good state lost with lost_in_good, in the bad one with
+ *          lost_in_bad; then the state changes with to_bad or to_good (Gilbert 1960, Elliott 1963).
+ *          markov: the states of Salsano, Ludovici, Ordine (2009), netem's `loss state`; the state
+ *          changes, then a datagram in state 3 or 4 is lost. Both begin in the good state, and of
+ *          k segments each is a step. every: of all segments the n-th, 2n-th, and so on.
+ *          Stream chunks pass untouched: losing one would be corruption.
  * rate     A token bucket of burst_bytes that fills at the rate, then a queue: a unit leaves when
  *          its last byte has been sent, after those before it; sums are exact, nothing is lost by
  *          rounding. A datagram that would bring the queue above queue_bytes is dropped (by default
@@ -40,6 +45,24 @@
  *          all is held, and leaves in order once the rate is raised. A shared rate is one bucket
  *          for all flows that meet the fault, in both directions; then the queue is theirs
  *          together, too.
+ *
+ * corrupt  One bit, each as likely, of a chosen datagram is flipped; of a stream, of each chosen
+ *          block of 1460 bytes: choice and bit depend on the place in the stream alone, not on how
+ *          it is chunked.
+ *
+ * A correlation c makes a unit (segment, block) repeat the draw of the one before it with
+ * probability c: an autoregressive process of first order, DAR(1) (Jacobs, Lewis 1978). What is
+ * drawn has the distribution that was asked for, whatever c is, and units that are k apart have
+ * correlation c^k. netem's own formula, the mean of the two draws weighted by c, has that
+ * correlation as well, but narrows the distribution: with it, 1 % of loss is far less than 1 %.
+ *
+ * Datagrams only:
+ *
+ * latency with reorder  Each datagram is due at t + D, whatever becomes of those before it.
+ * duplicate  A chosen datagram is followed by a copy, at the same time.
+ * reorder  A chosen one is held for `delay` while others pass.
+ * truncate  A chosen one is cut to `bytes`, if it is longer.
+ * reject   A chosen one is dropped as `reject`.
  *
  * Streams only:
  *
@@ -160,6 +183,11 @@ struct fault_stage {
             uint64_t passed_bytes;
             bool reached;
         } limit;
+        struct {
+            uint64_t segments; /* so far */
+            uint8_t state;     /* of the model */
+        } loss;
+        uint64_t position;      /* corrupt: in the stream */
         uint64_t pushed_before; /* slicer: the pipeline's pushed when it began */
     };
 };

@@ -124,8 +124,8 @@ enum ruleset_loss_model {
 /* On a route: upstream is client->server, downstream server->client. */
 enum ruleset_direction { RULESET_BOTH, RULESET_UPSTREAM, RULESET_DOWNSTREAM };
 
-/* Probabilities are parts per billion (_ppb), at most RULESET_PROBABILITY_MAX. A correlation is the
- * weight of the previous draw in the next one, as in netem. */
+/* Probabilities are parts per billion (_ppb), at most RULESET_PROBABILITY_MAX. A correlation is how
+ * likely the previous draw is to be repeated (pipeline.h). */
 struct ruleset_fault {
     char name[RULESET_FAULT_NAME_MAX]; /* unique in the ruleset */
     enum ruleset_fault_type type;

@@ -48,8 +48,9 @@ struct stage_operations {
     uint64_t (*chunk)(const struct fault_stage *stage, const struct fault_pipeline *pipeline);
 };
 
-extern const struct stage_operations stage_latency, stage_loss, stage_rate, stage_slicer,
-    stage_slow_close, stage_timeout, stage_reset_peer, stage_limit_data, stage_noop;
+extern const struct stage_operations stage_latency, stage_loss, stage_rate, stage_corrupt,
+    stage_duplicate, stage_reorder, stage_truncate, stage_slicer, stage_slow_close, stage_timeout,
+    stage_reset_peer, stage_limit_data, stage_reject, stage_noop;
 
 /* By type; never NULL. */
 const struct stage_operations *stage_operations_of(enum ruleset_fault_type type);
