@@ -216,6 +216,28 @@ static void the_pool_is_shared_by_who_needs_it(void **state)
     rig_close(&rig);
 }
 
+/* The sender feels the rate, however large the pool is; a change of the bound is felt, too. */
+static void a_rate_holds_its_queue_and_no_more(void **state)
+{
+    (void)state;
+    enum { CHUNK = 65536 };
+    struct rig rig;
+    int client, server;
+    rig_open(&rig, 2, 64 << 20);
+    struct ruleset_fault fault = rig_fault("narrow", RULESET_RATE);
+    rig_set_fault(&rig, &fault); /* nothing passes: 64 KiB by default */
+    rig_pair(&rig, &client, &server);
+    fill_all(&rig, &client, 1);
+    assert_in_range(rig_held(&rig, 0), 65536, 65536 + CHUNK);
+    fault.rate.queue_bytes = 1000000;
+    rig_set_fault(&rig, &fault);
+    fill_all(&rig, &client, 1);
+    assert_in_range(rig_held(&rig, 0), 1000000, 1000000 + CHUNK);
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
 static void a_removed_route_resets_its_connections(void **state)
 {
     (void)state;
@@ -275,6 +297,7 @@ int main(void)
         cmocka_unit_test(without_memory_bytes_still_cross),
         cmocka_unit_test(a_slow_rate_does_not_eat_the_pool),
         cmocka_unit_test(the_pool_is_shared_by_who_needs_it),
+        cmocka_unit_test(a_rate_holds_its_queue_and_no_more),
         cmocka_unit_test(a_removed_route_resets_its_connections),
         cmocka_unit_test(many_short_connections_leave_nothing),
     };
