@@ -240,3 +240,14 @@ uint32_t fault_pipeline_next_chunk(const struct fault_pipeline *pipeline, uint32
     }
     return chunk > 0 ? (uint32_t)chunk : 1;
 }
+
+bool fault_pipeline_is_full(const struct fault_pipeline *pipeline)
+{
+    for (size_t i = 0; i < pipeline->stage_count; i++) {
+        const struct fault_stage *stage = &pipeline->stages[i];
+        const struct stage_operations *type = stage_operations_of(stage->type);
+        if (type->queue_limit && stage->queue.bytes >= type->queue_limit(stage))
+            return true;
+    }
+    return false;
+}

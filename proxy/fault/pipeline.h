@@ -269,4 +269,9 @@ uint32_t fault_loss_mean_ppb(const struct ruleset_fault *spec);
 uint32_t fault_loss_either_ppb(uint32_t a_ppb, uint32_t b_ppb);
 uint32_t fault_pipeline_loss_ppb(const struct fault_pipeline *pipeline, uint16_t *slot);
 
+/* Whether a shaping stage holds as much as its queue may (queue_bytes, or the same default as for
+ * datagrams). A stream should not push before some of it has left, so that its sender feels the
+ * rate; a unit that is pushed all the same is held like any other. */
+bool fault_pipeline_is_full(const struct fault_pipeline *pipeline);
+
 #endif

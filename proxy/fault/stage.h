@@ -46,6 +46,8 @@ struct stage_operations {
     enum fault_end end; /* how a connection ends by this fault */
     /* At most how many bytes the next unit of a stream should have, 0 as good as 1. */
     uint64_t (*chunk)(const struct fault_stage *stage, const struct fault_pipeline *pipeline);
+    /* How many bytes of a stream it wants to hold: above that nobody should push. */
+    uint64_t (*queue_limit)(const struct fault_stage *stage);
 };
 
 extern const struct stage_operations stage_latency, stage_loss, stage_rate, stage_trace,

@@ -249,9 +249,15 @@ static uint64_t chunk(const struct fault_stage *stage, const struct fault_pipeli
     return rate ? rate / CHUNKS_PER_S : STOPPED_CHUNK;
 }
 
+static uint64_t stream_queue_limit(const struct fault_stage *stage)
+{
+    return queue_limit(stage->spec);
+}
+
 const struct stage_operations stage_rate = {.on_streams = true,
                                             .on_datagrams = true,
                                             .push = push,
                                             .begin = begin,
                                             .change = change,
-                                            .chunk = chunk};
+                                            .chunk = chunk,
+                                            .queue_limit = stream_queue_limit};

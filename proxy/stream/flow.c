@@ -204,7 +204,8 @@ bool stream_flow_wants_read(const struct stream_flow *flow)
     if (flow->starved || flow->stopped || connection->ending || !stream_flow_sink_is_open(flow))
         return false;
     if (flow->piped)
-        return flow->charge < connection->plane->flow_bytes_max;
+        return flow->charge < connection->plane->flow_bytes_max &&
+               !fault_pipeline_is_full(flow->pipeline);
     return !flow->blocked && !flow->ready_head;
 }
 

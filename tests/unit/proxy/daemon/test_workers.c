@@ -82,8 +82,8 @@ static void open_rig(struct rig *rig)
         assert_int_equal(fault_plan_route_slot(rig->plan, names[i]), i);
     static struct fault_states states;
     struct workers_options options = {.count = 2, .pool_bytes = 64 << 20, .states = &states};
-    assert_int_equal(
-        workers_create(&options, routes_publication(rig->routes), &rig->workers, NULL), 0);
+    assert_int_equal(workers_create(&options, routes_publication(rig->routes), &rig->workers, NULL),
+                     0);
 }
 
 static void close_rig(struct rig *rig)

@@ -178,6 +178,66 @@ static void a_slow_rate_does_not_eat_the_pool(void **state)
     rig_close(&rig);
 }
 
+/* Sends into an endless delay until nobody can any more. */
+static void fill_all(struct rig *rig, const int *clients, int count)
+{
+    static char bytes[1 << 20];
+    for (int quiet = 0; quiet < 20;) {
+        ssize_t most = 0;
+        for (int i = 0; i < count; i++) {
+            ssize_t done = send(clients[i], bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+            most = done > most ? done : most;
+        }
+        quiet = most > 0 ? 0 : quiet + 1;
+        rig_turn(rig);
+    }
+}
+
+/* One flow has half of the pool; many share it, and leave as much as each of them has. */
+static void the_pool_is_shared_by_who_needs_it(void **state)
+{
+    (void)state;
+    enum { POOL = 64 << 20, PAIRS = 7, SLACK = 2 << 20 };
+    struct rig rig;
+    int clients[PAIRS], servers[PAIRS];
+    rig_open(&rig, PAIRS, POOL);
+    rig_latency(&rig, "slow", 3600 * NS_PER_S);
+    for (int i = 0; i < PAIRS; i++)
+        rig_pair(&rig, &clients[i], &servers[i]);
+    fill_all(&rig, clients, 1);
+    assert_in_range(pool_used_bytes(rig.pool), POOL / 2 - SLACK, POOL / 2);
+    fill_all(&rig, clients, PAIRS);
+    uint64_t left = POOL / 2 / PAIRS; /* as much as each of the others has */
+    assert_in_range(pool_used_bytes(rig.pool), POOL - left - SLACK, POOL - left + SLACK);
+    for (int i = 0; i < PAIRS; i++) {
+        close(clients[i]);
+        close(servers[i]);
+    }
+    rig_close(&rig);
+}
+
+/* The sender feels the rate, however large the pool is; a change of the bound is felt, too. */
+static void a_rate_holds_its_queue_and_no_more(void **state)
+{
+    (void)state;
+    enum { CHUNK = 65536 };
+    struct rig rig;
+    int client, server;
+    rig_open(&rig, 2, 64 << 20);
+    struct ruleset_fault fault = rig_fault("narrow", RULESET_RATE);
+    rig_set_fault(&rig, &fault); /* nothing passes: 64 KiB by default */
+    rig_pair(&rig, &client, &server);
+    fill_all(&rig, &client, 1);
+    assert_in_range(rig_held(&rig, 0), 65536, 65536 + CHUNK);
+    fault.rate.queue_bytes = 1000000;
+    rig_set_fault(&rig, &fault);
+    fill_all(&rig, &client, 1);
+    assert_in_range(rig_held(&rig, 0), 1000000, 1000000 + CHUNK);
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
 static void a_removed_route_resets_its_connections(void **state)
 {
     (void)state;
@@ -236,6 +296,8 @@ int main(void)
         cmocka_unit_test(stuck_peers_delay_nobody),
         cmocka_unit_test(without_memory_bytes_still_cross),
         cmocka_unit_test(a_slow_rate_does_not_eat_the_pool),
+        cmocka_unit_test(the_pool_is_shared_by_who_needs_it),
+        cmocka_unit_test(a_rate_holds_its_queue_and_no_more),
         cmocka_unit_test(a_removed_route_resets_its_connections),
         cmocka_unit_test(many_short_connections_leave_nothing),
     };
