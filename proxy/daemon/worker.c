@@ -22,6 +22,7 @@ struct worker {
     bool started;
     struct loop *loop;
     struct pool *pool;
+    struct resolver *resolver;
     struct stream_plane *stream;
     struct datagram_plane *datagram;
     struct fault_counters *counters;
@@ -102,17 +103,20 @@ static int worker_start(struct worker *worker, const struct publication *first, 
     if (!worker->counters)
         return error_set(error, -ENOMEM, "no memory for counters");
     if ((result = loop_create(&worker->loop, error)) ||
+        (result = resolver_create(worker->loop, &worker->resolver, error)) ||
         (result = pool_create(pool_bytes, &worker->pool, error)))
         return result;
     struct stream_options stream = {.loop = worker->loop,
                                     .pool = worker->pool,
                                     .counters = worker->counters,
                                     .states = options->states,
+                                    .resolver = worker->resolver,
                                     .filters = options->filters};
     struct datagram_options datagram = {.loop = worker->loop,
                                         .pool = worker->pool,
                                         .counters = worker->counters,
-                                        .states = options->states};
+                                        .states = options->states,
+                                        .resolver = worker->resolver};
     if ((result = stream_plane_create(&stream, &worker->stream, error)) ||
         (result = datagram_plane_create(&datagram, &worker->datagram, error)))
         return result;
@@ -167,6 +171,7 @@ void workers_destroy(struct workers *workers)
         }
         datagram_plane_destroy(worker->datagram);
         stream_plane_destroy(worker->stream);
+        resolver_destroy(worker->resolver);
         pool_destroy(worker->pool);
         loop_destroy(worker->loop);
         free(worker->counters);

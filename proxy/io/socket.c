@@ -135,21 +135,44 @@ int socket_bind_datagram(const struct address *address, bool share_port, struct 
     return open_bound(address, SOCK_DGRAM, share_port, bound, error);
 }
 
+int socket_open_stream(int family, struct error *error)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return error_set(error, -errno, "socket: %s", strerror(errno));
+    return fd;
+}
+
+int socket_start_connect(int fd, const struct address *address)
+{
+    if (connect(fd, (const struct sockaddr *)&address->storage, address->length) &&
+        errno != EINPROGRESS)
+        return -errno;
+    return 0;
+}
+
+void socket_set_segment_bytes(int fd, int bytes)
+{
+    setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &bytes, sizeof(bytes));
+}
+
 int socket_connect(const struct address *address, const struct address *source, struct error *error)
 {
     int on = 1;
-    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket_open_stream(address->storage.ss_family, error);
     if (fd < 0)
-        return fail(fd, "socket for", address, error);
+        return fd;
     if (source && source->storage.ss_family == address->storage.ss_family) {
         /* the port is chosen at connect, by the whole 4-tuple */
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
         if (bind(fd, (const struct sockaddr *)&source->storage, source->length))
             return fail(fd, "bind to", source, error);
     }
-    if (connect(fd, (const struct sockaddr *)&address->storage, address->length) &&
-        errno != EINPROGRESS)
+    int result = socket_start_connect(fd, address);
+    if (result) {
+        errno = -result;
         return fail(fd, "connect to", address, error);
+    }
     return fd;
 }
 

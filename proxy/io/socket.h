@@ -38,6 +38,13 @@ int socket_bind_datagram(const struct address *address, bool share_port, struct 
  * An immediate refusal is returned as -errno. */
 int socket_connect(const struct address *address, const struct address *source,
                    struct error *error);
+/* The two halves of it: a socket that can be prepared before its SYN is sent, and the connect
+ * (0 or -errno; the socket stays the caller's). */
+int socket_open_stream(int family, struct error *error);
+int socket_start_connect(int fd, const struct address *address);
+/* Data in one segment that TCP accepts, at most; before connect, and on a listener. No effect on
+ * others. */
+void socket_set_segment_bytes(int fd, int bytes);
 /* Connected datagram socket. */
 int socket_connect_datagram(const struct address *address, struct error *error);
 /* Accepts one connection: descriptor, -EAGAIN when there is none, other -errno. peer may be NULL.

@@ -47,6 +47,7 @@ void stream_connection_close(struct stream_connection *connection)
     if (flows[STREAM_UP].reset_due || flows[STREAM_DOWN].reset_due)
         connection->ending = STREAM_TO_RESET; /* a peer's own, held back by a cut */
     if (connection->state != STREAM_OPEN) {
+        resolver_cancel(&connection->waiter);
         stream_end_close(&connection->ends[STREAM_SERVER], true);
         flows[STREAM_DOWN].ended = true;
     }

@@ -35,7 +35,7 @@ static struct stream_end *other_end(struct stream_end *end)
 
 void stream_connection_update(struct stream_connection *connection)
 {
-    if (connection->state == STREAM_DIALLING)
+    if (connection->state == STREAM_DIALLING && connection->ends[STREAM_SERVER].watch.loop)
         loop_watch_modify(&connection->ends[STREAM_SERVER].watch, EPOLLOUT);
     for (int i = 0; i < STREAM_ENDS; i++) {
         struct stream_end *end = &connection->ends[i];
@@ -74,6 +74,7 @@ void stream_connection_end(struct stream_connection *connection, bool reset)
     enum fault_cause cause =
         connection->state == STREAM_CLOSING ? FAULT_CAUSE_DISCARD : FAULT_CAUSES;
     loop_timer_cancel(&connection->timer);
+    resolver_cancel(&connection->waiter);
     fault_counter_add(&connection->flows[STREAM_UP].route->ended, 1);
     for (int i = 0; i < STREAM_FLOWS; i++)
         stream_flow_discard(&connection->flows[i], cause);
@@ -111,29 +112,12 @@ bool stream_end_reset(struct stream_end *end)
     return stream_flow_pump(end->in);
 }
 
-static void dial_failed(struct stream_connection *connection)
-{
-    fault_counter_add(&connection->flows[STREAM_UP].counters->refused, 1);
-    stream_connection_end(connection, true);
-}
-
-static void dial_finished(struct stream_connection *connection)
-{
-    struct stream_end *server = &connection->ends[STREAM_SERVER];
-    if (socket_take_error(server->fd) < 0) {
-        dial_failed(connection);
-        return;
-    }
-    connection->state = STREAM_OPEN;
-    stream_connection_update(connection);
-}
-
 static void end_on_event(struct loop_watch *watch, uint32_t events)
 {
     struct stream_end *end = loop_container(watch, struct stream_end, watch);
     struct stream_connection *connection = end->connection;
     if (connection->state == STREAM_DIALLING && end == &connection->ends[STREAM_SERVER]) {
-        dial_finished(connection);
+        stream_connection_dialled(connection);
         return;
     }
     if ((events & EPOLLERR) && !stream_flow_wants_read(end->in) && socket_take_error(end->fd) < 0) {
@@ -151,35 +135,10 @@ static void end_on_event(struct loop_watch *watch, uint32_t events)
     stream_connection_update(connection);
 }
 
-static int end_open(struct stream_end *end, int fd, uint32_t events)
+int stream_end_watch(struct stream_end *end, uint32_t events)
 {
-    end->fd = fd;
-    socket_set_nodelay(fd);
-    stream_end_filter(end);
-    return loop_watch_add(end->connection->plane->loop, &end->watch, fd, events, end_on_event);
-}
-
-void stream_connection_dial(struct stream_connection *connection)
-{
-    struct loop *loop = connection->plane->loop;
-    const struct stream_flow *flows = connection->flows;
-    if (connection->state != STREAM_HELD || flows[STREAM_UP].cut || flows[STREAM_DOWN].cut)
-        return;
-    if (!connection->admitted && !stream_connection_admit(connection)) {
-        stream_connection_end(connection, true);
-        return;
-    }
-    if (loop_now_ns(loop) < connection->dial_ns) {
-        loop_timer_set(loop, &connection->timer, connection->dial_ns);
-        return;
-    }
-    loop_timer_cancel(&connection->timer);
-    connection->state = STREAM_DIALLING;
-    int fd = socket_connect(&connection->listener->spec->upstream, NULL, NULL);
-    if (fd < 0 || end_open(&connection->ends[STREAM_SERVER], fd, EPOLLOUT))
-        dial_failed(connection);
-    else
-        stream_connection_update(connection);
+    socket_set_nodelay(end->fd);
+    return loop_watch_add(end->connection->plane->loop, &end->watch, end->fd, events, end_on_event);
 }
 
 static void connection_on_timer(struct loop_timer *timer)
@@ -236,11 +195,13 @@ static void connection_init(struct stream_connection *connection, struct stream_
     connection->node =
         listener->spec->from_peer ? route_find_source(plane->table, peer) : listener->spec->from;
     uint16_t row = connection->node < ROUTE_NODE_SLOTS ? connection->node : ROUTE_NODE_SLOTS - 1;
-    connection->flow_key = listener->ordinals[row]++;
+    connection->flow_key =
+        listener->spec->ordinals
+            ? atomic_fetch_add_explicit(&listener->spec->ordinals[row], 1, memory_order_relaxed)
+            : listener->ordinals[row]++;
     *client = *server = (struct stream_end){.fd = -1, .connection = connection};
     client->inherited = listener->filtered;
     client->tcp = peer->storage.ss_family != AF_UNIX;
-    server->tcp = listener->spec->upstream.storage.ss_family != AF_UNIX;
     stream_flow_init(&connection->flows[STREAM_UP], connection, STREAM_UP, client, server);
     stream_flow_init(&connection->flows[STREAM_DOWN], connection, STREAM_DOWN, server, client);
 }
@@ -261,7 +222,9 @@ void stream_connection_begin(struct stream_listener *listener, int fd, const str
     connection_apply_flows(connection, connection->node);
     fault_counter_add(&connection->flows[STREAM_UP].counters->connections, 1);
     fault_counter_add(&connection->flows[STREAM_UP].route->connections, 1);
-    if (end_open(&connection->ends[STREAM_CLIENT], fd, EPOLLET)) {
+    connection->ends[STREAM_CLIENT].fd = fd;
+    stream_end_filter(&connection->ends[STREAM_CLIENT]);
+    if (stream_end_watch(&connection->ends[STREAM_CLIENT], EPOLLET)) {
         stream_connection_end(connection, true);
         return;
     }

@@ -103,6 +103,9 @@ struct stream_connection {
     uint64_t begun_ns, begun_version; /* when, and under which plan */
     uint64_t dial_ns;                 /* not dialled before */
     uint16_t node;                    /* the client */
+    struct resolver_waiter waiter;    /* DIALLING by name */
+    uint8_t addresses_failed;         /* of the name's */
+    bool addresses_left;              /* behind the one that is dialled */
     /* HELD: dial_ns. CLOSING: when to stop waiting for the peers. */
     struct loop_timer timer;
     struct stream_end ends[STREAM_ENDS];
@@ -129,6 +132,7 @@ struct stream_plane {
     struct pool *pool;
     struct fault_counters *counters;
     struct fault_states *states;
+    struct resolver *resolver;
     uint64_t flow_bytes_max;
     const struct fault_plan *plan;
     const struct route_table *table;
@@ -153,9 +157,6 @@ struct stream_plane {
 
 /* Takes an accepted socket. The table must have room (plane->free). */
 void stream_connection_begin(struct stream_listener *listener, int fd, const struct address *peer);
-/* Dials the upstream of a held connection unless the link is cut, the accept delay is not over, or
- * a reject fault refuses it. The connection may be gone after. */
-void stream_connection_dial(struct stream_connection *connection);
 /* Links, cuts and faults from the plane's plan and table. */
 void stream_connection_apply(struct stream_connection *connection);
 /* Both sockets closed (reset: with RST), everything held is dropped, the slot is free. */
@@ -164,8 +165,18 @@ void stream_connection_end(struct stream_connection *connection, bool reset);
 void stream_connection_update(struct stream_connection *connection);
 /* The socket is closed; the flows stay. Fine when it is gone already. */
 void stream_end_close(struct stream_end *end, bool reset);
+/* Watches its socket. 0 or -errno. */
+int stream_end_watch(struct stream_end *end, uint32_t events);
 /* The peer of `end` has reset it, or it failed. */
 bool stream_end_reset(struct stream_end *end);
+
+/* dial.c */
+
+/* Dials the upstream of a held connection unless the link is cut, the accept delay is not over, or
+ * a reject fault refuses it. The connection may be gone after. */
+void stream_connection_dial(struct stream_connection *connection);
+/* The upstream's socket has an answer. The connection may be gone after. */
+void stream_connection_dialled(struct stream_connection *connection);
 
 /* admission.c */
 

@@ -31,6 +31,7 @@ int stream_plane_create(const struct stream_options *options, struct stream_plan
     plane->pool = options->pool;
     plane->counters = options->counters;
     plane->states = options->states;
+    plane->resolver = options->resolver;
     plane->flow_bytes_max =
         options->flow_bytes_max ? options->flow_bytes_max : pool_limit_bytes(options->pool) / 2;
     plane->connections_max = count;

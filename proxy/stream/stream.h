@@ -36,6 +36,7 @@
 #include "proxy/fault/states.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/pool.h"
+#include "proxy/io/resolver.h"
 #include "proxy/io/route.h"
 
 struct stream_plane;
@@ -49,6 +50,7 @@ struct stream_options {              /* 0 in a field: its default */
     struct fault_counters *counters; /* borrowed; this worker's */
     struct fault_states *states;     /* borrowed, all workers'; NULL: no fault counts connections or
                                         shares a rate */
+    struct resolver *resolver;       /* borrowed; NULL: no host name has an address */
     bool filters;                    /* the kernel lets this process filter TCP sockets: cuts and
                                         losses are real */
 };

@@ -29,6 +29,7 @@ struct rig {
     struct fault_counters *counters;
     struct fault_states *states;
     struct stream_plane *plane;
+    struct resolver *resolver;
     struct ruleset ruleset;
     struct fault_plan *plan;
     int listener; /* the route's */
@@ -43,6 +44,8 @@ struct rig_options {
     uint32_t connections_max;
     uint64_t pool_bytes;
     uint64_t flow_bytes_max; /* 0: default */
+    bool filters;            /* real cuts and losses; only where filter_allowed() */
+    bool names;              /* the upstream may be a name */
 };
 
 static inline void rig_turn(struct rig *rig)
@@ -82,6 +85,7 @@ static inline void rig_apply(struct rig *rig)
     rig->spec.to = fault_plan_node_slot(plan, "b");
     fault_states_take(rig->states, plan, monotonic_now_ns());
     stream_plane_apply(rig->plane, plan, &rig->table);
+    stream_plane_settle(rig->plane);
     fault_plan_destroy(rig->plan);
     rig->plan = plan;
 }
@@ -121,7 +125,12 @@ static inline void rig_open_with(struct rig *rig, const struct rig_options *give
                                      .loop = rig->loop,
                                      .pool = rig->pool,
                                      .counters = rig->counters,
-                                     .states = rig->states};
+                                     .states = rig->states,
+                                     .filters = given->filters};
+    if (given->names) {
+        assert_int_equal(resolver_create(rig->loop, &rig->resolver, NULL), 0);
+        options.resolver = rig->resolver;
+    }
     assert_int_equal(stream_plane_create(&options, &rig->plane, NULL), 0);
     rig_add_node(rig, "a", NULL);
     rig_add_node(rig, "b", NULL);
@@ -166,6 +175,7 @@ static inline void rig_close(struct rig *rig)
     assert_int_equal(fault_counter_get(&rig_route(rig)->connections),
                      fault_counter_get(&rig_route(rig)->ended));
     pool_destroy(rig->pool);
+    resolver_destroy(rig->resolver);
     loop_destroy(rig->loop);
     fault_plan_destroy(rig->plan);
     ruleset_free(&rig->ruleset);

@@ -1,0 +1,117 @@
+/* Dialling the upstream of a connection.
+ *
+ * Theory of operation. While a connection is HELD its link is cut, or its accept delay is not over.
+ * Then, as DIALLING, it first waits for the address of an upstream that is given by name (its
+ * server's end has no socket yet), looked up anew for each connection; then for the connect. A name
+ * with several addresses is tried in their order, each with a look-up of its own, so that nothing
+ * needs to be remembered but how many have failed. The last failure resets the client.
+ *
+ * The socket has its filter before its SYN goes out, so that the answer is lost like all else. */
+#include <assert.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "proxy/io/socket.h"
+#include "proxy/stream/internal.h"
+
+static void dial_address(struct stream_connection *connection, const struct address *address);
+
+static void give_up(struct stream_connection *connection)
+{
+    fault_counter_add(&connection->flows[STREAM_UP].counters->refused, 1);
+    stream_connection_end(connection, true);
+}
+
+static void on_resolved(struct resolver_waiter *waiter, const struct address *addresses,
+                        size_t count, int code)
+{
+    struct stream_connection *connection = loop_container(waiter, struct stream_connection, waiter);
+    (void)code;
+    if (connection->addresses_failed >= count) {
+        give_up(connection);
+        return;
+    }
+    struct address address = addresses[connection->addresses_failed];
+    address_set_port(&address, connection->listener->spec->upstream_port);
+    connection->addresses_left = count - connection->addresses_failed > 1;
+    dial_address(connection, &address);
+}
+
+static void resolve(struct stream_connection *connection)
+{
+    struct resolver *resolver = connection->plane->resolver;
+    if (!resolver) {
+        give_up(connection);
+        return;
+    }
+    resolver_wait(resolver, &connection->waiter, connection->listener->spec->upstream_name,
+                  on_resolved);
+}
+
+/* One address has failed. */
+static void try_next(struct stream_connection *connection)
+{
+    stream_end_close(&connection->ends[STREAM_SERVER], false);
+    if (!connection->addresses_left) {
+        give_up(connection);
+        return;
+    }
+    connection->addresses_left = false;
+    connection->addresses_failed++;
+    resolve(connection);
+    if (connection->waiter.resolver)
+        stream_connection_update(connection);
+}
+
+static void dial_address(struct stream_connection *connection, const struct address *address)
+{
+    struct stream_end *server = &connection->ends[STREAM_SERVER];
+    int fd = socket_open_stream(address->storage.ss_family, NULL);
+    if (fd < 0) {
+        give_up(connection);
+        return;
+    }
+    server->fd = fd;
+    server->tcp = address->storage.ss_family != AF_UNIX;
+    server->filtered_ppb = 0;
+    server->filtered_cut = false;
+    stream_end_filter(server);
+    if (socket_start_connect(fd, address) || stream_end_watch(server, EPOLLOUT))
+        try_next(connection);
+    else
+        stream_connection_update(connection);
+}
+
+void stream_connection_dial(struct stream_connection *connection)
+{
+    struct loop *loop = connection->plane->loop;
+    const struct stream_flow *flows = connection->flows;
+    const struct route_spec *spec = connection->listener->spec;
+    if (connection->state != STREAM_HELD || flows[STREAM_UP].cut || flows[STREAM_DOWN].cut)
+        return;
+    if (!connection->admitted && !stream_connection_admit(connection)) {
+        stream_connection_end(connection, true);
+        return;
+    }
+    if (loop_now_ns(loop) < connection->dial_ns) {
+        loop_timer_set(loop, &connection->timer, connection->dial_ns);
+        return;
+    }
+    loop_timer_cancel(&connection->timer);
+    connection->state = STREAM_DIALLING;
+    if (spec->upstream.length > 0)
+        dial_address(connection, &spec->upstream);
+    else
+        resolve(connection);
+}
+
+void stream_connection_dialled(struct stream_connection *connection)
+{
+    assert(connection->state == STREAM_DIALLING);
+    if (socket_take_error(connection->ends[STREAM_SERVER].fd) < 0) {
+        try_next(connection);
+        return;
+    }
+    connection->state = STREAM_OPEN;
+    stream_connection_update(connection);
+}

@@ -1,0 +1,319 @@
+/* Real cuts and real losses: what the peers' own TCP sees. Skipped where the kernel refuses socket
+ * filters. */
+#include "tests/unit/proxy/stream/rig.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+
+#include "proxy/io/filter.h"
+
+static void open_filtered(struct rig *rig)
+{
+    struct rig_options options = {.connections_max = 16, .pool_bytes = 64 << 20, .filters = true};
+    if (filter_allowed() < 0) {
+        print_message("socket filters are refused here: skipped\n");
+        skip();
+    }
+    rig_open_with(rig, &options);
+}
+
+static struct tcp_info info_of(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t length = sizeof(info);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length), 0);
+    return info;
+}
+
+static bool is_connected(int fd)
+{
+    struct pollfd polled = {.fd = fd, .events = POLLOUT};
+    return poll(&polled, 1, 0) == 1 && socket_take_error(fd) == 0;
+}
+
+static uint64_t dropped(struct rig *rig, const char *from, const char *to, enum fault_cause cause)
+{
+    return fault_counter_get(&rig_link(rig, from, to)->dropped[cause]);
+}
+
+/* The peer gets no ACK and sends again; the byte comes after the heal, and only then. */
+static void a_cut_connection_is_silent_both_ways(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    open_filtered(&rig);
+    rig_pair(&rig, &client, &server);
+    rig_cut(&rig, "cut", true, true);
+    assert_int_equal(send(client, "c", 1, 0), 1);
+    assert_int_equal(send(server, "s", 1, 0), 1);
+    rig_await(&rig, info_of(client).tcpi_backoff >= 1 && info_of(server).tcpi_backoff >= 1);
+    assert_int_equal(info_of(client).tcpi_unacked, 1);
+    assert_int_equal(info_of(server).tcpi_unacked, 1);
+    assert_true(rig_is_silent(client) && rig_is_silent(server));
+    rig_await(&rig, dropped(&rig, "a", "b", FAULT_CAUSE_CUT) >= 2);
+    rig_await(&rig, dropped(&rig, "b", "a", FAULT_CAUSE_CUT) >= 2);
+    rig_heal(&rig, "cut");
+    rig_await(&rig, rig_has_bytes(server, 1) && rig_has_bytes(client, 1));
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
+static void one_way_cuts_one_way(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    open_filtered(&rig);
+    rig_pair(&rig, &client, &server);
+    rig_cut(&rig, "cut", false, true); /* b->a */
+    assert_int_equal(send(client, "c", 1, 0), 1);
+    rig_await(&rig, rig_has_bytes(server, 1));
+    assert_int_equal(send(server, "s", 1, 0), 1);
+    rig_await(&rig, info_of(server).tcpi_backoff >= 1);
+    assert_int_equal(info_of(client).tcpi_unacked, 0);
+    assert_true(rig_is_silent(client));
+    rig_heal(&rig, "cut");
+    rig_await(&rig, rig_has_bytes(client, 1));
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
+/* Whichever way is cut, the handshake needs both. */
+static void a_cut_listener_answers_no_syn(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        struct rig rig;
+        int server = -1;
+        open_filtered(&rig);
+        rig_cut(&rig, "cut", way == 0, way == 1);
+        int client = rig_connect(&rig);
+        rig_await(&rig, info_of(client).tcpi_retransmits >= 1);
+        assert_false(is_connected(client));
+        assert_int_equal(stream_plane_total(rig.plane), 0);
+        rig_await(&rig, dropped(&rig, "a", "b", FAULT_CAUSE_CUT) >= 2);
+        rig_heal(&rig, "cut");
+        rig_await(&rig, rig_try_accept(&rig, &server));
+        assert_true(is_connected(client));
+        assert_int_equal(send(client, "c", 1, 0), 1);
+        rig_await(&rig, rig_has_bytes(server, 1));
+        close(client);
+        close(server);
+        rig_close(&rig);
+    }
+}
+
+static int connect_from(struct rig *rig, const char *host)
+{
+    struct address source;
+    assert_int_equal(address_parse_host(host, &source, NULL), 0);
+    int fd = socket_connect(&rig->route_address, &source, NULL);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Where clients are told apart by address, only the cut one's SYN is lost. */
+static void a_listener_of_many_cuts_one_source(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int fine_server = -1, server = -1;
+    struct route_source sources[2] = {0};
+    open_filtered(&rig);
+    rig_add_node(&rig, "c", "127.0.0.7");
+    ruleset_find_node(&rig.ruleset, "a")->address_count = 1;
+    snprintf(ruleset_find_node(&rig.ruleset, "a")->addresses[0], 16, "127.0.0.6");
+    ruleset_find_route(&rig.ruleset, "r")->from[0] = '\0';
+    rig.spec.from_peer = true;
+    rig.spec.serial++;
+    rig_apply(&rig);
+    assert_int_equal(address_parse_host("127.0.0.6", &sources[0].host, NULL), 0);
+    assert_int_equal(address_parse_host("127.0.0.7", &sources[1].host, NULL), 0);
+    sources[0].node = fault_plan_node_slot(rig.plan, "a");
+    sources[1].node = fault_plan_node_slot(rig.plan, "c");
+    rig.table.sources = sources;
+    rig.table.source_count = 2;
+    rig.table.sources_serial++;
+    rig_cut(&rig, "cut", true, true);
+    int cut = connect_from(&rig, "127.0.0.6"), fine = connect_from(&rig, "127.0.0.7");
+    rig_await(&rig, rig_try_accept(&rig, &fine_server));
+    assert_int_equal(send(fine, "f", 1, 0), 1); /* the listener's filter is not its own */
+    rig_await(&rig, rig_has_bytes(fine_server, 1));
+    rig_await(&rig, info_of(cut).tcpi_retransmits >= 1);
+    assert_false(is_connected(cut));
+    rig_heal(&rig, "cut");
+    rig_await(&rig, rig_try_accept(&rig, &server));
+    rig_await(&rig, is_connected(cut));
+    close(cut);
+    close(fine);
+    close(fine_server);
+    close(server);
+    rig_close(&rig);
+}
+
+static void set_loss(struct rig *rig, uint32_t ppb, bool up)
+{
+    struct ruleset_fault fault = {.name = "loss", .type = RULESET_LOSS};
+    fault.loss.probability_ppb = ppb;
+    snprintf(fault.link.from, sizeof(fault.link.from), "%s", up ? "a" : "b");
+    snprintf(fault.link.to, sizeof(fault.link.to), "%s", up ? "b" : "a");
+    ruleset_add_fault(&rig->ruleset, &fault);
+    rig_apply(rig);
+}
+
+/* Sends the pattern in small pieces, so that there are many segments, and checks what comes. */
+static void send_through(struct rig *rig, int from, int to, uint64_t total)
+{
+    uint64_t seed = 7;
+    struct rig_stream stream = {
+        .id = 3, .total = total, .from = from, .to = to, .write_max = 2000, .read_max = 65536};
+    while (!stream.finished) {
+        rig_stream_step(&stream, &seed, true);
+        rig_turn(rig);
+    }
+}
+
+static void losses_are_retransmitted_and_nothing_is_lost(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        struct rig rig;
+        int client, server, on = 1;
+        open_filtered(&rig);
+        rig_pair(&rig, &client, &server);
+        int from = way == 0 ? client : server, to = way == 0 ? server : client;
+        setsockopt(from, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        set_loss(&rig, 200000000, way == 0);
+        assert_int_equal(info_of(from).tcpi_total_retrans, 0);
+        uint64_t sent = 0;
+        while (info_of(from).tcpi_total_retrans < 3) { /* one lost segment at a time */
+            unsigned char byte = rig_byte(9, sent++);
+            assert_int_equal(send(from, &byte, 1, 0), 1);
+            rig_await(&rig, rig_has_bytes(to, sent));
+        }
+        const char *link[2] = {way == 0 ? "a" : "b", way == 0 ? "b" : "a"};
+        rig_await(&rig, dropped(&rig, link[0], link[1], FAULT_CAUSE_LOSS) >= 3);
+        uint16_t slot = fault_plan_fault_slot(rig.plan, "loss", NULL);
+        assert_true(fault_counter_get(&rig.counters->touched[slot]) >= 3);
+        assert_int_equal(dropped(&rig, link[1], link[0], FAULT_CAUSE_LOSS), 0);
+        for (uint64_t i = 0; i < sent; i++) {
+            unsigned char byte;
+            assert_int_equal(recv(to, &byte, 1, 0), 1);
+            assert_int_equal(byte, rig_byte(9, i));
+        }
+        rig_remove_fault(&rig, "loss");
+        uint32_t before = info_of(from).tcpi_total_retrans;
+        send_through(&rig, from, to, 200000);
+        assert_int_equal(info_of(from).tcpi_total_retrans, before);
+        close(client);
+        close(server);
+        rig_close(&rig);
+    }
+}
+
+/* Half of all SYNs: of 12 clients that none sends twice is as likely as 1 in 4096. */
+static void syns_are_lost_too(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 12 };
+    struct rig rig;
+    int clients[CLIENTS], servers[CLIENTS];
+    open_filtered(&rig);
+    set_loss(&rig, 500000000, true);
+    uint64_t again = 0;
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = rig_connect(&rig);
+        rig_turn(&rig);
+        again += !is_connected(clients[i]);
+    }
+    assert_true(again > 0);
+    rig_remove_fault(&rig, "loss");
+    for (int i = 0; i < CLIENTS; i++) {
+        rig_await(&rig, rig_try_accept(&rig, &servers[i]));
+        close(servers[i]);
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        close(clients[i]);
+    rig_close(&rig);
+}
+
+/* A FIN and a reset are segments like others. */
+static void ends_wait_for_the_heal(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server, other, other_server;
+    open_filtered(&rig);
+    rig_pair(&rig, &client, &server);
+    rig_pair(&rig, &other, &other_server);
+    rig_cut(&rig, "cut", true, true);
+    assert_int_equal(shutdown(client, SHUT_WR), 0);
+    socket_close_reset(other_server);
+    rig_await(&rig, info_of(client).tcpi_backoff >= 1);
+    assert_true(rig_is_silent(server) && rig_is_silent(other));
+    rig_heal(&rig, "cut");
+    char byte;
+    rig_await(&rig, recv(server, &byte, 1, MSG_DONTWAIT) == 0);
+    assert_true(rig_is_silent(other)); /* its RST was lost: nobody sends it again */
+    assert_int_equal(send(other, "x", 1, 0), 1);
+    rig_await(&rig, rig_has_reset(other)); /* the answer to what reaches the dead socket */
+    close(client);
+    close(server);
+    close(other);
+    rig_close(&rig);
+}
+
+/* "localhost" may be ::1 first: the next address is tried. */
+static void an_upstream_may_be_a_name(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    struct rig_options options = {.connections_max = 4, .pool_bytes = 8 << 20, .names = true};
+    rig_open_with(&rig, &options);
+    rig.spec.upstream = (struct address){0};
+    rig.spec.upstream_name = "localhost";
+    rig.spec.upstream_port = address_port(&rig.upstream_address);
+    rig.spec.serial++;
+    rig_apply(&rig);
+    rig_pair(&rig, &client, &server);
+    assert_int_equal(send(client, "c", 1, 0), 1);
+    rig_await(&rig, rig_has_bytes(server, 1));
+    close(client);
+    close(server);
+
+    rig.spec.upstream_port = 1; /* nobody listens there, by any address */
+    rig.spec.serial++;
+    rig_apply(&rig);
+    client = rig_connect(&rig);
+    rig_await(&rig, rig_has_reset(client));
+    rig_await(&rig, fault_counter_get(&rig_link(&rig, "a", "b")->refused) == 1);
+    close(client);
+
+    rig.spec.upstream_name = "no-such-host.invalid";
+    rig.spec.serial++;
+    rig_apply(&rig);
+    client = rig_connect(&rig);
+    rig_await(&rig, stream_plane_total(rig.plane) == 3); /* the look-up may take its time */
+    close(client);
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cut_connection_is_silent_both_ways),
+        cmocka_unit_test(one_way_cuts_one_way),
+        cmocka_unit_test(a_cut_listener_answers_no_syn),
+        cmocka_unit_test(a_listener_of_many_cuts_one_source),
+        cmocka_unit_test(losses_are_retransmitted_and_nothing_is_lost),
+        cmocka_unit_test(syns_are_lost_too),
+        cmocka_unit_test(ends_wait_for_the_heal),
+        cmocka_unit_test(an_upstream_may_be_a_name),
+    };
+    return cmocka_run_group_tests_name("proxy/stream filters", tests, NULL, NULL);
+}
