@@ -128,8 +128,10 @@ const struct command commands[] = {
          OPTION_BURST | OPTION_QUEUE | OPTION_SHARED,
      0, FAULT_WORDS, run_faults},
     {"tables", "[add NAME FILE | remove NAME]", "list, add or remove tables of numbers",
-     "A table is a distribution of jitter (one of netem's files, named .dist) or a link trace "
-     "(mahimahi's). A table can't be removed while a fault draws from it.",
+     "FILE has whole numbers: a distribution of jitter, as netem's .dist files, or a link trace, "
+     "as "
+     "mahimahi's. Which of the two it is shows when a fault draws from it; a table that one does "
+     "can't be removed.",
      "severctl tables add lte lte.up", 0, 0, 3, run_tables},
     {"clock", "[NODE [OFFSET] [drift DRIFT] | NODE reset]", "show or shift the clocks of nodes",
      "OFFSET is such as +2ms or -1s, DRIFT such as 50ppm; what is not said is zero. The clock "

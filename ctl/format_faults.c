@@ -5,7 +5,7 @@
 #include "ctl/format.h"
 #include "ctl/parameters.h"
 
-/* Not 0, false, "" or absent. */
+/* Not 0, false, "" or absent. A toxicity is told when it limits something, and then 0 is one. */
 static bool is_something(json_t *value)
 {
     return json_is_true(value) || json_string_length(value) > 0 || json_number_value(value) > 0;
@@ -61,7 +61,7 @@ static void append_other(struct formatting *formatting, const struct ruleset_par
                         parameter->kind == RULESET_PARAMETER_LOSS_MODEL;
     const char *name;
     size_t length = ruleset_parameter_name(parameter, &name);
-    if (!is_something(value))
+    if (!is_something(value) && !(value && strcmp(parameter->key, "toxicity") == 0))
         return;
     if (parameter->kind == RULESET_PARAMETER_DISTRIBUTION &&
         (!is_something(json_object_get(formatting->fault, "jitter_ns")) ||

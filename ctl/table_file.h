@@ -6,10 +6,11 @@
 
 #include "proxy/base/error.h"
 
-/* Reads a file into the body of POST /v1/tables, {"name", "values"}: a new reference. A file named
- * .dist is netem's (numbers, # comments), any other one mahimahi's (a millisecond a line).
- * name: what to call the table; NULL: the file's name without folder and ending. NULL with *error:
- * -EINVAL with the line, -errno when it can't be read. */
+/* Reads a file into the body of POST /v1/tables, {"name", "values"}: a new reference. netem's
+ * distributions and mahimahi's traces are both whole numbers apart by blanks or lines, with
+ * comments from # on; which of the two a table is shows when a fault names it. name: what to call
+ * the table; NULL: the file's name without folder and ending. NULL with *error: -EINVAL with the
+ * line, -errno when it can't be read. */
 json_t *table_file_read(const char *path, const char *name, struct error *error);
 
 #endif

@@ -65,6 +65,8 @@ const char *toxiproxy_name_of(const struct ruleset_fault *fault);
 json_t *toxiproxy_encode_toxic(const struct ruleset_fault *fault);
 /* Of that route: upstream before downstream, each in the order in which they act. */
 json_t *toxiproxy_encode_toxics(const struct ruleset *ruleset, const char *route);
+/* The same for many: appends to the "toxics" of each value of `proxies`, whose keys are routes. */
+void toxiproxy_add_toxics(const struct ruleset *ruleset, json_t *proxies);
 
 /* An address to listen on, as the ruleset has it. Without a host it is every address of the
  * machine, *everywhere, and IPv6's, which IPv4 is heard on too; "" is any port of them. normal:

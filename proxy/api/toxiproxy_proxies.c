@@ -25,19 +25,21 @@ static const char *listen_of(const struct toxiproxy_call *call, const struct rul
     return bound[0] ? bound : route->listen;
 }
 
-static json_t *encode(const struct toxiproxy_call *call, const struct ruleset_route *route)
+/* toxics: taken over. */
+static json_t *encode(const struct toxiproxy_call *call, const struct ruleset_route *route,
+                      json_t *toxics)
 {
     char buffer[ADDRESS_TEXT_MAX];
     return json_pack("{s:s, s:o, s:s, s:b, s:o}", "name", route->name, "listen",
                      api_json_text(listen_of(call, route, buffer)), "upstream", route->upstream,
-                     "enabled", route->enabled, "toxics",
-                     toxiproxy_encode_toxics(api_current(call->call), route->name));
+                     "enabled", route->enabled, "toxics", toxics);
 }
 
 /* Of the proxy named, as it now is in force. */
 static json_t *encode_named(const struct toxiproxy_call *call, const char *name)
 {
-    return encode(call, ruleset_find_route(api_current(call->call), name));
+    const struct ruleset *ruleset = api_current(call->call);
+    return encode(call, ruleset_find_route(ruleset, name), toxiproxy_encode_toxics(ruleset, name));
 }
 
 static int compare_names(const void *a, const void *b)
@@ -46,29 +48,37 @@ static int compare_names(const void *a, const void *b)
     return strcmp((*one)->name, (*other)->name);
 }
 
-unsigned toxiproxy_list_proxies(struct toxiproxy_call *call)
+/* All of them by name. Caller frees. */
+static const struct ruleset_route **sort_proxies(const struct ruleset *ruleset, size_t *count)
 {
-    const struct ruleset *ruleset = api_current(call->call);
     const struct ruleset_route **sorted =
         memory_allocate_zeroed(ruleset->route_count + 1, sizeof(const struct ruleset_route *));
-    size_t count = 0;
+    *count = 0;
     for (size_t i = 0; i < ruleset->route_count; i++)
         if (ruleset->routes[i].protocol == RULESET_TCP)
-            sorted[count++] = &ruleset->routes[i];
-    qsort(sorted, count, sizeof(*sorted), compare_names);
+            sorted[(*count)++] = &ruleset->routes[i];
+    qsort(sorted, *count, sizeof(*sorted), compare_names);
+    return sorted;
+}
+
+unsigned toxiproxy_list_proxies(struct toxiproxy_call *call)
+{
+    size_t count;
+    const struct ruleset *ruleset = api_current(call->call);
+    const struct ruleset_route **sorted = sort_proxies(ruleset, &count);
     call->answer = json_object();
     for (size_t i = 0; i < count; i++)
-        json_object_set_new(call->answer, sorted[i]->name, encode(call, sorted[i]));
+        json_object_set_new(call->answer, sorted[i]->name, encode(call, sorted[i], json_array()));
+    toxiproxy_add_toxics(ruleset, call->answer);
     free(sorted);
     return MHD_HTTP_OK;
 }
 
 unsigned toxiproxy_get_proxy(struct toxiproxy_call *call)
 {
-    const struct ruleset_route *route = toxiproxy_find_proxy(call);
-    if (!route)
+    if (!toxiproxy_find_proxy(call))
         return MHD_HTTP_NOT_FOUND;
-    call->answer = encode(call, route);
+    call->answer = encode_named(call, call->proxy);
     return MHD_HTTP_OK;
 }
 
@@ -347,20 +357,34 @@ unsigned toxiproxy_populate(struct toxiproxy_call *call)
     return status;
 }
 
+/* Enables every proxy and removes every fault that is on one. False when nothing was to be done. */
+static bool clean(struct ruleset *ruleset)
+{
+    size_t count, kept = 0;
+    bool changed = false;
+    const struct ruleset_route **sorted = sort_proxies(ruleset, &count);
+    for (size_t i = 0; i < ruleset->fault_count; i++) {
+        struct ruleset_route key = {0}, *at = &key;
+        memcpy(key.name, ruleset->faults[i].route, sizeof(key.name));
+        if (!bsearch(&at, sorted, count, sizeof(*sorted), compare_names))
+            ruleset->faults[kept++] = ruleset->faults[i];
+    }
+    free(sorted);
+    changed = kept < ruleset->fault_count;
+    ruleset->fault_count = kept;
+    for (size_t i = 0; i < ruleset->route_count; i++) {
+        struct ruleset_route *route = &ruleset->routes[i];
+        changed = changed || (route->protocol == RULESET_TCP && !route->enabled);
+        route->enabled = route->enabled || route->protocol == RULESET_TCP;
+    }
+    return changed;
+}
+
 unsigned toxiproxy_reset(struct toxiproxy_call *call)
 {
     struct ruleset next;
     ruleset_copy(&next, api_current(call->call));
-    bool changed = false;
-    for (size_t i = 0; i < next.route_count; i++) {
-        size_t faults = next.fault_count;
-        if (next.routes[i].protocol != RULESET_TCP)
-            continue;
-        remove_faults_on(&next, next.routes[i].name);
-        changed = changed || !next.routes[i].enabled || faults != next.fault_count;
-        next.routes[i].enabled = true;
-    }
-    int code = changed ? api_apply(call->call, &next, &call->error) : 0;
+    int code = clean(&next) ? api_apply(call->call, &next, &call->error) : 0;
     unsigned status = code < 0 ? toxiproxy_refuse_change(call, &next, code) : MHD_HTTP_NO_CONTENT;
     ruleset_free(&next);
     return status;

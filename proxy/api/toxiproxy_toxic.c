@@ -276,16 +276,31 @@ json_t *toxiproxy_encode_toxic(const struct ruleset_fault *fault)
     return json;
 }
 
+/* In which order streams are told. */
+static const enum ruleset_direction stream_order[] = {RULESET_UPSTREAM, RULESET_DOWNSTREAM,
+                                                      RULESET_BOTH};
+enum { STREAMS = sizeof(stream_order) / sizeof(stream_order[0]) };
+
 json_t *toxiproxy_encode_toxics(const struct ruleset *ruleset, const char *route)
 {
-    static const enum ruleset_direction order[] = {RULESET_UPSTREAM, RULESET_DOWNSTREAM,
-                                                   RULESET_BOTH};
     json_t *toxics = json_array();
-    for (size_t pass = 0; pass < sizeof(order) / sizeof(order[0]); pass++)
+    for (size_t stream = 0; stream < STREAMS; stream++)
         for (size_t i = 0; i < ruleset->fault_count; i++) {
             const struct ruleset_fault *fault = &ruleset->faults[i];
-            if (fault->direction == order[pass] && strcmp(fault->route, route) == 0)
+            if (fault->direction == stream_order[stream] && strcmp(fault->route, route) == 0)
                 json_array_append_new(toxics, toxiproxy_encode_toxic(fault));
         }
     return toxics;
+}
+
+void toxiproxy_add_toxics(const struct ruleset *ruleset, json_t *proxies)
+{
+    for (size_t stream = 0; stream < STREAMS; stream++)
+        for (size_t i = 0; i < ruleset->fault_count; i++) {
+            const struct ruleset_fault *fault = &ruleset->faults[i];
+            json_t *proxy = fault->route[0] ? json_object_get(proxies, fault->route) : NULL;
+            if (proxy && fault->direction == stream_order[stream])
+                json_array_append_new(json_object_get(proxy, "toxics"),
+                                      toxiproxy_encode_toxic(fault));
+        }
 }

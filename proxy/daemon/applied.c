@@ -1,4 +1,4 @@
-/* Theory of operation. Three sets of protocols, one inside the other: those that a fault may meet
+/* Theory of operation. Two sets of kinds of routes, those that a fault may meet
  * where it is (its route's, or those of the routes that carry its link), and of these those on
  * which its type, its match and this machine let it act. What is missing is told with the reason,
  * and what acts otherwise than its name promises with a note. */
@@ -7,7 +7,19 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TCP = 1 << RULESET_TCP, UDP = 1 << RULESET_UDP, BOTH = TCP | UDP };
+/* Kinds of routes. Unix sockets are streams as TCP is, but have no segments to lose: HALF has one
+ * at one end, UNIX at both. */
+enum { TCP = 1 << 0, UDP = 1 << 1, HALF = 1 << 2, UNIX = 1 << 3 };
+enum { STREAMS = TCP | HALF | UNIX, ANY = TCP | UDP };
+
+static unsigned kind_of(const struct ruleset_route *route)
+{
+    bool listens = strncmp(route->listen, "unix:", 5) == 0;
+    bool dials = strncmp(route->upstream, "unix:", 5) == 0;
+    if (route->protocol == RULESET_UDP)
+        return UDP;
+    return listens && dials ? UNIX : listens || dials ? HALF : TCP;
+}
 
 static bool end_is(const char *pattern, const char *name)
 {
@@ -24,43 +36,46 @@ static bool route_carries(const struct ruleset_route *route, const char *from, c
     return route->to[0] != '\0' && (upstream || downstream);
 }
 
-/* The protocols that the fault may meet. */
+/* The kinds of routes that the fault may meet. */
 static unsigned met_by(const struct ruleset *ruleset, const struct ruleset_fault *fault)
 {
     const struct ruleset_link *link = &fault->link;
-    unsigned met = 0;
+    unsigned met = 0, enough = fault->type == RULESET_LOSS ? STREAMS | UDP : ANY;
     if (fault->route[0]) {
         const struct ruleset_route *route = ruleset_find_route(ruleset, fault->route);
-        return route ? 1u << route->protocol : BOTH;
+        return route ? kind_of(route) : ANY;
     }
-    for (size_t i = 0; i < ruleset->route_count && met != BOTH; i++) {
+    for (size_t i = 0; i < ruleset->route_count && (met & enough) != enough; i++) {
         const struct ruleset_route *route = &ruleset->routes[i];
         if (route_carries(route, link->from, link->to) ||
             (fault->both_ways && route_carries(route, link->to, link->from)))
-            met |= 1u << route->protocol;
+            met |= kind_of(route);
     }
-    return ruleset->route_count > 0 ? met : BOTH;
+    return ruleset->route_count > 0 ? met : ANY;
 }
 
 /* Where its type, its match and the machine let it act; *why: what keeps it from the rest. */
 static unsigned can_act(const struct ruleset_fault *fault,
                         const struct applied_mechanisms *mechanisms, const char **why)
 {
-    unsigned can = 0;
+    unsigned can = ruleset_fault_acts_on(fault->type, RULESET_TCP) ? STREAMS : 0;
+    can |= ruleset_fault_acts_on(fault->type, RULESET_UDP) ? UDP : 0;
     *why = "";
-    for (unsigned p = RULESET_TCP; p <= RULESET_UDP; p++)
-        can |= ruleset_fault_acts_on(fault->type, (enum ruleset_protocol)p) ? 1u << p : 0;
-    if (!(can & TCP))
+    if (!(can & STREAMS))
         *why = "a stream would be corrupted by it";
     else if (!(can & UDP))
         *why = "it is for streams";
-    if ((can & TCP) && fault->match[0]) {
+    if ((can & STREAMS) && fault->match[0]) {
         *why = "a match is for datagrams";
-        can &= ~(unsigned)TCP;
+        return can & UDP;
     }
-    if ((can & TCP) && fault->type == RULESET_LOSS && !mechanisms->segment_filters) {
+    if (fault->type == RULESET_LOSS && !mechanisms->segment_filters) {
         *why = "loss on tcp routes needs socket filters: see severctl doctor";
-        can &= ~(unsigned)TCP;
+        return can & UDP;
+    }
+    if (fault->type == RULESET_LOSS) {
+        *why = "a unix socket has no segments to lose";
+        return can & ~(unsigned)UNIX;
     }
     return can;
 }
@@ -74,11 +89,13 @@ static bool keeps_state(const struct ruleset_fault *fault)
 static const char *note_on(const struct ruleset_fault *fault, unsigned acts,
                            const struct applied_mechanisms *mechanisms)
 {
-    if (fault->type == RULESET_LOSS && (acts & TCP))
+    if (fault->type == RULESET_LOSS && (acts & STREAMS) == HALF)
+        return "; at a route's unix socket nothing is lost";
+    if (fault->type == RULESET_LOSS && (acts & STREAMS))
         return keeps_state(fault) ? "; on tcp routes: random loss of the same mean, kernel filters "
                                     "keep no state"
                                   : "; on tcp routes: segments, which TCP sends again";
-    if (fault->type == RULESET_LATENCY && fault->latency.reorder && (acts & TCP))
+    if (fault->type == RULESET_LATENCY && fault->latency.reorder && (acts & STREAMS))
         return "; on tcp routes order is kept";
     if (fault->type == RULESET_REJECT && (acts & UDP))
         return mechanisms->icmp_unreachable
@@ -99,7 +116,8 @@ const char *applied_describe(const struct ruleset *ruleset, const struct ruleset
     else if (!acts)
         snprintf(buffer, APPLIED_TEXT_MAX, "nothing: %s", why);
     else if (acts != met)
-        snprintf(buffer, APPLIED_TEXT_MAX, "%s routes only: %s%s", acts == TCP ? "tcp" : "udp", why,
+        snprintf(buffer, APPLIED_TEXT_MAX, "%s%s%s routes only: %s%s", acts & STREAMS ? "tcp" : "",
+                 (acts & STREAMS) && (acts & UDP) ? " and " : "", acts & UDP ? "udp" : "", why,
                  note);
     else
         snprintf(buffer, APPLIED_TEXT_MAX, "%s%s", fault->route[0] ? "the route" : "all routes",

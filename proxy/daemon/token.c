@@ -50,7 +50,7 @@ static int make(char token[TOKEN_MAX], struct error *error)
 int token_choose(const char *file, const char *environment, bool needed, char token[TOKEN_MAX],
                  bool *made, struct error *error)
 {
-    char line[TOKEN_MAX + 2];
+    char line[TOKEN_MAX + 2] = "";
     token[0] = '\0';
     *made = false;
     if (file) {

@@ -43,9 +43,13 @@
  *          1 s of the rate, at least 64 KiB, at most RULESET_QUEUE_MAX); an empty queue takes any
  *          unit. Streams are never dropped: the caller bounds them by not reading. At a rate of 0
  *          all is held, and leaves in order once the rate is raised. A shared rate is one bucket
- *          for all flows that meet the fault, in both directions; then the queue is theirs
+ *          for all flows that meet the fault in the same direction; then the queue is theirs
  *          together, too.
  *
+ * trace    Each millisecond in the table is an opportunity for 1500 bytes; what a unit needs of
+ * them is taken in turn, and it leaves with the last one; unused ones are lost (mahimahi). The
+ *          trace begins when the fault meets the flow, and anew when it ends or the table is
+ *          another. Above queue_bytes datagrams are dropped, as by a rate.
  * corrupt  One bit, each as likely, of a chosen datagram is flipped; of a stream, of each chosen
  *          block of 1460 bytes: choice and bit depend on the place in the stream alone, not on how
  *          it is chunked.
@@ -169,6 +173,7 @@ struct fault_stage {
     uint64_t table_edition;
     struct fault_queue queue;
     struct fault_reach reach;
+    bool downstream;      /* the direction of the flow on its route */
     bool idle;            /* this flow is spared, or not among the first: units pass untouched */
     bool acts;            /* faults of this kind do, on a flow of this medium */
     bool drawn;           /* last_draw is there */
@@ -179,6 +184,10 @@ struct fault_stage {
     uint64_t last_draw;   /* what a correlated unit repeats */
     union {
         struct fault_rate_clock clock; /* rate: its own, or in which terms its queue is */
+        struct {
+            uint64_t origin_ns, next; /* opportunity number */
+            uint32_t left;            /* bytes that it still carries */
+        } trace;
         struct {
             uint64_t passed_bytes;
             bool reached;

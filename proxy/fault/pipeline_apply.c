@@ -73,6 +73,7 @@ static void adopt(const struct fault_pipeline *pipeline, struct fault_stage *sta
     stage->type = entry->spec->type;
     stage->fault_slot = entry->slot;
     stage->generation = entry->generation;
+    stage->downstream = entry->direction == RULESET_DOWNSTREAM;
     stage->spec = entry->spec;
     stage->table = entry->table;
     stage->table_edition = entry->table_edition;

@@ -490,7 +490,8 @@ size_t fault_plan_chain(const struct fault_plan *plan, uint16_t from, uint16_t t
                                           .table_edition = table ? table->edition : 0,
                                           .key = random_key_fold_text(key, spec->name),
                                           .slot = slot,
-                                          .generation = plan->faults.generation[slot]};
+                                          .generation = plan->faults.generation[slot],
+                                          .direction = direction};
     }
     return count;
 }

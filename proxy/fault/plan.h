@@ -54,6 +54,7 @@ struct fault_entry {
     uint64_t key;  /* seed, ends, route, direction and fault name folded in; no slot is */
     uint16_t slot; /* counters */
     uint32_t generation;
+    enum ruleset_direction direction; /* as asked for */
 };
 
 /* Whether there is a fault of this type anywhere. */

@@ -50,9 +50,9 @@ struct stage_operations {
     uint64_t (*queue_limit)(const struct fault_stage *stage);
 };
 
-extern const struct stage_operations stage_latency, stage_loss, stage_rate, stage_corrupt,
-    stage_duplicate, stage_reorder, stage_truncate, stage_slicer, stage_slow_close, stage_timeout,
-    stage_reset_peer, stage_limit_data, stage_reject, stage_noop;
+extern const struct stage_operations stage_latency, stage_loss, stage_rate, stage_trace,
+    stage_corrupt, stage_duplicate, stage_reorder, stage_truncate, stage_slicer, stage_slow_close,
+    stage_timeout, stage_reset_peer, stage_limit_data, stage_reject, stage_noop;
 
 /* By type; never NULL. */
 const struct stage_operations *stage_operations_of(enum ruleset_fault_type type);

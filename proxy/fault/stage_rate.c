@@ -15,7 +15,8 @@
  * ahead of it, a thousandth of a byte as a nanosecond (STOPPED_RATE). A unit that is held then is
  * never due; what would be its due time is in `order`.
  *
- * A shared rate has one clock for all its flows (states.h), and each flow a queue of its own. The
+ * A shared rate has one clock for all its flows of a direction (states.h), and each flow a queue of
+ * its own. The
  * first flow that learns of a change converts the clock, and each its own queue: stage->clock says
  * in which terms the queue is, the shared clock in which terms that is. */
 #include <assert.h>
@@ -83,7 +84,8 @@ static struct fault_rate_clock *clock_of(struct fault_stage *stage,
 {
     if (!spec->rate.shared || !pipeline->flow.states)
         return &stage->clock;
-    struct fault_shared_rate *shared = &pipeline->flow.states->by_slot[stage->fault_slot].rate;
+    struct fault_shared_rate *shared =
+        &pipeline->flow.states->by_slot[stage->fault_slot].rates[stage->downstream];
     if (shared->generation != stage->generation)
         *shared = (struct fault_shared_rate){.generation = stage->generation,
                                              .clock = new_clock(spec, now_ns)};

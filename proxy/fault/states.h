@@ -28,10 +28,10 @@ struct fault_shared_rate {
 };
 
 struct fault_state {
-    _Atomic uint64_t since_ns;      /* monotonic: when the fault was set */
-    _Atomic uint64_t since_version; /* of the plan that set it */
-    _Atomic uint32_t connections;   /* that have met it and began since */
-    struct fault_shared_rate rate;
+    _Atomic uint64_t since_ns;         /* monotonic: when the fault was set */
+    _Atomic uint64_t since_version;    /* of the plan that set it */
+    _Atomic uint32_t connections;      /* that have met it and began since */
+    struct fault_shared_rate rates[2]; /* upstream, downstream */
 };
 
 struct fault_states {

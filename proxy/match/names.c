@@ -101,10 +101,13 @@ static bool is_ipv6(const char *word)
     return !strchr(word, '.') && inet_pton(AF_INET6, word, &address) == 1;
 }
 
-static bool is_fine(const char *word)
+/* before: the word in front of it. */
+static bool is_fine(const char *word, const char *before)
 {
-    return is_known(word) || is_numbers(word, '.', 4) || is_numbers(word, '-', 2) ||
-           is_numbers(word, ':', 2) || is_hex_number(word) || is_ipv6(word);
+    if (strcmp(before, "portrange") == 0) /* elsewhere 80-90 would be the name of a host */
+        return is_numbers(word, '-', 2);
+    return is_known(word) || is_numbers(word, '.', 4) || is_numbers(word, ':', 2) ||
+           is_hex_number(word) || is_ipv6(word);
 }
 
 int names_check(const char *expression, struct error *error)
@@ -113,17 +116,19 @@ int names_check(const char *expression, struct error *error)
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "_:\\$";
     static const char inside[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "_:.-";
+    char before[WORD_MAX] = "";
     for (const char *at = expression + strcspn(expression, first); *at;) {
         char word[WORD_MAX];
         size_t length = 1 + strspn(at + 1, inside);
         size_t kept = length < sizeof(word) ? length : sizeof(word) - 1;
         memcpy(word, at, kept);
         word[kept] = '\0';
-        if (kept < length || !is_fine(word))
+        if (kept < length || !is_fine(word, before))
             return error_set(error, -EINVAL,
                              "'%s' is no word of filter expressions, and no name is looked up: "
                              "write addresses, ports and protocols as numbers",
                              word);
+        memcpy(before, word, sizeof(before));
         at += length;
         at += strcspn(at, first);
     }

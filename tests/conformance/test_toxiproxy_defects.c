@@ -2,7 +2,7 @@
  * each, with real connections. */
 #include "tests/conformance/server.h"
 
-enum { PROMPT_S = 2 }; /* an answer that nobody keeps waiting, on a busy machine */
+enum { PROMPT_S = 5 }; /* an answer that nobody keeps waiting, on a busy machine */
 
 static struct server server;
 static int upstream, upstream_port;

@@ -1,7 +1,7 @@
 /* severd as the program that it replaces: options, configuration file, who may ask, metrics. */
 #include "tests/conformance/server.h"
 
-#include <sys/stat.h>
+#include <math.h>
 
 static char directory[64];
 static struct server server;
@@ -163,6 +163,36 @@ static void check_token(const char *token, const char *basic)
     assert_int_equal(answer.status, 403);
 }
 
+/* What severctl says with this SEVER_TOKEN ("SEVER_TOKEN" alone: with none). */
+static int run_severctl(const char *token, struct text *output)
+{
+    char program[PATH_MAX];
+    const char *const argv[] = {program, "--url", server.url, "status", NULL};
+    const char *const environment[] = {token, NULL};
+    server_built("bin/severctl", program, sizeof(program));
+    text_clear(output);
+    return child_run(argv, environment, NULL, output);
+}
+
+static void severctl_carries_the_token(void **state)
+{
+    (void)state;
+    static const char *const environment[] = {"SEVER_TOKEN=s3cret", NULL};
+    struct text output = {0};
+    server_start(&server, NULL, environment);
+    if (run_severctl("SEVER_TOKEN=s3cret", &output) != 0)
+        fail_msg("%s", text_get(&output));
+    static const char *const wrong[] = {"SEVER_TOKEN", "SEVER_TOKEN=", "SEVER_TOKEN=other",
+                                        "SEVER_TOKEN=s3cret\r\nX-Sever-By: me"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_not_equal(run_severctl(wrong[i], &output), 0);
+        if (!strstr(text_get(&output), "set SEVER_TOKEN"))
+            fail_msg("%s", text_get(&output));
+    }
+    text_free(&output);
+    server_stop(&server);
+}
+
 static void a_token_of_ones_own(void **state)
 {
     (void)state;
@@ -227,25 +257,32 @@ static void whose_host_is_served(void **state)
     server_stop(&server);
 }
 
-/* The value of a metric, given with its labels up to the blank. */
-static double metric(const char *name)
+/* The value of a metric, given with its labels up to the blank; NAN when it is not told. */
+static double find_metric(const char *name)
 {
     char wanted[256];
     ask("GET", "/metrics", "");
     assert_int_equal(answer.status, 200);
     snprintf(wanted, sizeof(wanted), "\n%s ", name);
     const char *line = strstr(answer.body, wanted);
-    if (!line)
-        fail_msg("no %s in %s", name, answer.body);
-    return strtod(line + strlen(wanted), NULL);
+    return line ? strtod(line + strlen(wanted), NULL) : NAN;
 }
 
+static double metric(const char *name)
+{
+    double value = find_metric(name);
+    if (isnan(value))
+        fail_msg("no %s in %s", name, answer.body);
+    return value;
+}
+
+/* Until it is told and at least that much. */
 static void await_metric(const char *name, double value)
 {
     uint64_t deadline_ns = monotonic_now_ns() + SERVER_PATIENCE_S * NS_PER_S;
-    while (metric(name) < value)
+    while (!(find_metric(name) >= value))
         if (monotonic_now_ns() > deadline_ns)
-            fail_msg("%s stays at %f, not %f", name, metric(name), value);
+            fail_msg("%s is %f, not %f", name, find_metric(name), value);
 }
 
 static void metrics_move_while_connections_live(void **state)
@@ -333,13 +370,10 @@ static void metrics_of_faults_and_links(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(version_under_either_name),
-        TEST(a_configuration_file),
-        TEST(a_start_that_fails),
-        TEST(a_token_of_ones_own),
-        TEST(a_token_is_made_when_the_network_reaches_in),
-        TEST(whose_host_is_served),
-        TEST(metrics_move_while_connections_live),
+        TEST(version_under_either_name),   TEST(a_configuration_file),
+        TEST(a_start_that_fails),          TEST(a_token_of_ones_own),
+        TEST(severctl_carries_the_token),  TEST(a_token_is_made_when_the_network_reaches_in),
+        TEST(whose_host_is_served),        TEST(metrics_move_while_connections_live),
         TEST(metrics_of_faults_and_links),
     };
     return cmocka_run_group_tests_name("toxiproxy server", tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* Any bytes as each of the bodies that clients of Toxiproxy send, and as a configuration file:
- * refused with a reason, or decoded; and what is decoded can be told again, is understood again, and
- * is the same. */
+ * refused with a reason, or decoded; and what is decoded can be told again, is understood again,
+ * and is the same. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,23 +20,31 @@ static void check_refusal(int code, const struct error *error)
     require(code < 0 && error->code < 0 && error->message[0]);
 }
 
+static void try_listen(const char *listen)
+{
+    struct error error = {0};
+    char normal[RULESET_ADDRESS_MAX], again[RULESET_ADDRESS_MAX];
+    bool everywhere;
+    int code = toxiproxy_normalize_listen(listen, normal, &everywhere, &error);
+    if (code < 0) {
+        check_refusal(code, &error);
+        return;
+    }
+    require(toxiproxy_same_listen(normal, normal));
+    require(toxiproxy_normalize_listen(normal, again, &everywhere, &error) == 0);
+    require(strcmp(normal, again) == 0 && !everywhere);
+}
+
 static void try_proxies(const json_t *json)
 {
     struct toxiproxy_proxy proxy = {.enabled = true}, *proxies = NULL;
     struct error error = {0};
     size_t count = 0;
-    char normal[RULESET_ADDRESS_MAX], again[RULESET_ADDRESS_MAX];
-    bool everywhere;
     int code = toxiproxy_decode_proxy(json, &proxy, &error);
-    if (code < 0) {
+    if (code < 0)
         check_refusal(code, &error);
-    } else if ((code = toxiproxy_normalize_listen(proxy.listen, normal, &everywhere, &error)) < 0) {
-        check_refusal(code, &error);
-    } else {
-        require(toxiproxy_same_listen(normal, normal));
-        require(toxiproxy_normalize_listen(normal, again, &everywhere, &error) == 0);
-        require(strcmp(normal, again) == 0 && !everywhere);
-    }
+    else
+        try_listen(proxy.listen);
     error = (struct error){0};
     code = toxiproxy_decode_proxies(json, &proxies, &count, &error);
     if (code < 0)

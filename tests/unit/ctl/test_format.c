@@ -90,6 +90,27 @@ static void test_fault_parameters(void **state)
                 "{\"type\":\"rate\",\"bytes_per_s\":1250000,\"burst_bytes\":65536,"
                 "\"queue_bytes\":1048576}",
                 "10mbit burst 64KiB queue 1MiB");
+    check_value(format_fault_parameters, "{\"type\":\"rate\",\"bytes_per_s\":0,\"shared\":true}",
+                "0 shared");
+    check_value(format_fault_parameters,
+                "{\"type\":\"latency\",\"delay_ns\":1000,\"jitter_ns\":5,\"distribution\":"
+                "\"table\",\"table\":\"lte\",\"correlation\":0.25,\"reorder\":true}",
+                "1us±5ns table lte correlation 25% reorder");
+    check_value(format_fault_parameters,
+                "{\"type\":\"loss\",\"model\":\"random\",\"probability\":0,\"correlation\":0}",
+                "0%");
+    check_value(format_fault_parameters,
+                "{\"type\":\"loss\",\"model\":\"gilbert-elliott\",\"to_bad\":0.01,\"to_good\":0.2,"
+                "\"lost_in_bad\":1,\"lost_in_good\":0}",
+                "gilbert-elliott to_bad 1% to_good 20% lost_in_bad 100%");
+    check_value(format_fault_parameters, "{\"type\":\"loss\",\"model\":\"every\",\"every\":10}",
+                "every 10");
+    check_value(format_fault_parameters,
+                "{\"type\":\"slicer\",\"average_bytes\":1500,\"variation_bytes\":0,\"delay_ns\":0,"
+                "\"first_connections\":3,\"after_ns\":5000000000,\"match\":\"udp\"}",
+                "1500B first 3 after 5s match udp");
+    check_value(format_fault_parameters, "{\"type\":\"reset_peer\",\"timeout_ns\":0}", "");
+    check_value(format_fault_parameters, "{\"type\":\"noop\",\"toxicity\":0.0}", "toxicity 0%");
     check_value(format_fault_parameters, "{\"type\":\"to come\"}", "");
 }
 
@@ -154,6 +175,8 @@ static void test_empty_lists_are_sentences(void **state)
                 "no routes: add one with severctl routes add NAME LISTEN UPSTREAM\n");
     check_table(format_partitions, "{\"partitions\":[]}", "no partitions: every link is open\n");
     check_table(format_faults, "{\"faults\":[]}", "no faults\n");
+    check_table(format_tables, "{\"tables\":[]}",
+                "no tables: add one with severctl tables add NAME FILE\n");
     check_table(format_clocks, "{\"clocks\":[]}",
                 "no clocks: each node has one (severctl nodes)\n");
 }

@@ -108,6 +108,28 @@ static void loss_on_tcp_needs_filters(void **state)
            "all routes; on tcp routes: random loss of the same mean, kernel filters keep no state");
 }
 
+static void unix_sockets_have_no_segments(void **state)
+{
+    (void)state;
+    struct ruleset_fault fault = A(RULESET_LOSS);
+    mechanisms.segment_filters = true;
+    add_route("both", RULESET_TCP, "", "n2");
+    snprintf(ruleset.routes[0].listen, RULESET_ADDRESS_MAX, "unix:/a");
+    snprintf(ruleset.routes[0].upstream, RULESET_ADDRESS_MAX, "unix:/b");
+    expect(fault, "both", "nothing: a unix socket has no segments to lose");
+    expect(fault, "n1->n2", "nothing: a unix socket has no segments to lose");
+    expect(A(RULESET_SLICER), "both", "the route");
+    snprintf(ruleset.routes[0].listen, RULESET_ADDRESS_MAX, "127.0.0.1:1");
+    expect(fault, "both", "the route; at a route's unix socket nothing is lost");
+    snprintf(ruleset.routes[0].listen, RULESET_ADDRESS_MAX, "unix:/a");
+    add_route("t", RULESET_TCP, "", "n2");
+    add_route("u", RULESET_UDP, "", "n2");
+    expect(fault, "n1->n2",
+           "tcp and udp routes only: a unix socket has no segments to lose; on tcp routes: "
+           "segments, which TCP sends again");
+    expect(A(RULESET_SLICER), "n1->n2", "tcp routes only: it is for streams");
+}
+
 static void a_match_leaves_streams_alone(void **state)
 {
     (void)state;
@@ -141,6 +163,7 @@ int main(void)
         TEST(by_the_routes_that_carry_the_link),
         TEST(on_a_route),
         TEST(loss_on_tcp_needs_filters),
+        TEST(unix_sockets_have_no_segments),
         TEST(a_match_leaves_streams_alone),
         TEST(what_acts_otherwise_is_noted),
     };

@@ -235,6 +235,30 @@ static void bad_routes_are_refused_with_their_place(void **state)
     must_change();
 }
 
+static void bad_matches_are_refused_with_their_place(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    start_with_route();
+    add_latency("plain", "n1", "n2");
+    add_latency("some", "n1", "n2");
+    char *match = ruleset_find_fault(&rig.next, "some")->match;
+    snprintf(match, RULESET_MATCH_MAX, "dst port domain");
+    assert_int_equal(change(&error), -EINVAL);
+    assert_string_equal(error.place, "faults[1].match");
+    assert_non_null(strstr(error.message, "'domain'"));
+    assert_int_equal(rig.api.current(rig.backend)->fault_count, 0);
+    snprintf(match, RULESET_MATCH_MAX, "dst port 53 and");
+    assert_int_equal(change(&error), -EINVAL);
+    assert_string_equal(error.place, "faults[1].match");
+    snprintf(match, RULESET_MATCH_MAX, "dst port 53");
+    must_change();
+    add_node("n3"); /* the program goes on */
+    must_change();
+    assert_true(ruleset_remove_fault(&rig.next, "some"));
+    must_change();
+}
+
 /* "127.0.0.1:0" and the port that came of it are one socket: connections live on. */
 static void a_route_may_be_written_with_the_port_it_got(void **state)
 {
@@ -542,6 +566,7 @@ int main(void)
         TEST(who_and_when_are_kept),
         TEST(a_refused_change_changes_nothing),
         TEST(bad_routes_are_refused_with_their_place),
+        TEST(bad_matches_are_refused_with_their_place),
         TEST(a_route_may_be_written_with_the_port_it_got),
         TEST(an_address_belongs_to_one_node),
         TEST(connections_live_through_other_changes),

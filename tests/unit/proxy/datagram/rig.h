@@ -35,6 +35,8 @@ struct rig {
     struct address route_address, server_address;
     struct route_spec spec;
     struct route_table table;
+    void (*on_apply)(struct rig *rig); /* called while the plan before is there; may be NULL */
+    void *context;
 };
 
 struct rig_options {
@@ -82,10 +84,14 @@ static inline void rig_apply(struct rig *rig)
     rig->spec.from = fault_plan_node_slot(plan, "a");
     rig->spec.to = fault_plan_node_slot(plan, "b");
     datagram_plane_apply(rig->plane, plan, matches, &rig->table);
-    fault_plan_destroy(rig->plan);
-    match_set_destroy(rig->matches);
+    struct fault_plan *old_plan = rig->plan;
+    struct match_set *old_matches = rig->matches;
     rig->plan = plan;
     rig->matches = matches;
+    if (rig->on_apply)
+        rig->on_apply(rig);
+    fault_plan_destroy(old_plan);
+    match_set_destroy(old_matches);
 }
 
 static inline int rig_connect(const struct address *address)

@@ -150,12 +150,19 @@ static void run_close(struct run *run)
     rig_close(&run->rig);
 }
 
+static void run_on_apply(struct rig *rig)
+{
+    struct run *run = rig->context;
+    oracle_apply(run->oracle, rig, run->down);
+}
+
 static void run_add(struct run *run, struct ruleset_fault fault)
 {
     snprintf(fault.name, sizeof(fault.name), "f");
     rig_add_fault_to(&run->rig, fault, run->down);
-    if (!run->oracle)
-        run->oracle = oracle_new(&run->rig, run->down, 0);
+    run->oracle = oracle_new(&run->rig, run->down, 0);
+    run->rig.context = run;
+    run->rig.on_apply = run_on_apply;
 }
 
 static void run_send_one(struct run *run)
@@ -356,14 +363,12 @@ static void changes_and_removal_are_live(void **state)
         run_send(&run, 300);
         ruleset_find_fault(&run.rig.ruleset, "f")->loss.probability_ppb = 700000000;
         rig_apply(&run.rig);
-        oracle_apply(run.oracle, &run.rig, run.down);
         uint64_t before = run_dropped(&run, FAULT_CAUSE_LOSS);
         assert_in_range(before, 30, 90);
         run_send(&run, 300);
         assert_in_range(run_dropped(&run, FAULT_CAUSE_LOSS) - before, 180, 240);
         assert_true(ruleset_remove_fault(&run.rig.ruleset, "f"));
         rig_apply(&run.rig);
-        oracle_apply(run.oracle, &run.rig, run.down);
         before = run_dropped(&run, FAULT_CAUSE_LOSS);
         run_send(&run, 300);
         assert_int_equal(run_dropped(&run, FAULT_CAUSE_LOSS), before);
