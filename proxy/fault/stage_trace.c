@@ -80,11 +80,16 @@ static uint64_t carry(struct fault_stage *stage, const struct fault_unit *unit, 
     return bytes == 0 ? at_ns : time_of(stage, stage->trace.next);
 }
 
+static uint64_t queue_limit(const struct fault_stage *stage)
+{
+    uint64_t limit = stage->spec->trace.queue_bytes;
+    return limit ? limit : QUEUE_BYTES;
+}
+
 static enum stage_verdict push(struct fault_stage *stage, const struct fault_pipeline *pipeline,
                                struct fault_unit *unit, struct stage_outcome *outcome)
 {
-    const struct ruleset_fault *spec = stage->spec;
-    uint64_t limit = spec->trace.queue_bytes ? spec->trace.queue_bytes : QUEUE_BYTES;
+    uint64_t limit = queue_limit(stage);
     bool over = stage->queue.units > 0 && stage->queue.bytes + unit->bytes > limit;
     if (!stage->table)
         return STAGE_PASS;
@@ -127,4 +132,5 @@ const struct stage_operations stage_trace = {.on_streams = true,
                                              .push = push,
                                              .begin = begin,
                                              .change = change,
-                                             .chunk = chunk};
+                                             .chunk = chunk,
+                                             .queue_limit = queue_limit};

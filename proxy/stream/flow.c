@@ -28,6 +28,10 @@ static void sink_deliver(void *context, struct fault_unit *unit)
         flow->reset_due = true;
         return;
     }
+    if (flow->stopped) { /* what was behind a limit that is gone: there is a gap in front of it */
+        stream_chunk_drop(flow, chunk, FAULT_CAUSE_DISCARD);
+        return;
+    }
     if (chunk->kind == STREAM_FIN)
         flow->fin_due = true;
     else if (unit->bytes < chunk->length)

@@ -233,6 +233,22 @@ static void a_rate_holds_its_queue_and_no_more(void **state)
     rig_set_fault(&rig, &fault);
     fill_all(&rig, &client, 1);
     assert_in_range(rig_held(&rig, 0), 1000000, 1000000 + CHUNK);
+    /* a link trace has a queue, too: here one opportunity in an hour */
+    int32_t hour_ms = 3600000;
+    struct ruleset_table table = {.name = "hourly", .values = &hour_ms, .count = 1};
+    ruleset_set_table(&rig.ruleset, &table);
+    fault.type = RULESET_TRACE;
+    fault.trace = (__typeof__(fault.trace)){.table = "hourly", .queue_bytes = 200000};
+    rig_set_fault(&rig, &fault);
+    fill_all(&rig, &client, 1);
+    assert_in_range(rig_held(&rig, 0), 200000, 1000000 + 2 * CHUNK);
+    int other, other_server;
+    rig_pair(&rig, &other, &other_server);
+    uint64_t before = rig_held(&rig, 0);
+    fill_all(&rig, &other, 1);
+    assert_in_range(rig_held(&rig, 0) - before, 200000, 200000 + CHUNK);
+    close(other);
+    close(other_server);
     close(client);
     close(server);
     rig_close(&rig);

@@ -122,6 +122,35 @@ static void a_limit_can_change_and_go(void **state)
     rig_close(&rig);
 }
 
+/* What a limit has cut off leaves a gap, and nothing may come behind it, even when the last bytes
+ * are still on their way when the limit is removed. */
+static void nothing_passes_behind_a_removed_limit(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    uint64_t sent = 0;
+    rig_open(&rig, 8, 8 << 20);
+    pair_way(&rig, UP, &client, &server);
+    struct ruleset_fault limit = one_way("limit", RULESET_LIMIT_DATA, UP);
+    struct ruleset_fault slow = one_way("slow", RULESET_LATENCY, UP);
+    limit.limit_data.bytes = 1000;
+    slow.latency.delay_ns = 30 * NS_PER_MS;
+    rig_set_fault(&rig, &limit);
+    rig_set_fault(&rig, &slow); /* behind the limit */
+    send_pattern(&rig, client, 1, &sent, 1500);
+    rig_await(&rig, fault_counter_get(&rig_route(&rig)->received[UP]) == 1500);
+    rig_remove_fault(&rig, "limit");
+    send_pattern(&rig, client, 1, &sent, 700);
+    rig_turn_for(&rig, 5 * NS_PER_MS);
+    rig_remove_fault(&rig, "slow"); /* all that is held is ready at once */
+    assert_int_equal(read_to_end(&rig, server, 1), 1000);
+    rig_await(&rig, rig_has_end(client));
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
 /* A FIN before the limit is an ordinary one: the answer still comes. */
 static void half_close_survives_a_limit(void **state)
 {
@@ -390,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limit_data_passes_so_many_bytes),
         cmocka_unit_test(a_limit_can_change_and_go),
+        cmocka_unit_test(nothing_passes_behind_a_removed_limit),
         cmocka_unit_test(half_close_survives_a_limit),
         cmocka_unit_test(lingering_ends),
         cmocka_unit_test(a_timeout_discards_then_closes),

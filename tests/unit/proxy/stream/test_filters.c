@@ -206,9 +206,10 @@ static void losses_are_retransmitted_and_nothing_is_lost(void **state)
             assert_int_equal(byte, rig_byte(9, i));
         }
         rig_remove_fault(&rig, "loss");
-        uint32_t before = info_of(from).tcpi_total_retrans;
+        /* not by retransmissions: on a busy machine TCP probes for a late acknowledgment, too */
+        uint64_t before = dropped(&rig, link[0], link[1], FAULT_CAUSE_LOSS);
         send_through(&rig, from, to, 200000);
-        assert_int_equal(info_of(from).tcpi_total_retrans, before);
+        assert_int_equal(dropped(&rig, link[0], link[1], FAULT_CAUSE_LOSS), before);
         close(client);
         close(server);
         rig_close(&rig);
