@@ -7,6 +7,9 @@
  * are written. With faults each read is cut into chunks that go through the pipeline, which hands
  * them to the ready queue when they are due; reading goes on while the flow's charge allows.
  *
+ * When a read was large, the next is spliced into a conduit (conduit.c): then a chunk is just a
+ * count of the bytes there, and goes the same ways, piped or not.
+ *
  * Memory: a read is never larger than the room that its bytes may need, so no byte that was read is
  * ever without a place. A flow may hold at most an eighth of what is left of the pool (the dynamic
  * threshold of Choudhury and Hahne, IEEE/ACM ToN 1998), and flow_bytes_max: the more flows are
@@ -59,32 +62,45 @@ static void ready_pop(struct stream_flow *flow)
         flow->ready_tail = NULL;
 }
 
+static uint64_t chunk_charge(const struct stream_flow *flow, const struct stream_chunk *chunk)
+{
+    return pool_bytes_of(flow->connection->plane->pool, chunk) +
+           (chunk->conduit ? chunk->length : 0);
+}
+
 static void chunk_release(struct stream_flow *flow, struct stream_chunk *chunk)
 {
     struct stream_plane *plane = flow->connection->plane;
+    uint32_t unsent = chunk->length - chunk->offset;
     if (chunk->kind != STREAM_DATA)
         return;
-    flow->charge -= pool_bytes_of(plane->pool, chunk);
-    flow->queued_bytes -= chunk->length - chunk->offset;
+    flow->charge -= chunk_charge(flow, chunk);
+    flow->queued_bytes -= unsent;
+    if (chunk->conduit && unsent > 0)
+        stream_conduit_consume(flow, chunk->conduit, unsent, false);
     pool_give(plane->pool, chunk);
     if (plane->starved)
         stream_plane_feed_starved(plane);
 }
 
-/* A chunk with a copy of the bytes. The caller has made sure that there is a block for `room`
- * (>= length) bytes, if not one of just the right size. */
+/* A chunk of `length` bytes: a copy of `bytes`, or (NULL) those that the flow's conduit just got.
+ * The caller has made sure that there is a block for `room` (>= length) bytes, if not one of just
+ * the right size. */
 static struct stream_chunk *chunk_make(struct stream_flow *flow, const unsigned char *bytes,
                                        uint32_t length, uint32_t room)
 {
     struct stream_plane *plane = flow->connection->plane;
-    struct stream_chunk *chunk = pool_take(plane->pool, sizeof(*chunk) + length);
+    struct stream_chunk *chunk = pool_take(plane->pool, sizeof(*chunk) + (bytes ? length : 0));
     if (!chunk)
         chunk = pool_take(plane->pool, sizeof(*chunk) + room);
     assert(chunk != NULL);
     *chunk = (struct stream_chunk){
         .unit = {.bytes = length, .segments = 1}, .kind = STREAM_DATA, .length = length};
-    memcpy(chunk_data(chunk), bytes, length);
-    flow->charge += pool_bytes_of(plane->pool, chunk);
+    if (bytes)
+        memcpy(chunk_data(chunk), bytes, length);
+    else
+        chunk->conduit = flow->conduit;
+    flow->charge += chunk_charge(flow, chunk);
     flow->queued_bytes += length;
     return chunk;
 }
@@ -262,6 +278,8 @@ static void ready_consume(struct stream_flow *flow, size_t sent)
         chunk->offset += (uint32_t)step;
         flow->queued_bytes -= step;
         sent -= step;
+        if (chunk->conduit)
+            stream_conduit_consume(flow, chunk->conduit, (uint32_t)step, true);
         if (chunk->offset < chunk->length)
             return;
         fault_counter_add(&flow->counters->units, 1);
@@ -270,14 +288,28 @@ static void ready_consume(struct stream_flow *flow, size_t sent)
     }
 }
 
+/* Sends what is at the front of the ready queue in its head's conduit. */
+static ssize_t ready_send_conduit(struct stream_flow *flow, size_t *offered)
+{
+    struct stream_conduit *conduit = flow->ready_head->conduit;
+    for (struct stream_chunk *chunk = flow->ready_head;
+         chunk && chunk->kind == STREAM_DATA && chunk->conduit == conduit;
+         chunk = ready_next(chunk))
+        *offered += chunk->length - chunk->offset;
+    return stream_conduit_send(conduit, flow->sink->fd, *offered);
+}
+
 /* One gathering write from the ready queue, whose head is data. Bytes sent, or -errno. */
 static ssize_t ready_send(struct stream_flow *flow, size_t *offered)
 {
     struct iovec vectors[STREAM_WRITE_VECTORS];
     struct msghdr message = {.msg_iov = vectors};
     *offered = 0;
+    if (flow->ready_head->conduit)
+        return ready_send_conduit(flow, offered);
     for (struct stream_chunk *chunk = flow->ready_head;
-         chunk && chunk->kind == STREAM_DATA && message.msg_iovlen < STREAM_WRITE_VECTORS;
+         chunk && chunk->kind == STREAM_DATA && !chunk->conduit &&
+         message.msg_iovlen < STREAM_WRITE_VECTORS;
          chunk = ready_next(chunk)) {
         vectors[message.msg_iovlen].iov_base = chunk_data(chunk) + chunk->offset;
         vectors[message.msg_iovlen++].iov_len = chunk->length - chunk->offset;
@@ -399,15 +431,48 @@ static bool flow_send_scratch(struct stream_flow *flow, size_t length, size_t *s
     return true;
 }
 
+/* Reads without copying. False: it can't, and nothing was done. */
+static bool flow_read_bulk(struct stream_flow *flow, size_t room, bool *alive)
+{
+    if (!flow->bulk)
+        return false;
+    if (room > STREAM_BULK_BYTES)
+        room = STREAM_BULK_BYTES;
+    ssize_t received = stream_conduit_fill(flow, room);
+    flow->bulk = received >= STREAM_BULK_MIN;
+    if (received < 0 && errno == EOPNOTSUPP)
+        return false;
+    size_t length = flow_received(flow, received, alive);
+    for (size_t done = 0; done < length;) {
+        uint32_t step =
+            length - done < STREAM_CHUNK_BYTES ? (uint32_t)(length - done) : STREAM_CHUNK_BYTES;
+        struct stream_chunk *chunk = chunk_make(flow, NULL, step, STREAM_CHUNK_BYTES);
+        if (flow->piped)
+            fault_pipeline_push(flow->pipeline, &chunk->unit,
+                                loop_now_ns(flow->connection->plane->loop));
+        else
+            ready_append(flow, chunk);
+        done += step;
+    }
+    if (length > 0)
+        *alive = stream_flow_pump(flow);
+    return true;
+}
+
 static bool flow_read_plain(struct stream_flow *flow, size_t room)
 {
     struct stream_plane *plane = flow->connection->plane;
     size_t sent;
     bool alive;
+    if (flow_read_bulk(flow, room, &alive))
+        return alive;
+    if (room > STREAM_SCRATCH_BYTES)
+        room = STREAM_SCRATCH_BYTES;
     size_t length =
         flow_received(flow, recv(flow->source->fd, plane->scratch, room, MSG_DONTWAIT), &alive);
     if (length == 0)
         return alive;
+    flow->bulk = length >= STREAM_BULK_MIN;
     if (!flow_send_scratch(flow, length, &sent))
         return false;
     while (sent < length) {
@@ -456,11 +521,16 @@ static bool flow_read_piped(struct stream_flow *flow)
         stream_plane_starve(plane, flow);
         return true;
     }
-    size_t room = count * step_max < STREAM_SCRATCH_BYTES ? count * step_max : STREAM_SCRATCH_BYTES;
+    size_t room = count * step_max;
+    if (step_max == STREAM_CHUNK_BYTES && flow_read_bulk(flow, room, &alive))
+        return alive;
+    if (room > STREAM_SCRATCH_BYTES)
+        room = STREAM_SCRATCH_BYTES;
     size_t length =
         flow_received(flow, recv(flow->source->fd, plane->scratch, room, MSG_DONTWAIT), &alive);
     if (length == 0)
         return alive;
+    flow->bulk = length >= STREAM_BULK_MIN;
     for (size_t done = 0; done < length;) {
         uint32_t step = length - done < step_max ? (uint32_t)(length - done) : step_max;
         struct stream_chunk *chunk = chunk_make(flow, plane->scratch + done, step, step_max);
@@ -484,6 +554,5 @@ bool stream_flow_read(struct stream_flow *flow)
         count = available;
     if (count == 0)
         return flow_read_peek(flow);
-    size_t room = count * STREAM_CHUNK_BYTES;
-    return flow_read_plain(flow, room < STREAM_SCRATCH_BYTES ? room : STREAM_SCRATCH_BYTES);
+    return flow_read_plain(flow, count * STREAM_CHUNK_BYTES);
 }

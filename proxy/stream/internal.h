@@ -10,21 +10,34 @@
 
 enum {
     STREAM_SCRATCH_BYTES = 256 * 1024, /* one read */
-    STREAM_CHUNK_BYTES = 64 * 1024,    /* data in one chunk */
+    STREAM_BULK_BYTES = 512 * 1024,    /* one read without copying */
+    STREAM_BULK_MIN = 16 * 1024,       /* the next read is without copying when this one got that */
+    STREAM_CONDUITS = 24,
+    STREAM_CHUNK_BYTES = 64 * 1024, /* data in one chunk */
     STREAM_CHUNKS_PER_READ = 64,
     STREAM_WRITE_VECTORS = 32,
     STREAM_WRITE_BUDGET = 512 * 1024, /* bytes of queue written in one go */
     STREAM_ACCEPTS = 64,              /* per listener and event */
 };
 
-/* Data, or the end of a stream. Data chunks are pool blocks with their bytes behind the struct;
- * ends are embedded in the flow. An end counts as one byte in a pipeline and carries none. */
+/* A pipe that bytes of one flow wait in. */
+struct stream_conduit {
+    struct stream_conduit *next; /* free list */
+    int fds[2];                  /* read end, write end; -1: opened when it is taken first */
+    uint32_t bytes;
+    bool stale; /* has bytes that nobody wants any more: replaced when it is given back */
+};
+
+/* Data, or the end of a stream. Data chunks are pool blocks with their bytes behind the struct, or
+ * in a conduit; ends are embedded in the flow. An end counts as one byte in a pipeline and carries
+ * none. */
 enum stream_chunk_kind { STREAM_DATA, STREAM_FIN, STREAM_RESET };
 
 struct stream_chunk {
     struct fault_unit unit; /* first; outside a pipeline unit.next links the ready queue */
     enum stream_chunk_kind kind;
-    uint32_t offset, length; /* unsent bytes: [offset, length) of the data */
+    uint32_t offset, length;        /* unsent bytes: [offset, length) of the data */
+    struct stream_conduit *conduit; /* that has the bytes; NULL: behind the struct */
 };
 
 /* One socket of a connection. */
@@ -45,12 +58,14 @@ struct stream_flow {
     struct stream_chunk *ready_head, *ready_tail;
     struct stream_chunk fin, reset;
     struct stream_flow *starved_next;
-    uint64_t charge;       /* pool bytes held, in the pipeline and in the ready queue */
+    struct stream_conduit *conduit; /* being filled, or NULL */
+    uint64_t charge;       /* pool and conduit bytes held, in the pipeline and in the ready queue */
     uint64_t queued_bytes; /* data bytes of the same */
     unsigned pending_seen; /* while cut: bytes known to wait in the source's receive buffer */
     uint16_t from, to;     /* link */
     bool pipeline_ready;   /* pipeline was initialised for this connection */
     bool piped;
+    bool bulk; /* reads are large: without copying */
     bool cut;
     bool blocked; /* the sink takes no more for now */
     bool starved; /* wants to read, has no memory to; on the plane's list */
@@ -107,6 +122,7 @@ struct stream_plane {
     struct loop_timer accept_timer; /* tries again when descriptors had run out */
     struct stream_flow *starved;
     struct loop_timer starved_timer;
+    struct stream_conduit conduits[STREAM_CONDUITS], *free_conduits;
     _Atomic uint64_t open_count, total_count;
     unsigned char scratch[STREAM_SCRATCH_BYTES];
 };
@@ -144,6 +160,20 @@ void stream_flow_push_end(struct stream_flow *flow, enum stream_chunk_kind kind)
 void stream_flow_discard(struct stream_flow *flow); /* gives back all it holds */
 /* Counts bytes that have come in while cut. */
 void stream_flow_count_held(struct stream_flow *flow);
+
+/* conduit.c */
+
+void stream_conduits_create(struct stream_plane *plane, bool none);
+void stream_conduits_destroy(struct stream_plane *plane);
+/* Moves at most room bytes from the flow's source into flow->conduit, without copying. As recv: 0
+ * at the end of the stream, -1 with errno; EOPNOTSUPP: no conduit, they must be copied. */
+ssize_t stream_conduit_fill(struct stream_flow *flow, size_t room);
+/* Sends from the front. Bytes sent, or -errno. */
+ssize_t stream_conduit_send(struct stream_conduit *conduit, int fd, size_t length);
+/* The first `length` bytes were sent, or (sent false) are not wanted, nor are those behind them:
+ * all will be consumed. An empty conduit is given back. */
+void stream_conduit_consume(struct stream_flow *flow, struct stream_conduit *conduit,
+                            uint32_t length, bool sent);
 
 /* plane.c */
 

@@ -15,6 +15,7 @@
 #define SEVER_STREAM_STREAM_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proxy/base/error.h"
@@ -26,12 +27,15 @@
 
 struct stream_plane;
 
+/* The process must ignore SIGPIPE: splice raises it. */
+
 struct stream_options {              /* 0 in a field: its default */
     uint32_t connections_max;        /* 8192 */
     uint64_t flow_bytes_max;         /* in flight in one direction of one connection; 16 MiB */
     struct loop *loop;               /* borrowed */
     struct pool *pool;               /* borrowed; may be shared with other planes of the thread */
     struct fault_counters *counters; /* borrowed; this worker's */
+    bool copy_only;                  /* never splice */
 };
 
 /* A plane without routes. -ENOMEM. */

@@ -232,12 +232,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_table_pushes_back),
-        cmocka_unit_test(an_exhausted_pool_pushes_back),
-        cmocka_unit_test(stuck_peers_delay_nobody),
-        cmocka_unit_test(without_memory_bytes_still_cross),
-        cmocka_unit_test(a_slow_rate_does_not_eat_the_pool),
-        cmocka_unit_test(a_removed_route_resets_its_connections),
-        cmocka_unit_test(many_short_connections_leave_nothing),
+        cmocka_unit_test_setup(an_exhausted_pool_pushes_back, rig_copies),
+        rig_test_both(stuck_peers_delay_nobody),
+        cmocka_unit_test_setup(without_memory_bytes_still_cross, rig_splices),
+        cmocka_unit_test_setup(a_slow_rate_does_not_eat_the_pool, rig_splices),
+        cmocka_unit_test_setup(a_removed_route_resets_its_connections, rig_splices),
+        cmocka_unit_test_setup(many_short_connections_leave_nothing, rig_splices),
     };
     return cmocka_run_group_tests_name("proxy/stream bounds", tests, NULL, NULL);
 }
