@@ -132,24 +132,21 @@ static void forward(struct fault_pipeline *pipeline, size_t index, struct fault_
     pipeline->sink.deliver(pipeline->sink.context, unit);
 }
 
-/* Sends on what stage `index` holds and is due by until_ns, and rings its alarm. */
+/* Rings the alarm of stage `index` when it is time (such a stage holds nothing that is ever due),
+ * and sends on what it holds and is due by until_ns. */
 static void release(struct fault_pipeline *pipeline, size_t index, uint64_t until_ns)
 {
     struct fault_stage *stage = &pipeline->stages[index];
-    for (;;) {
-        const struct fault_unit *next = queue_peek(&stage->queue);
-        uint64_t due_ns = next ? next->due_ns : FAULT_NEVER;
-        if (stage->alarm_ns != FAULT_NEVER && stage->alarm_ns <= until_ns &&
-            stage->alarm_ns <= due_ns) {
-            stage->alarm_ns = FAULT_NEVER;
-            touch(pipeline, stage);
-            pipeline_end(pipeline, stage);
-            continue;
-        }
-        if (due_ns == FAULT_NEVER || due_ns > until_ns)
-            return;
+    const struct fault_unit *next;
+    assert(until_ns < FAULT_NEVER);
+    if (stage->alarm_ns <= until_ns) {
+        stage->alarm_ns = FAULT_NEVER;
+        touch(pipeline, stage);
+        pipeline_end(pipeline, stage);
+    }
+    while ((next = queue_peek(&stage->queue)) && next->due_ns <= until_ns) {
         struct fault_unit *unit = queue_pop(&stage->queue);
-        unit->at_ns = due_ns;
+        unit->at_ns = unit->due_ns;
         forward(pipeline, index + 1, unit);
     }
 }

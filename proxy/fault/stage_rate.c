@@ -179,7 +179,7 @@ static void convert_clock(struct fault_rate_clock *clock, const struct ruleset_f
     struct fault_rate_clock from = *clock, to = new_clock(after, now_ns);
     if (from.bytes_per_s == to.bytes_per_s && from.burst_bytes == to.burst_bytes)
         return;
-    if (from.bytes_per_s == 0) /* those who convert their queue later still ask for it */
+    if (from.bytes_per_s == 0 && to.bytes_per_s == 0) /* what is held is counted from there */
         to.stopped_ns = from.stopped_ns;
     unsigned __int128 missing =
         sent_in(ahead(from.filled_ns, position(&from, now_ns)), speed(&from));

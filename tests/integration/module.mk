@@ -1,1 +1,1 @@
-$(eval $(call tests,integration,,proxy/base proxy/wire proxy/clock,))
+$(eval $(call tests,integration,,proxy/base proxy/io proxy/wire proxy/clock,))

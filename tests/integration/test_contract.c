@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "proxy/io/filter.h"
+
 #define PATIENCE_NS (30 * NS_PER_S)
 
 static struct sockaddr_in loopback(int port)
@@ -384,7 +386,7 @@ static void what_a_cut_drops_or_holds_is_counted(void **state)
     struct severd severd;
     int udp_port, tcp_port;
     char buffer[16];
-    severd_start(&severd, "1", NULL);
+    severd_start(&severd, "1", stall_only);
     severd_add_node(&severd, "n1");
     severd_add_node(&severd, "n2");
     int udp_server = open_server(SOCK_DGRAM, &udp_port);
@@ -413,6 +415,37 @@ static void what_a_cut_drops_or_holds_is_counted(void **state)
     close(far);
     close(udp);
     close(udp_server);
+    close(listener);
+    severd_stop(&severd);
+}
+
+/* The kernel drops the segment, and each time that TCP sends it again. */
+static void segments_that_a_cut_drops_are_counted(void **state)
+{
+    (void)state;
+    struct severd severd;
+    int port;
+    char buffer[16];
+    if (filter_allowed() < 0) {
+        print_message("socket filters are refused here: skipped\n");
+        skip();
+    }
+    severd_start(&severd, "1", NULL);
+    severd_add_node(&severd, "n1");
+    severd_add_node(&severd, "n2");
+    int listener = open_server(SOCK_STREAM, &port);
+    int client = connect_to(severd_add_route(&severd, "t", "tcp", port, "n1", "n2"));
+    int far = accept_from(listener);
+    severd_tell(&severd, "POST", "/v1/partitions", json_pack("{s:[s]}", "links", "n1->n2"));
+    assert_int_equal(send(client, "lost", 4, 0), 4);
+    await(count_of(&severd, "n1->n2", "dropped", "cut") >= 2);
+    assert_int_equal(count_of(&severd, "n1->n2", NULL, "held_connections"), 1);
+    assert_int_equal(count_of(&severd, "n1->n2", NULL, "held_bytes"), 0);
+    severd_tell(&severd, "DELETE", "/v1/partitions", NULL);
+    await(recv(far, buffer, sizeof(buffer), 0) == 4);
+    assert_memory_equal(buffer, "lost", 4);
+    close(client);
+    close(far);
     close(listener);
     severd_stop(&severd);
 }
@@ -494,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_change_to_many_links_is_one_step),
         cmocka_unit_test(a_split_of_a_hundred_nodes_is_quick),
         cmocka_unit_test(what_a_cut_drops_or_holds_is_counted),
+        cmocka_unit_test(segments_that_a_cut_drops_are_counted),
         cmocka_unit_test(a_refused_change_changes_nothing),
         cmocka_unit_test(a_stuck_peer_delays_nobody),
     };

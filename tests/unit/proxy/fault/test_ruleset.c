@@ -278,11 +278,11 @@ static void things_are_compared_by_what_they_do(void **state)
     other = fault;
     other.direction = RULESET_UPSTREAM;
     assert_false(ruleset_same_fault(&fault, &other));
-    struct ruleset_fault loss = {.type = RULESET_LOSS, .loss = {5}}, less = loss;
+    struct ruleset_fault loss = {.type = RULESET_LOSS, .loss.probability_ppb = 5}, less = loss;
     assert_true(ruleset_same_fault(&loss, &less));
     less.loss.probability_ppb = 4;
     assert_false(ruleset_same_fault(&loss, &less));
-    struct ruleset_fault rate = {.type = RULESET_RATE, .rate = {5, 6, 7}}, slower = rate;
+    struct ruleset_fault rate = {.type = RULESET_RATE, .rate.queue_bytes = 7}, slower = rate;
     assert_true(ruleset_same_fault(&rate, &slower));
     slower.rate.queue_bytes = 8;
     assert_false(ruleset_same_fault(&rate, &slower));

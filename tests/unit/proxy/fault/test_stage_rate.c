@@ -83,6 +83,8 @@ static void a_rate_that_stops_and_goes_on_loses_no_byte(void **state)
     assert_int_equal(harness->record_count, 1);
     harness_push(harness, 1000, begin_ns + 10 * MS);
     set_rate(world, 0, begin_ns + 20 * MS);
+    world_fault(world, "f")->rate.burst_bytes = 1; /* a change, but none of the rate */
+    set_rate(world, 0, begin_ns + 25 * MS);
     set_rate(world, 500000, begin_ns + 30 * MS);
     harness_run(harness, begin_ns + SECOND);
     expect_delivered(harness, 1, 1, begin_ns + 31 * MS); /* 500 bytes at half the rate */
