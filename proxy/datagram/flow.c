@@ -150,12 +150,13 @@ static void sink_touched(void *context, uint16_t fault_slot)
         fault_counter_add(&flow->session->plane->counters->touched[fault_slot], 1);
 }
 
-static void sink_flip(void *context, struct fault_unit *fault_unit, uint64_t bit)
+static bool sink_flip(void *context, struct fault_unit *fault_unit, uint64_t bit)
 {
     struct datagram_unit *unit = unit_of(fault_unit);
     (void)context;
     if (bit / 8 < unit->length)
         unit->bytes[bit / 8] ^= (unsigned char)(1u << (bit % 8));
+    return true;
 }
 
 static struct fault_unit *sink_copy(void *context, const struct fault_unit *fault_unit)

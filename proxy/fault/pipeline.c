@@ -165,6 +165,14 @@ bool fault_pipeline_is_needed(const struct fault_pipeline *pipeline)
     return false;
 }
 
+bool fault_pipeline_changes_bytes(const struct fault_pipeline *pipeline)
+{
+    for (size_t i = 0; i < pipeline->stage_count; i++)
+        if (pipeline->stages[i].type == RULESET_CORRUPT && !pipeline->stages[i].idle)
+            return true;
+    return false;
+}
+
 void fault_pipeline_push(struct fault_pipeline *pipeline, struct fault_unit *unit, uint64_t now_ns)
 {
     assert(unit->bytes > 0);

@@ -135,8 +135,8 @@ struct fault_sink {
     /* The rest may be NULL where no fault needs it: then that fault does nothing. */
 
     /* corrupt: flips this bit of the unit's bytes, 0 .. 8 * bytes - 1. (An empty datagram, which
-     * counts as one byte here, has none to flip.) */
-    void (*flip)(void *context, struct fault_unit *unit, uint64_t bit);
+     * counts as one byte here, has none to flip.) False: the bytes are out of reach. */
+    bool (*flip)(void *context, struct fault_unit *unit, uint64_t bit);
     /* duplicate: a unit with the same bytes, the stage's from now on; NULL when there is no memory
      * (the caller counts that). Datagrams only. */
     struct fault_unit *(*copy)(void *context, const struct fault_unit *unit);
@@ -260,6 +260,9 @@ uint64_t fault_pipeline_held_bytes(const struct fault_pipeline *pipeline);
  * of the lowest rate in the chain, so that it flows evenly, and no more than the slicer's next
  * piece. A chunk may be shorter (there are no more bytes yet). */
 uint32_t fault_pipeline_next_chunk(const struct fault_pipeline *pipeline, uint32_t limit);
+
+/* Whether a stage may change bytes (corrupt): then the plane must have them within reach. */
+bool fault_pipeline_changes_bytes(const struct fault_pipeline *pipeline);
 
 /* Loss where the kernel loses segments for a stream, at random and without a memory (a socket
  * filter): the part of all units that a loss fault takes in the long run; the probability that one

@@ -319,15 +319,15 @@ static void many_short_connections_leave_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_full_table_pushes_back),
-        cmocka_unit_test(an_exhausted_pool_pushes_back),
-        cmocka_unit_test(stuck_peers_delay_nobody),
-        cmocka_unit_test(without_memory_bytes_still_cross),
-        cmocka_unit_test(a_slow_rate_does_not_eat_the_pool),
-        cmocka_unit_test(the_pool_is_shared_by_who_needs_it),
-        cmocka_unit_test(a_rate_holds_its_queue_and_no_more),
-        cmocka_unit_test(a_removed_route_resets_its_connections),
-        cmocka_unit_test(many_short_connections_leave_nothing),
+        rig_test_both(a_full_table_pushes_back),
+        cmocka_unit_test_setup(an_exhausted_pool_pushes_back, rig_copies),
+        rig_test_both(stuck_peers_delay_nobody),
+        rig_test_both(without_memory_bytes_still_cross),
+        rig_test_both(a_slow_rate_does_not_eat_the_pool),
+        cmocka_unit_test_setup(the_pool_is_shared_by_who_needs_it, rig_copies),
+        rig_test_both(a_rate_holds_its_queue_and_no_more),
+        rig_test_both(a_removed_route_resets_its_connections),
+        rig_test_both(many_short_connections_leave_nothing),
     };
     return cmocka_run_group_tests_name("proxy/stream bounds", tests, NULL, NULL);
 }

@@ -418,18 +418,18 @@ static void a_removed_slow_close_lets_the_end_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(limit_data_passes_so_many_bytes),
-        cmocka_unit_test(a_limit_can_change_and_go),
-        cmocka_unit_test(nothing_passes_behind_a_removed_limit),
-        cmocka_unit_test(half_close_survives_a_limit),
-        cmocka_unit_test(lingering_ends),
-        cmocka_unit_test(a_timeout_discards_then_closes),
-        cmocka_unit_test(removing_a_timeout_closes),
-        cmocka_unit_test(reset_peer_resets_idle_busy_and_new_ones),
-        cmocka_unit_test(a_removed_reset_peer_is_harmless),
-        cmocka_unit_test(endings_wait_for_the_heal),
-        cmocka_unit_test(slow_close_holds_the_end_alone),
-        cmocka_unit_test(a_removed_slow_close_lets_the_end_go),
+        rig_test_both(limit_data_passes_so_many_bytes),
+        rig_test_both(a_limit_can_change_and_go),
+        rig_test_both(nothing_passes_behind_a_removed_limit),
+        rig_test_both(half_close_survives_a_limit),
+        rig_test_both(lingering_ends),
+        rig_test_both(a_timeout_discards_then_closes),
+        rig_test_both(removing_a_timeout_closes),
+        rig_test_both(reset_peer_resets_idle_busy_and_new_ones),
+        rig_test_both(a_removed_reset_peer_is_harmless),
+        rig_test_both(endings_wait_for_the_heal),
+        rig_test_both(slow_close_holds_the_end_alone),
+        rig_test_both(a_removed_slow_close_lets_the_end_go),
     };
     return cmocka_run_group_tests_name("proxy/stream endings", tests, NULL, NULL);
 }

@@ -196,12 +196,13 @@ static void model_drop(void *context, struct fault_unit *unit, enum fault_cause 
     fail();
 }
 
-static void model_flip(void *context, struct fault_unit *unit, uint64_t bit)
+static bool model_flip(void *context, struct fault_unit *unit, uint64_t bit)
 {
     struct model *model = context;
     (void)unit;
     model->bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);
     model->flips++;
+    return true;
 }
 
 static void model_open(struct model *model, const struct rig *rig)
@@ -403,14 +404,14 @@ static void a_fault_may_begin_later(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rate_zero_holds_and_goes_on),
-        cmocka_unit_test(a_shared_rate_is_shared),
-        cmocka_unit_test(a_slicer_makes_segments),
-        cmocka_unit_test(a_slicer_waits_between_pieces),
-        cmocka_unit_test(corrupt_flips_what_the_engine_says),
-        cmocka_unit_test(toxicity_is_decided_once),
-        cmocka_unit_test(windows_open_and_close),
-        cmocka_unit_test(a_fault_may_begin_later),
+        rig_test_both(rate_zero_holds_and_goes_on),
+        rig_test_both(a_shared_rate_is_shared),
+        rig_test_both(a_slicer_makes_segments),
+        rig_test_both(a_slicer_waits_between_pieces),
+        rig_test_both(corrupt_flips_what_the_engine_says),
+        rig_test_both(toxicity_is_decided_once),
+        rig_test_both(windows_open_and_close),
+        rig_test_both(a_fault_may_begin_later),
     };
     return cmocka_run_group_tests_name("proxy/stream shaping", tests, NULL, NULL);
 }
