@@ -78,6 +78,10 @@ static void bad_files_are_told_by_line(void **state)
     expect_refused("big", "1\n99999999999\n", "line 2");
     expect_refused("empty", "", "1 to 65536");
     expect_refused("empty.dist", "# nothing\n", "1 to 65536");
+    /* a NUL doesn't end a file early */
+    assert_null(table_file_parse("1\n2\0003\n", 6, "nul", NULL, &error));
+    assert_string_equal(error.message, "line 2: a whole number is wanted");
+    assert_null(table_file_parse("1 # a\0b\n2\n", 10, "nul", NULL, &error));
     assert_null(table_file_read("/no/such/file", NULL, &error));
     assert_int_equal(error.code, -ENOENT);
     assert_null(table_file_read(folder, NULL, &error));
