@@ -7,6 +7,7 @@
 
 #include "proxy/base/text.h"
 #include "proxy/fault/ruleset.h"
+#include "proxy/fault/ruleset_text.h"
 #include "proxy/wire/codec.h"
 
 /* The whole file; what is longer than a body may be is refused unread. */
@@ -39,11 +40,16 @@ static void name_after(const char *path, char name[RULESET_NAME_MAX])
         *dot = '\0';
 }
 
-static json_t *make_body(const char *path, const char *name, const int32_t *values, size_t count)
+static json_t *make_body(const char *path, const char *name, const int32_t *values, size_t count,
+                         struct error *error)
 {
     char chosen[RULESET_NAME_MAX];
-    json_t *list = json_array();
     name_after(path, chosen);
+    if (!ruleset_text_is_printable(name ? name : chosen, strlen(name ? name : chosen))) {
+        error_set_at(error, -EINVAL, path, "its name is no name for a table: give it another one");
+        return NULL;
+    }
+    json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(list, json_integer(values[i]));
     return json_pack("{s:s, s:o}", "name", name ? name : chosen, "values", list);
@@ -101,7 +107,7 @@ json_t *table_file_parse(const char *text, size_t length, const char *path, cons
     else if (code)
         error_set_at(error, code, path, "a table has 1 to %d numbers", RULESET_TABLE_VALUES_MAX);
     else
-        body = make_body(path, name, values, count);
+        body = make_body(path, name, values, count, error);
     free(values);
     return body;
 }

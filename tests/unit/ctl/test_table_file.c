@@ -87,6 +87,16 @@ static void bad_files_are_told_by_line(void **state)
     assert_null(table_file_read(folder, NULL, &error));
 }
 
+/* 63 bytes are what a name has; here the last of them is half a character. */
+static void a_file_whose_name_is_none_needs_another(void **state)
+{
+    (void)state;
+    char name[80];
+    snprintf(name, sizeof(name), "%062d\xc3\xa4.up", 0);
+    expect_refused(name, "1\n", "its name is no name for a table");
+    expect(name, "1\n", "short", "{\"name\":\"short\",\"values\":[1]}");
+}
+
 static void a_table_has_its_bound(void **state)
 {
     (void)state;
@@ -106,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_become_tables),
         cmocka_unit_test(bad_files_are_told_by_line),
+        cmocka_unit_test(a_file_whose_name_is_none_needs_another),
         cmocka_unit_test(a_table_has_its_bound),
     };
     return cmocka_run_group_tests_name("ctl/table_file", tests, set_up, tear_down);
