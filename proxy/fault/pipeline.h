@@ -80,8 +80,8 @@
  *          then; by a timeout in any case.
  * limit_data  Bytes pass until there have been so many; the unit with the last of them is cut to
  *          fit and marked `last`, and what comes after it is dropped as `discard`. With a limit of
- *          0, or one that is lowered below what has passed, the next unit with bytes ends the
- * connection. */
+ *          0, or one that is lowered below what has passed, the next unit of data ends the
+ *          connection. */
 #ifndef SEVER_FAULT_PIPELINE_H
 #define SEVER_FAULT_PIPELINE_H
 
