@@ -105,12 +105,14 @@ $$($(1)_BIN_$(2)): EXTRA_PKGS = cmocka $(4)
 $$($(1)_BIN_$(2)): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $$$$(call all_archives,$(3) tests/lib)
 endef
 
-# $(call fuzzer,NAME,MODULES): tests/fuzz/fuzz_NAME.c with libFuzzer, corpus in tests/fuzz/corpus/NAME.
+# $(call fuzzer,NAME,MODULES,EXTRA PACKAGES): tests/fuzz/fuzz_NAME.c with libFuzzer, corpus in
+# tests/fuzz/corpus/NAME.
 define fuzzer
 FUZZERS += $(BUILD)/fuzz/$(1)
 OBJECTS += $(BUILD)/obj/tests/fuzz/fuzz_$(1).o
-$(BUILD)/obj/tests/fuzz/fuzz_$(1).o: PKG_CFLAGS = $$(call pkg_cflags,$$(call all_pkgs,$(2)))
+$(BUILD)/obj/tests/fuzz/fuzz_$(1).o: PKG_CFLAGS = $$(call pkg_cflags,$$(call all_pkgs,$(2)) $(3))
 $(BUILD)/fuzz/$(1): MODULE = $(2)
+$(BUILD)/fuzz/$(1): EXTRA_PKGS = $(3)
 $(BUILD)/fuzz/$(1): $(BUILD)/obj/tests/fuzz/fuzz_$(1).o $$$$(call all_archives,$(2))
 endef
 

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "proxy/fault/ruleset_text.h"
+
 #define AT(field) offsetof(struct arguments, field)
 
 const struct option_shape option_shapes[] = {
@@ -64,6 +66,15 @@ static const char **slot_of(struct arguments *arguments, const struct option_sha
     return (const char **)(void *)((char *)arguments + shape->field) + index;
 }
 
+/* What is no text can't be said to severd, nor shown on a terminal. */
+static int check_text(char **argv, size_t index, struct error *error)
+{
+    if (ruleset_text_is_printable(argv[index], strlen(argv[index])))
+        return 0;
+    return error_set(error, -EINVAL, "word %zu is not a text in UTF-8 without control characters",
+                     index + 1);
+}
+
 /* One option at argv[*index]; steps over its value. */
 static int parse_option(char **argv, size_t count, size_t *index, struct arguments *arguments,
                         struct error *error)
@@ -82,8 +93,12 @@ static int parse_option(char **argv, size_t count, size_t *index, struct argumen
     if (!shape->value)
         return 0;
     const char *value = equals ? equals + 1 : NULL;
-    if (!value && *index + 1 < count)
+    if (!value && *index + 1 < count) {
         value = argv[++*index];
+        int result = check_text(argv, *index, error);
+        if (result)
+            return result;
+    }
     if (!value)
         return error_set(error, -EINVAL, "%s wants a value: %s %s", shape->name, shape->name,
                          shape->value);
@@ -102,8 +117,11 @@ int arguments_parse(char **argv, size_t count, struct arguments *arguments, stru
             arguments->rest = argv + i + 1;
             return 0;
         }
+        int result = check_text(argv, i, error);
+        if (result)
+            return result;
         if (strncmp(argv[i], "--", 2) == 0 || strcmp(argv[i], "-h") == 0) {
-            int result = parse_option(argv, count, &i, arguments, error);
+            result = parse_option(argv, count, &i, arguments, error);
             if (result)
                 return result;
         } else if (arguments->word_count == ARGUMENTS_WORDS_MAX) {

@@ -13,4 +13,9 @@
  * line, -errno when it can't be read. */
 json_t *table_file_read(const char *path, const char *name, struct error *error);
 
+/* The same of the file's content, length bytes and a NUL behind them. path: for the name and the
+ * error. Pure. */
+json_t *table_file_parse(const char *text, size_t length, const char *path, const char *name,
+                         struct error *error);
+
 #endif

@@ -298,7 +298,7 @@ static struct datagram_unit *unit_make(struct datagram_flow *flow, const unsigne
 
 static void unit_push(struct datagram_flow *flow, struct datagram_unit *unit)
 {
-    fault_pipeline_push(flow->pipeline, &unit->unit, loop_now_ns(flow->session->plane->loop));
+    fault_pipeline_push(flow->pipeline, &unit->unit, loop_arrival_ns(flow->session->plane->loop));
 }
 
 static void unit_wait(struct datagram_flow *flow, struct datagram_unit *unit)

@@ -220,6 +220,7 @@ struct fault_pipeline {
     struct fault_stage stages[FAULT_CHAIN_MAX];
     size_t stage_count;
     uint64_t pushed;        /* units so far */
+    uint64_t latest_ns;     /* of all times that came in: none goes back behind it */
     bool ended;             /* sink.end was called */
     struct fault_flow flow; /* its ordinal is folded into each stage's key */
     struct fault_sink sink;
@@ -242,7 +243,9 @@ void fault_pipeline_apply(struct fault_pipeline *pipeline, const struct fault_en
 /* False when every stage is idle and will stay so: units may pass by the pipeline. */
 bool fault_pipeline_is_needed(const struct fault_pipeline *pipeline);
 
-/* unit->bytes and ->segments set by the caller; at_ns is set to now_ns. May call the sink. */
+/* unit->bytes and ->segments set by the caller; at_ns is set to now_ns. May call the sink. now_ns
+ * here may be ahead of the time of the loop's turn, which run and apply are told: a unit that was
+ * read late in a turn has come late. */
 void fault_pipeline_push(struct fault_pipeline *pipeline, struct fault_unit *unit, uint64_t now_ns);
 
 /* When run wants to be called next; FAULT_NEVER when nothing is held. */

@@ -16,6 +16,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "proxy/stream/internal.h"
@@ -23,6 +24,7 @@
 enum {
     PIPE_BYTES = 1024 * 1024,
     FILLED_BYTES = PIPE_BYTES / 4 * 3, /* not filled any further */
+    FILES_SHARE = 64,                  /* one conduit, two files, for so many that may be open */
 };
 
 static void conduit_close(struct stream_conduit *conduit)
@@ -46,22 +48,30 @@ static bool conduit_open(struct stream_conduit *conduit)
     return false;
 }
 
+static size_t count_affordable(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return 0;
+    return limit.rlim_cur / FILES_SHARE < STREAM_CONDUITS_MAX ? limit.rlim_cur / FILES_SHARE
+                                                              : STREAM_CONDUITS_MAX;
+}
+
 void stream_conduits_create(struct stream_plane *plane, bool none)
 {
-    for (int i = 0; i < STREAM_CONDUITS; i++) {
+    plane->conduit_count = none ? 0 : count_affordable();
+    for (size_t i = 0; i < plane->conduit_count; i++) {
         struct stream_conduit *conduit = &plane->conduits[i];
         *conduit = (struct stream_conduit){.fds = {-1, -1}, .next = plane->free_conduits};
-        if (!none)
-            plane->free_conduits = conduit;
+        plane->free_conduits = conduit;
     }
 }
 
 void stream_conduits_destroy(struct stream_plane *plane)
 {
-    for (int i = 0; i < STREAM_CONDUITS; i++) {
-        assert(plane->conduits[i].bytes == 0);
+    assert(plane->conduit_bytes == 0);
+    for (size_t i = 0; i < plane->conduit_count; i++)
         conduit_close(&plane->conduits[i]);
-    }
 }
 
 /* NULL: there is none. The last one given back comes first; behind those are the ones that were
@@ -108,6 +118,7 @@ ssize_t stream_conduit_fill(struct stream_flow *flow, size_t room)
     ssize_t got = splice(flow->source->fd, NULL, conduit->fds[1], NULL, room, SPLICE_F_NONBLOCK);
     if (got > 0) {
         conduit->bytes += (uint32_t)got;
+        plane->conduit_bytes += (uint64_t)got;
         return got;
     }
     int code = errno;
@@ -129,6 +140,7 @@ void stream_conduit_consume(struct stream_flow *flow, struct stream_conduit *con
 {
     assert(length <= conduit->bytes);
     conduit->bytes -= length;
+    flow->connection->plane->conduit_bytes -= length;
     conduit->stale = conduit->stale || !sent;
     if (conduit->bytes > 0)
         return;

@@ -228,7 +228,7 @@ void stream_flow_push_end(struct stream_flow *flow, enum stream_chunk_kind kind)
     flow->ended = true;
     if (flow->piped)
         fault_pipeline_push(flow->pipeline, &chunk->unit,
-                            loop_now_ns(flow->connection->plane->loop));
+                            loop_arrival_ns(flow->connection->plane->loop));
     else
         sink_deliver(flow, &chunk->unit);
 }

@@ -14,7 +14,7 @@ enum {
     STREAM_SCRATCH_BYTES = 256 * 1024, /* one read, or all reads of one event */
     STREAM_BULK_BYTES = 512 * 1024,    /* one read without copying */
     STREAM_BULK_MIN = 16 * 1024,       /* a read that got that much: the next is without copying */
-    STREAM_CONDUITS = 24,
+    STREAM_CONDUITS_MAX = 256,
     STREAM_CHUNK_BYTES = 64 * 1024, /* data in one chunk */
     STREAM_CHUNKS_PER_READ = 64,    /* pieces read at one event */
     STREAM_WRITE_VECTORS = 32,
@@ -163,7 +163,9 @@ struct stream_plane {
     struct stream_flow *starved;
     struct loop_timer starved_timer;
     struct stream_filters *filters; /* NULL: cuts are stalls only */
-    struct stream_conduit conduits[STREAM_CONDUITS], *free_conduits;
+    struct stream_conduit conduits[STREAM_CONDUITS_MAX], *free_conduits;
+    size_t conduit_count;
+    uint64_t conduit_bytes; /* in all of them; they count against the pool's bound */
     _Atomic uint64_t open_count, total_count;
     unsigned char scratch[STREAM_SCRATCH_BYTES];
 };
@@ -254,7 +256,7 @@ bool stream_would_block(ssize_t result);
 
 /* conduit.c */
 
-/* none: there never are any. */
+/* As many as go with the limit of open files. none: there never are any. */
 void stream_conduits_create(struct stream_plane *plane, bool none);
 void stream_conduits_destroy(struct stream_plane *plane);
 /* Moves at most `room` bytes from the source into the flow's conduit, a new one when that is full.

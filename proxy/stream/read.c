@@ -33,7 +33,9 @@ static uint64_t flow_allowance(const struct stream_flow *flow, uint32_t piece_by
 {
     const struct stream_plane *plane = flow->connection->plane;
     uint64_t limit = plane->flow_bytes_max;
-    uint64_t left = pool_limit_bytes(plane->pool) - pool_used_bytes(plane->pool);
+    uint64_t used = pool_used_bytes(plane->pool) + plane->conduit_bytes;
+    uint64_t left = pool_limit_bytes(plane->pool);
+    left = left > used ? left - used : 0;
     if (piece_bytes < PIECE_BYTES && limit > PIECES_CHARGE_MAX)
         limit = PIECES_CHARGE_MAX;
     if (limit > left)
@@ -87,12 +89,13 @@ static bool flow_read_bulk(struct stream_flow *flow, size_t room, bool *alive)
     if (length == 0)
         return true;
     fault_counter_add(&flow->route->received[flow->way], length);
+    uint64_t arrival_ns = flow->piped ? loop_arrival_ns(loop) : 0;
     for (size_t done = 0, step; done < length; done += step) {
         step = length - done < STREAM_CHUNK_BYTES ? length - done : STREAM_CHUNK_BYTES;
         struct stream_chunk *chunk =
             stream_chunk_of_conduit(flow, (uint32_t)step, STREAM_CHUNK_BYTES);
         if (flow->piped)
-            fault_pipeline_push(flow->pipeline, &chunk->unit, loop_now_ns(loop));
+            fault_pipeline_push(flow->pipeline, &chunk->unit, arrival_ns);
         else
             stream_ready_append(flow, chunk);
     }
@@ -199,7 +202,7 @@ static bool flow_read_piped(struct stream_flow *flow)
         }
         fault_counter_add(&flow->route->received[flow->way], (uint64_t)received);
         chunk = stream_chunk_fill(flow, chunk, (uint32_t)received);
-        fault_pipeline_push(flow->pipeline, &chunk->unit, loop_now_ns(plane->loop));
+        fault_pipeline_push(flow->pipeline, &chunk->unit, loop_arrival_ns(plane->loop));
         total += (size_t)received;
         if ((size_t)received < room || !stream_flow_wants_read(flow))
             break;

@@ -1,6 +1,6 @@
 # The tables of `make bench` from lines "SECTION<tab>TARGET<tab>METRIC<tab>VALUE", one a round; with
 # -v json=FILE also everything as JSON there. A value is the median over the rounds.
-BEGIN { FS = "\t"; FLOW_BITS = 16 * 1048576 * 8 } # what severd holds of one direction: FAULT-MODEL, Bounds
+BEGIN { FS = "\t"; FLOW_BITS = 512 * 1048576 * 8 } # what severd holds of one direction: FAULT-MODEL, Bounds
 {
     key = $1 SUBSEP $2 SUBSEP $3
     if (!(key in count)) keys[++key_count] = key

@@ -8,7 +8,7 @@
 #   BENCH_ONLY=throughput,rtt,...        sections: throughput streams rtt connections datagrams
 #                                        delay split memory
 #   BENCH_WORKERS=N                      threads of severd and HAProxy, processes of nginx [the cores]
-#   BENCH_SPREAD=1                       severd's TCP routes with "spread": true
+#   BENCH_SPREAD=0                       severd's TCP routes on one worker each, not spread like the peers'
 #   BENCH_READ=1                         streams end at a reader, not at one that has the kernel throw
 #                                        the bytes away
 #   BENCH_JSON=FILE                      everything measured, as JSON (--json: on standard output)
@@ -168,4 +168,4 @@ for section in "${sections[@]}"; do
 done
 machine="$(uname -sr), $(nproc) cores, $(cat /proc/sys/net/ipv4/tcp_congestion_control), load before ${load%% *}"
 awk -f "$here/report.awk" -v machine="$machine" -v workers="$workers" -v rounds="$rounds" -v seconds="$seconds" \
-    -v spread="${BENCH_SPREAD:+spread}" -v read="${BENCH_READ:+read}" -v json="$json" "$results"
+    -v spread="$([ "${BENCH_SPREAD:-1}" = 0 ] || echo spread)" -v read="${BENCH_READ:+read}" -v json="$json" "$results"

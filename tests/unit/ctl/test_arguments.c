@@ -67,6 +67,16 @@ static void test_nothing_behind_the_dashes_is_read(void **state)
     assert_null(arguments.rest[0]);
 }
 
+static void test_words_are_printable_texts(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("cut", "n\xff"), -EINVAL);
+    assert_string_equal(error.message, "word 2 is not a text in UTF-8 without control characters");
+    assert_int_equal(PARSE("cut", "--name", "\x1b[2J"), -EINVAL);
+    assert_int_equal(PARSE("cut", "--name=\xc2"), -EINVAL);
+    assert_int_equal(PARSE("exec", "n1", "--", "date", "+\n\xff"), 0); /* not ours */
+}
+
 static void test_addresses_repeat(void **state)
 {
     (void)state;
@@ -156,6 +166,7 @@ int main(void)
         cmocka_unit_test(test_values_after_equals),
         cmocka_unit_test(test_a_negative_offset_is_a_word),
         cmocka_unit_test(test_nothing_behind_the_dashes_is_read),
+        cmocka_unit_test(test_words_are_printable_texts),
         cmocka_unit_test(test_addresses_repeat),
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_help_has_a_short_form),

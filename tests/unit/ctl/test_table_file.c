@@ -78,9 +78,23 @@ static void bad_files_are_told_by_line(void **state)
     expect_refused("big", "1\n99999999999\n", "line 2");
     expect_refused("empty", "", "1 to 65536");
     expect_refused("empty.dist", "# nothing\n", "1 to 65536");
+    /* a NUL doesn't end a file early */
+    assert_null(table_file_parse("1\n2\0003\n", 6, "nul", NULL, &error));
+    assert_string_equal(error.message, "line 2: a whole number is wanted");
+    assert_null(table_file_parse("1 # a\0b\n2\n", 10, "nul", NULL, &error));
     assert_null(table_file_read("/no/such/file", NULL, &error));
     assert_int_equal(error.code, -ENOENT);
     assert_null(table_file_read(folder, NULL, &error));
+}
+
+/* 63 bytes are what a name has; here the last of them is half a character. */
+static void a_file_whose_name_is_none_needs_another(void **state)
+{
+    (void)state;
+    char name[80];
+    snprintf(name, sizeof(name), "%062d\xc3\xa4.up", 0);
+    expect_refused(name, "1\n", "its name is no name for a table");
+    expect(name, "1\n", "short", "{\"name\":\"short\",\"values\":[1]}");
 }
 
 static void a_table_has_its_bound(void **state)
@@ -102,6 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_become_tables),
         cmocka_unit_test(bad_files_are_told_by_line),
+        cmocka_unit_test(a_file_whose_name_is_none_needs_another),
         cmocka_unit_test(a_table_has_its_bound),
     };
     return cmocka_run_group_tests_name("ctl/table_file", tests, set_up, tear_down);

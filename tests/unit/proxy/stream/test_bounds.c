@@ -129,16 +129,21 @@ static void stuck_peers_delay_nobody(void **state)
     rig_close(&rig);
 }
 
-/* With no memory at all, flows without faults still relay, and lose nothing. */
-static void without_memory_bytes_still_cross(void **state)
+/* With no memory at all, flows without faults still relay, and lose nothing; and so do those that a
+ * fault spares. */
+static void bytes_cross_without_memory(bool spared)
 {
-    (void)state;
     struct rig rig;
     int client, server;
     void *blocks[1024];
     size_t count = 0;
     uint64_t seed = 7;
     rig_open(&rig, 2, 5 << 20);
+    struct ruleset_fault fault = rig_fault("spares", RULESET_LATENCY);
+    fault.latency.delay_ns = 3600 * NS_PER_S;
+    fault.spared_ppb = RULESET_PROBABILITY_MAX;
+    if (spared)
+        rig_set_fault(&rig, &fault);
     rig_pair(&rig, &client, &server);
     while (count < 1024 && (blocks[count] = pool_take(rig.pool, POOL_BLOCK_MAX)))
         count++;
@@ -156,6 +161,13 @@ static void without_memory_bytes_still_cross(void **state)
     close(client);
     close(server);
     rig_close(&rig);
+}
+
+static void without_memory_bytes_still_cross(void **state)
+{
+    (void)state;
+    bytes_cross_without_memory(false);
+    bytes_cross_without_memory(true);
 }
 
 static void a_slow_rate_does_not_eat_the_pool(void **state)

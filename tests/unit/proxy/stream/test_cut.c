@@ -185,7 +185,7 @@ static void held_chunks_in_the_pipeline_wait_too(void **state)
     int client, server;
     char buffer[8];
     rig_open(&rig, 8, 8 << 20);
-    rig_latency(&rig, "slow", 10 * NS_PER_MS);
+    rig_latency(&rig, "slow", 300 * NS_PER_MS);
     rig_pair(&rig, &client, &server);
     rig_turn_for(&rig, 2 * NS_PER_MS);
     assert_int_equal(send(client, "abc", 3, 0), 3);
@@ -193,7 +193,7 @@ static void held_chunks_in_the_pipeline_wait_too(void **state)
     rig_cut(&rig, "p", true, false);
     assert_int_equal(fault_counter_get(&rig_link(&rig, "a", "b")->held_bytes), 3);
     shutdown(client, SHUT_WR);
-    rig_turn_for(&rig, 30 * NS_PER_MS);
+    rig_turn_for(&rig, 330 * NS_PER_MS);
     assert_true(rig_is_silent(server));
     rig_heal(&rig, "p");
     rig_await(&rig, rig_has_bytes(server, 3));
