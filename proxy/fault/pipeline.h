@@ -80,7 +80,8 @@
  *          then; by a timeout in any case.
  * limit_data  Bytes pass until there have been so many; the unit with the last of them is cut to
  *          fit and marked `last`, and what comes after it is dropped as `discard`. With a limit of
- *          0, or one that is lowered below what has passed, the next unit ends the connection. */
+ *          0, or one that is lowered below what has passed, the next unit of data ends the
+ *          connection. */
 #ifndef SEVER_FAULT_PIPELINE_H
 #define SEVER_FAULT_PIPELINE_H
 
@@ -167,16 +168,16 @@ struct fault_stage {
     uint64_t sequence; /* of the next unit: how many it has judged, whatever became of them */
     enum ruleset_fault_type type;
     uint16_t fault_slot;
+    bool idle; /* this flow is spared, or not among the first: units pass untouched */
+    bool acts; /* faults of this kind do, on a flow of this medium */
     uint32_t generation;
+    bool downstream;                  /* the direction of the flow on its route */
+    bool drawn;                       /* last_draw is there */
     const struct ruleset_fault *spec; /* owned by the plan last applied, like the table */
     const struct ruleset_table *table;
     uint64_t table_edition;
     struct fault_queue queue;
     struct fault_reach reach;
-    bool downstream;      /* the direction of the flow on its route */
-    bool idle;            /* this flow is spared, or not among the first: units pass untouched */
-    bool acts;            /* faults of this kind do, on a flow of this medium */
-    bool drawn;           /* last_draw is there */
     uint64_t met_ns;      /* since when it has been on the flow, and not idle */
     uint64_t from_ns;     /* units that come before this pass untouched (after_ns) */
     uint64_t alarm_ns;    /* when the connection is to end by it; FAULT_NEVER */

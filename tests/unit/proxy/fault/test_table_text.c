@@ -102,7 +102,7 @@ static void limits_hold(void **state)
     struct ruleset_table table = {0};
     struct error error = {0};
     for (size_t i = 0; i <= RULESET_TABLE_VALUES_MAX; i++)
-        memcpy(text + 2 * i, "1\n", 2);
+        text[2 * i] = '1', text[2 * i + 1] = '\n';
     size_t full = 2 * RULESET_TABLE_VALUES_MAX;
     for (enum table_text_kind kind = 0; kind <= TABLE_TEXT_TRACE; kind++) {
         assert_int_equal(table_text_parse(kind, text, full, &table, &error), 0);
@@ -112,7 +112,8 @@ static void limits_hold(void **state)
         assert_string_equal(error.place, "line 65537");
     }
     memset(text, '#', sizeof(text));
-    memcpy(text, "1\n2\n", 4);
+    text[0] = text[2] = '1';
+    text[1] = text[3] = '\n';
     assert_int_equal(table_text_parse(TABLE_TEXT_TRACE, text, TABLE_TEXT_BYTES_MAX, &table, &error),
                      0);
     free(table.values);
