@@ -38,6 +38,7 @@ struct api_status {
     uint64_t connections_open, connections_total;
     uint64_t sessions_open, sessions_total;
     const char *cut_tcp, *cut_udp; /* what a cut does on such routes */
+    bool loss_tcp;                 /* whether loss does anything on TCP routes */
     const char *clock_library, *clock_directory;
     uint64_t lateness_count, lateness_p50_ns, lateness_p99_ns, lateness_p999_ns;
     uint64_t lateness_sum_ns, lateness_buckets[API_LATENESS_BUCKETS];

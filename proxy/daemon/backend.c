@@ -368,6 +368,7 @@ static void backend_status(void *context, struct api_status *out)
                        ? "filter: the kernel answers no segment and no SYN; nothing queued is lost"
                        : "stall: severd stops reading and writing; nothing is lost",
         .cut_udp = "drop",
+        .loss_tcp = backend->options.mechanisms.segment_filters,
         .clock_library = backend->options.clock_library,
         .clock_directory = backend->options.directory,
         .lateness_count = totals.lateness.count,
