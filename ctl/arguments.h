@@ -63,8 +63,8 @@ extern const struct option_shape option_shapes[];
 extern const size_t option_count;
 
 /* argv: without the program's name, count words. -EINVAL for an unknown option, a value that is
- * missing or one too many, an option given twice, a word (before "--") that is no printable text. "-1s" is a word: an option starts with "--",
- * but for -h. */
+ * missing or one too many, an option given twice, a word (before "--") that is no printable text.
+ * "-1s" is a word: an option starts with "--", but for -h. */
 int arguments_parse(char **argv, size_t count, struct arguments *arguments, struct error *error);
 
 /* The value of one option that takes one, but --address; NULL when it wasn't given. */

@@ -39,7 +39,9 @@ static int post_fault(struct session *session, json_t *body, const char *file, j
     char name[RULESET_NAME_MAX], path[SESSION_PATH_MAX];
     bool added = false;
     struct error ignored;
-    int code = file ? tables_upload(session, file, name, &added) : SESSION_DONE;
+    bool trace = strcmp(json_string_value(json_object_get(body, "type")), "trace") == 0;
+    enum table_text_kind kind = trace ? TABLE_TEXT_TRACE : TABLE_TEXT_DISTRIBUTION;
+    int code = file ? tables_upload(session, kind, file, name, &added) : SESSION_DONE;
     if (code)
         return code;
     if (file)

@@ -23,10 +23,10 @@ static bool has_values(struct session *session, const char *name, json_t *values
     return same;
 }
 
-int tables_upload(struct session *session, const char *file, char name[RULESET_NAME_MAX],
-                  bool *added)
+int tables_upload(struct session *session, enum table_text_kind kind, const char *file,
+                  char name[RULESET_NAME_MAX], bool *added)
 {
-    json_t *body = table_file_read(file, NULL, &session->error);
+    json_t *body = table_file_read(kind, file, NULL, &session->error);
     if (!body)
         return SESSION_USAGE;
     snprintf(name, RULESET_NAME_MAX, "%s", format_string(body, "name"));
@@ -52,7 +52,11 @@ static int add_table(struct session *session, const struct arguments *arguments)
     if (arguments->word_count != 4)
         return session_usage(session, "write: severctl tables add NAME FILE");
     json_t *table = NULL;
-    json_t *body = table_file_read(arguments->words[3], arguments->words[2], &session->error);
+    const char *name = arguments->words[2], *file = arguments->words[3];
+    /* Which of the two it is shows when a fault names it. */
+    json_t *body = table_file_read(TABLE_TEXT_TRACE, file, name, &session->error);
+    if (!body)
+        body = table_file_read(TABLE_TEXT_DISTRIBUTION, file, name, &session->error);
     if (!body)
         return SESSION_USAGE;
     int code = session_request(session, "POST", "/v1/tables", body, &table);

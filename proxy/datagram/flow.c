@@ -150,12 +150,13 @@ static void sink_touched(void *context, uint16_t fault_slot)
         fault_counter_add(&flow->session->plane->counters->touched[fault_slot], 1);
 }
 
-static void sink_flip(void *context, struct fault_unit *fault_unit, uint64_t bit)
+static bool sink_flip(void *context, struct fault_unit *fault_unit, uint64_t bit)
 {
     struct datagram_unit *unit = unit_of(fault_unit);
     (void)context;
     if (bit / 8 < unit->length)
         unit->bytes[bit / 8] ^= (unsigned char)(1u << (bit % 8));
+    return true;
 }
 
 static struct fault_unit *sink_copy(void *context, const struct fault_unit *fault_unit)
@@ -297,7 +298,7 @@ static struct datagram_unit *unit_make(struct datagram_flow *flow, const unsigne
 
 static void unit_push(struct datagram_flow *flow, struct datagram_unit *unit)
 {
-    fault_pipeline_push(flow->pipeline, &unit->unit, loop_now_ns(flow->session->plane->loop));
+    fault_pipeline_push(flow->pipeline, &unit->unit, loop_arrival_ns(flow->session->plane->loop));
 }
 
 static void unit_wait(struct datagram_flow *flow, struct datagram_unit *unit)

@@ -165,9 +165,25 @@ bool fault_pipeline_is_needed(const struct fault_pipeline *pipeline)
     return false;
 }
 
+bool fault_pipeline_changes_bytes(const struct fault_pipeline *pipeline)
+{
+    for (size_t i = 0; i < pipeline->stage_count; i++)
+        if (pipeline->stages[i].type == RULESET_CORRUPT && !pipeline->stages[i].idle)
+            return true;
+    return false;
+}
+
+uint64_t pipeline_advance(struct fault_pipeline *pipeline, uint64_t now_ns)
+{
+    if (now_ns > pipeline->latest_ns)
+        pipeline->latest_ns = now_ns;
+    return pipeline->latest_ns;
+}
+
 void fault_pipeline_push(struct fault_pipeline *pipeline, struct fault_unit *unit, uint64_t now_ns)
 {
     assert(unit->bytes > 0);
+    now_ns = pipeline_advance(pipeline, now_ns);
     unit->at_ns = now_ns;
     unit->next = NULL;
     if (pipeline->stage_count > 0)
@@ -192,6 +208,7 @@ uint64_t fault_pipeline_next_due(const struct fault_pipeline *pipeline)
 
 void fault_pipeline_run(struct fault_pipeline *pipeline, uint64_t now_ns)
 {
+    now_ns = pipeline_advance(pipeline, now_ns);
     for (size_t i = 0; i < pipeline->stage_count; i++)
         release(pipeline, i, now_ns);
 }

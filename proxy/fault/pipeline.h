@@ -80,7 +80,8 @@
  *          then; by a timeout in any case.
  * limit_data  Bytes pass until there have been so many; the unit with the last of them is cut to
  *          fit and marked `last`, and what comes after it is dropped as `discard`. With a limit of
- *          0, or one that is lowered below what has passed, the next unit ends the connection. */
+ *          0, or one that is lowered below what has passed, the next unit of data ends the
+ *          connection. */
 #ifndef SEVER_FAULT_PIPELINE_H
 #define SEVER_FAULT_PIPELINE_H
 
@@ -135,8 +136,8 @@ struct fault_sink {
     /* The rest may be NULL where no fault needs it: then that fault does nothing. */
 
     /* corrupt: flips this bit of the unit's bytes, 0 .. 8 * bytes - 1. (An empty datagram, which
-     * counts as one byte here, has none to flip.) */
-    void (*flip)(void *context, struct fault_unit *unit, uint64_t bit);
+     * counts as one byte here, has none to flip.) False: the bytes are out of reach. */
+    bool (*flip)(void *context, struct fault_unit *unit, uint64_t bit);
     /* duplicate: a unit with the same bytes, the stage's from now on; NULL when there is no memory
      * (the caller counts that). Datagrams only. */
     struct fault_unit *(*copy)(void *context, const struct fault_unit *unit);
@@ -167,16 +168,16 @@ struct fault_stage {
     uint64_t sequence; /* of the next unit: how many it has judged, whatever became of them */
     enum ruleset_fault_type type;
     uint16_t fault_slot;
+    bool idle; /* this flow is spared, or not among the first: units pass untouched */
+    bool acts; /* faults of this kind do, on a flow of this medium */
     uint32_t generation;
+    bool downstream;                  /* the direction of the flow on its route */
+    bool drawn;                       /* last_draw is there */
     const struct ruleset_fault *spec; /* owned by the plan last applied, like the table */
     const struct ruleset_table *table;
     uint64_t table_edition;
     struct fault_queue queue;
     struct fault_reach reach;
-    bool downstream;      /* the direction of the flow on its route */
-    bool idle;            /* this flow is spared, or not among the first: units pass untouched */
-    bool acts;            /* faults of this kind do, on a flow of this medium */
-    bool drawn;           /* last_draw is there */
     uint64_t met_ns;      /* since when it has been on the flow, and not idle */
     uint64_t from_ns;     /* units that come before this pass untouched (after_ns) */
     uint64_t alarm_ns;    /* when the connection is to end by it; FAULT_NEVER */
@@ -219,6 +220,7 @@ struct fault_pipeline {
     struct fault_stage stages[FAULT_CHAIN_MAX];
     size_t stage_count;
     uint64_t pushed;        /* units so far */
+    uint64_t latest_ns;     /* of all times that came in: none goes back behind it */
     bool ended;             /* sink.end was called */
     struct fault_flow flow; /* its ordinal is folded into each stage's key */
     struct fault_sink sink;
@@ -241,7 +243,9 @@ void fault_pipeline_apply(struct fault_pipeline *pipeline, const struct fault_en
 /* False when every stage is idle and will stay so: units may pass by the pipeline. */
 bool fault_pipeline_is_needed(const struct fault_pipeline *pipeline);
 
-/* unit->bytes and ->segments set by the caller; at_ns is set to now_ns. May call the sink. */
+/* unit->bytes and ->segments set by the caller; at_ns is set to now_ns. May call the sink. now_ns
+ * here may be ahead of the time of the loop's turn, which run and apply are told: a unit that was
+ * read late in a turn has come late. */
 void fault_pipeline_push(struct fault_pipeline *pipeline, struct fault_unit *unit, uint64_t now_ns);
 
 /* When run wants to be called next; FAULT_NEVER when nothing is held. */
@@ -260,6 +264,9 @@ uint64_t fault_pipeline_held_bytes(const struct fault_pipeline *pipeline);
  * of the lowest rate in the chain, so that it flows evenly, and no more than the slicer's next
  * piece. A chunk may be shorter (there are no more bytes yet). */
 uint32_t fault_pipeline_next_chunk(const struct fault_pipeline *pipeline, uint32_t limit);
+
+/* Whether a stage may change bytes (corrupt): then the plane must have them within reach. */
+bool fault_pipeline_changes_bytes(const struct fault_pipeline *pipeline);
 
 /* Loss where the kernel loses segments for a stream, at random and without a memory (a socket
  * filter): the part of all units that a loss fault takes in the long run; the probability that one

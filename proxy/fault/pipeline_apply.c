@@ -169,6 +169,7 @@ void fault_pipeline_apply(struct fault_pipeline *pipeline, const struct fault_en
     struct leavers leavers;
     leavers.count = 0;
     memset(leavers.acts_on, 0, sizeof(leavers.acts_on));
+    now_ns = pipeline_advance(pipeline, now_ns);
     fault_pipeline_run(pipeline, now_ns);
     claim(pipeline, entries, count, stays, off, now_ns);
     let_go(pipeline, stays, off, &leavers, now_ns);

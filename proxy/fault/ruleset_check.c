@@ -331,6 +331,23 @@ static int check_markov(struct checker *checker, const struct ruleset_fault *fau
     return 0;
 }
 
+/* What some faults ask of where they are. route: NULL on a link. */
+static int check_place(struct checker *checker, const struct ruleset_fault *fault,
+                       const struct ruleset_route *route, size_t index)
+{
+    bool of_connections = fault->type == RULESET_ACCEPT_DELAY || fault->type == RULESET_REJECT;
+    if (of_connections && route && route->protocol == RULESET_TCP &&
+        fault->direction == RULESET_DOWNSTREAM)
+        return refuse(checker, -EINVAL,
+                      "a connection is accepted or refused upstream, from who dials",
+                      "faults[%zu].direction", index);
+    if (fault->type == RULESET_RATE && fault->rate.shared && (!route || route->spread))
+        return refuse(checker, -EINVAL,
+                      "a shared rate is on a route, and on one that is not spread over the workers",
+                      "faults[%zu].shared", index);
+    return 0;
+}
+
 /* For which connections and units. */
 static int check_reach(struct checker *checker, const struct ruleset_fault *fault, size_t index)
 {
@@ -359,13 +376,7 @@ static int check_reach(struct checker *checker, const struct ruleset_fault *faul
                       "a match is for datagrams and packets; a stream is matched by route and "
                       "direction",
                       "faults[%zu].match", index);
-    if (fault->type != RULESET_RATE || !fault->rate.shared)
-        return 0;
-    if (!route || route->spread)
-        return refuse(checker, -EINVAL,
-                      "a shared rate is on a route, and on one that is not spread over the workers",
-                      "faults[%zu].shared", index);
-    return 0;
+    return check_place(checker, fault, route, index);
 }
 
 static int check_fault(struct checker *checker, const struct ruleset_fault *fault, size_t index)

@@ -264,7 +264,13 @@ int ruleset_parse_link(const char *text, struct ruleset_link *link, bool *both_w
 
 const char *ruleset_format_link(const struct ruleset_link *link, bool both_ways, char *buffer)
 {
-    snprintf(buffer, RULESET_LINK_TEXT_MAX, "%s%s%s", link->from, both_ways ? "<->" : "->",
-             link->to);
+    const char *parts[] = {link->from, both_ways ? "<->" : "->", link->to};
+    char *end = buffer; /* by hand: a split has thousands of links */
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        size_t length = strnlen(parts[i], RULESET_NAME_MAX - 1);
+        memcpy(end, parts[i], length);
+        end += length;
+    }
+    *end = '\0';
     return buffer;
 }

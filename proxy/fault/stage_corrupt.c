@@ -16,8 +16,8 @@ static enum stage_verdict push_datagram(struct fault_stage *stage, const struct 
     if (!random_hits(draw, spec->corrupt.probability_ppb) || unit->bytes == 0)
         return STAGE_PASS;
     uint64_t bits = random_draw(stage->key, stage->sequence, STAGE_DRAW_DETAIL);
-    sink->flip(sink->context, unit, random_below(bits, UINT64_C(8) * unit->bytes));
-    return STAGE_TOUCH;
+    bool flipped = sink->flip(sink->context, unit, random_below(bits, UINT64_C(8) * unit->bytes));
+    return flipped ? STAGE_TOUCH : STAGE_PASS;
 }
 
 /* The draw of a block is made where it begins, and is the last one until it ends. */
@@ -36,8 +36,8 @@ static enum stage_verdict push_stream(struct fault_stage *stage, const struct fa
         uint64_t bit = 8 * BLOCK_BYTES * block + random_below(bits, BLOCK_BITS);
         if (bit < 8 * begin || bit >= 8 * end)
             continue;
-        sink->flip(sink->context, unit, bit - 8 * begin);
-        verdict = STAGE_TOUCH;
+        if (sink->flip(sink->context, unit, bit - 8 * begin))
+            verdict = STAGE_TOUCH;
     }
     stage->position = end;
     return verdict;

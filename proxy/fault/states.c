@@ -2,7 +2,7 @@
 
 void fault_states_take(struct fault_states *states, const struct fault_plan *plan, uint64_t now_ns)
 {
-    size_t count = fault_plan_fault_slots(plan);
+    uint16_t count = (uint16_t)fault_plan_fault_slots(plan);
     for (uint16_t slot = 0; slot < count; slot++) {
         uint32_t generation = fault_plan_fault_generation(plan, slot);
         if (fault_plan_fault_of_slot(plan, slot) == UINT16_MAX ||

@@ -88,6 +88,12 @@ void loop_destroy(struct loop *loop)
     free(loop);
 }
 
+uint64_t loop_arrival_ns(const struct loop *loop)
+{
+    uint64_t now_ns = monotonic_now_ns();
+    return now_ns > loop->now_ns ? now_ns : loop->now_ns;
+}
+
 uint64_t loop_now_ns(const struct loop *loop)
 {
     return loop->now_ns;

@@ -55,6 +55,9 @@ void loop_stop(struct loop *loop); /* loop_run returns after this turn */
 
 /* Monotonic time of this turn, ns. */
 uint64_t loop_now_ns(const struct loop *loop);
+/* The time right now, not before that of the turn. For one thing only: when bytes came that were
+ * read in this turn. Everything else goes by the turn's time. */
+uint64_t loop_arrival_ns(const struct loop *loop);
 
 /* Called at the start of every turn before any event is dispatched, and after the timestamp was
  * taken: where a worker takes over a newly published ruleset. A loop_wake that comes in the middle

@@ -1,6 +1,7 @@
 /* Chunks, what they count for, and the queue of those that are ready to be written.
  *
- * A chunk is charged to its flow by the size of its pool block from take to release. Its bytes
+ * A chunk is charged to its flow by the size of its pool block from take to release, and by its
+ * bytes in a conduit. Its bytes
  * count as queued from fill until they are sent or dropped, so that for each flow
  *
  *     received = sent + dropped + queued
@@ -35,7 +36,7 @@ struct stream_chunk *stream_chunk_take(struct stream_flow *flow, uint32_t room)
 static void chunk_give(struct stream_flow *flow, struct stream_chunk *chunk)
 {
     struct pool *pool = flow->connection->plane->pool;
-    flow->charge -= pool_bytes_of(pool, chunk);
+    flow->charge -= pool_bytes_of(pool, chunk) + (chunk->conduit ? chunk->length : 0);
     pool_give(pool, chunk);
 }
 
@@ -75,6 +76,21 @@ struct stream_chunk *stream_chunk_copy(struct stream_flow *flow, const unsigned 
     return stream_chunk_fill(flow, chunk, length);
 }
 
+struct stream_chunk *stream_chunk_of_conduit(struct stream_flow *flow, uint32_t length,
+                                             uint32_t room)
+{
+    struct stream_chunk *chunk = stream_chunk_take(flow, 0);
+    if (!chunk)
+        chunk = stream_chunk_take(flow, room);
+    assert(chunk != NULL && flow->conduit != NULL);
+    chunk->conduit = flow->conduit;
+    chunk->unit.bytes = chunk->length = length;
+    chunk->unit.segments = 1;
+    flow->charge += length;
+    flow->queued_bytes += length;
+    return chunk;
+}
+
 void stream_chunk_release(struct stream_flow *flow, struct stream_chunk *chunk)
 {
     struct stream_plane *plane = flow->connection->plane;
@@ -96,8 +112,13 @@ void stream_flow_count_dropped(struct stream_flow *flow, uint64_t bytes, enum fa
 void stream_chunk_truncate(struct stream_flow *flow, struct stream_chunk *chunk, uint32_t length)
 {
     assert(chunk->offset <= length && length < chunk->length);
-    stream_flow_count_dropped(flow, chunk->length - length, FAULT_CAUSE_DISCARD);
-    flow->queued_bytes -= chunk->length - length;
+    uint32_t cut = chunk->length - length;
+    stream_flow_count_dropped(flow, cut, FAULT_CAUSE_DISCARD);
+    flow->queued_bytes -= cut;
+    if (chunk->conduit) {
+        flow->charge -= cut;
+        stream_conduit_consume(flow, chunk->conduit, cut, false);
+    }
     chunk->length = length;
 }
 
@@ -105,8 +126,11 @@ void stream_chunk_drop(struct stream_flow *flow, struct stream_chunk *chunk, enu
 {
     if (chunk->kind != STREAM_DATA)
         return;
-    stream_flow_count_dropped(flow, chunk->length - chunk->offset, cause);
-    flow->queued_bytes -= chunk->length - chunk->offset;
+    uint32_t unsent = chunk->length - chunk->offset;
+    stream_flow_count_dropped(flow, unsent, cause);
+    flow->queued_bytes -= unsent;
+    if (chunk->conduit && unsent > 0)
+        stream_conduit_consume(flow, chunk->conduit, unsent, false);
     chunk->offset = chunk->length;
     stream_chunk_release(flow, chunk);
 }

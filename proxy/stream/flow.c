@@ -55,13 +55,15 @@ static void sink_touched(void *context, uint16_t fault_slot)
         fault_counter_add(&flow->connection->plane->counters->touched[fault_slot], 1);
 }
 
-static void sink_flip(void *context, struct fault_unit *unit, uint64_t bit)
+static bool sink_flip(void *context, struct fault_unit *unit, uint64_t bit)
 {
     (void)context;
     struct stream_chunk *chunk = stream_chunk_of(unit);
     assert(bit / 8 < chunk->length);
-    if (chunk->kind == STREAM_DATA)
-        stream_chunk_data(chunk)[bit / 8] ^= (unsigned char)(1u << bit % 8);
+    if (chunk->kind != STREAM_DATA || chunk->conduit)
+        return false; /* an end; or it came when nothing was to be flipped yet */
+    stream_chunk_data(chunk)[bit / 8] ^= (unsigned char)(1u << bit % 8);
+    return true;
 }
 
 /* A reset wins over a close. */
@@ -128,6 +130,7 @@ void stream_flow_init(struct stream_flow *flow, struct stream_connection *connec
         .from = ROUTE_NO_NODE,
         .to = ROUTE_NO_NODE,
         .loss_slot = FAULT_NO_ROUTE,
+        .opaque = true,
         .fin = {.kind = STREAM_FIN, .unit = {.bytes = 1, .segments = 1, .end = true}},
         .reset = {.kind = STREAM_RESET, .unit = {.bytes = 1, .segments = 1, .end = true}},
     };
@@ -167,6 +170,7 @@ static void flow_set_chain(struct stream_flow *flow, const struct fault_entry *e
         flow_init_pipelines(flow->connection);
     fault_pipeline_apply(flow->pipeline, entries, count, loop_now_ns(loop));
     flow->chained = count > 0;
+    flow->opaque = !fault_pipeline_changes_bytes(flow->pipeline);
     flow->piped =
         fault_pipeline_is_needed(flow->pipeline) || fault_pipeline_held_bytes(flow->pipeline) > 0;
     loop_timer_set(loop, &flow->timer, loop_now_ns(loop));
@@ -224,7 +228,7 @@ void stream_flow_push_end(struct stream_flow *flow, enum stream_chunk_kind kind)
     flow->ended = true;
     if (flow->piped)
         fault_pipeline_push(flow->pipeline, &chunk->unit,
-                            loop_now_ns(flow->connection->plane->loop));
+                            loop_arrival_ns(flow->connection->plane->loop));
     else
         sink_deliver(flow, &chunk->unit);
 }

@@ -12,8 +12,11 @@
 
 enum {
     STREAM_SCRATCH_BYTES = 256 * 1024, /* one read, or all reads of one event */
-    STREAM_CHUNK_BYTES = 64 * 1024,    /* data in one chunk */
-    STREAM_CHUNKS_PER_READ = 64,       /* pieces read at one event */
+    STREAM_BULK_BYTES = 512 * 1024,    /* one read without copying */
+    STREAM_BULK_MIN = 16 * 1024,       /* a read that got that much: the next is without copying */
+    STREAM_CONDUITS_MAX = 256,
+    STREAM_CHUNK_BYTES = 64 * 1024, /* data in one chunk */
+    STREAM_CHUNKS_PER_READ = 64,    /* pieces read at one event */
     STREAM_WRITE_VECTORS = 32,
     STREAM_WRITE_BUDGET = 512 * 1024, /* bytes of queue written in one go */
     STREAM_WRITE_CALLS = 64,          /* and system calls, when pieces are small */
@@ -21,14 +24,25 @@ enum {
 };
 #define STREAM_LINGER_NS (2 * NS_PER_S) /* from a close to the end of reading */
 
-/* Data, or the end of a stream. Data chunks are pool blocks with their bytes behind the struct;
- * ends are embedded in the flow. An end counts as one byte in a pipeline and carries none. */
+/* A pipe that bytes of one flow wait in (conduit.c). */
+struct stream_conduit {
+    struct stream_conduit *next; /* free list */
+    int fds[2];                  /* read end, write end; -1: opened when it is taken first */
+    uint32_t bytes;              /* that somebody still wants */
+    bool stale; /* has bytes at its end that nobody wants: nothing more goes in, and it is replaced
+                   when it is given back */
+};
+
+/* Data, or the end of a stream. Data chunks are pool blocks with their bytes behind the struct, or
+ * in a conduit; ends are embedded in the flow. An end counts as one byte in a pipeline and carries
+ * none. */
 enum stream_chunk_kind { STREAM_DATA, STREAM_FIN, STREAM_RESET };
 
 struct stream_chunk {
     struct fault_unit unit; /* first; outside a pipeline unit.next links the ready queue */
     enum stream_chunk_kind kind;
-    uint32_t offset, length; /* unsent bytes: [offset, length) of the data */
+    uint32_t offset, length;        /* unsent bytes: [offset, length) of the data */
+    struct stream_conduit *conduit; /* that has the bytes; NULL: behind the struct */
 };
 
 /* One socket of a connection. */
@@ -56,7 +70,8 @@ struct stream_flow {
     struct stream_chunk *ready_head, *ready_tail;
     struct stream_chunk fin, reset;
     struct stream_flow *starved_next;
-    uint64_t charge;       /* pool bytes held, in the pipeline and in the ready queue */
+    struct stream_conduit *conduit; /* being filled, or NULL */
+    uint64_t charge;       /* pool and conduit bytes held, in the pipeline and in the ready queue */
     uint64_t queued_bytes; /* data bytes of the same */
     unsigned pending_seen; /* while cut: bytes known to wait in the source's receive buffer */
     uint16_t from, to;     /* link */
@@ -65,6 +80,8 @@ struct stream_flow {
     uint8_t way;           /* STREAM_UP or STREAM_DOWN */
     bool chained;          /* the pipeline has stages */
     bool piped;            /* and units must cross them */
+    bool bulk;             /* reads are large: without copying, if that is possible */
+    bool opaque;           /* no stage looks into the bytes: it is possible */
     bool cut;
     bool blocked; /* the sink takes no more for now */
     bool starved; /* wants to read, has no memory to; on the plane's list */
@@ -146,6 +163,9 @@ struct stream_plane {
     struct stream_flow *starved;
     struct loop_timer starved_timer;
     struct stream_filters *filters; /* NULL: cuts are stalls only */
+    struct stream_conduit conduits[STREAM_CONDUITS_MAX], *free_conduits;
+    size_t conduit_count;
+    uint64_t conduit_bytes; /* in all of them; they count against the pool's bound */
     _Atomic uint64_t open_count, total_count;
     unsigned char scratch[STREAM_SCRATCH_BYTES];
 };
@@ -234,6 +254,20 @@ bool stream_flow_write(struct stream_flow *flow, bool *more);
 /* Whether a result of send or recv (-errno) means: later. */
 bool stream_would_block(ssize_t result);
 
+/* conduit.c */
+
+/* As many as go with the limit of open files. none: there never are any. */
+void stream_conduits_create(struct stream_plane *plane, bool none);
+void stream_conduits_destroy(struct stream_plane *plane);
+/* Moves at most `room` bytes from the source into the flow's conduit, a new one when that is full.
+ * What splice says; EOPNOTSUPP: there is no conduit, or the source can't be spliced. */
+ssize_t stream_conduit_fill(struct stream_flow *flow, size_t room);
+/* Moves `length` of its bytes to a socket. Bytes sent, or -errno. */
+ssize_t stream_conduit_send(struct stream_conduit *conduit, int fd, size_t length);
+/* So many of its bytes were sent, or else are not wanted any more, like all behind them. */
+void stream_conduit_consume(struct stream_flow *flow, struct stream_conduit *conduit,
+                            uint32_t length, bool sent);
+
 /* chunk.c */
 
 unsigned char *stream_chunk_data(struct stream_chunk *chunk);
@@ -247,6 +281,10 @@ struct stream_chunk *stream_chunk_fill(struct stream_flow *flow, struct stream_c
  * `room` (>= length) bytes, if not one of just the right size. */
 struct stream_chunk *stream_chunk_copy(struct stream_flow *flow, const unsigned char *bytes,
                                        uint32_t length, uint32_t room);
+/* A filled chunk of `length` bytes that the flow's conduit just got. The caller has made sure that
+ * there is a block for `room` bytes, if not a small one. */
+struct stream_chunk *stream_chunk_of_conduit(struct stream_flow *flow, uint32_t length,
+                                             uint32_t room);
 /* What is left of its bytes was not sent and never will be. Ends are left alone. */
 void stream_chunk_drop(struct stream_flow *flow, struct stream_chunk *chunk,
                        enum fault_cause cause);

@@ -37,6 +37,7 @@ int stream_plane_create(const struct stream_options *options, struct stream_plan
     plane->connections_max = count;
     plane->starved_timer.fn = starved_on_timer;
     plane->accept_timer.fn = stream_plane_on_accept_timer;
+    stream_conduits_create(plane, options->copy_only);
     plane->connections = calloc(count, sizeof(*plane->connections));
     plane->pipelines = calloc(2 * (size_t)count, sizeof(*plane->pipelines));
     plane->listeners = calloc(ROUTE_SLOTS_MAX, sizeof(*plane->listeners));
@@ -68,6 +69,7 @@ void stream_plane_destroy(struct stream_plane *plane)
     loop_timer_cancel(&plane->starved_timer);
     loop_timer_cancel(&plane->accept_timer);
     stream_filters_destroy(plane->filters);
+    stream_conduits_destroy(plane);
     free(plane->connections);
     free(plane->pipelines);
     free(plane->listeners);

@@ -9,6 +9,9 @@
  * how large the next one is (64 KiB, or less for a low rate or a slicer), and each is pushed before
  * the next is asked for. Few bytes in a large block move to a smaller one.
  *
+ * When a read was large, the next is spliced into a conduit (conduit.c), plain or piped: then a
+ * chunk is just a count of the bytes there.
+ *
  * Memory: stream.h says how much. A flow may hold flow_bytes_max, and no more than what is left of
  * the pool (the dynamic threshold of Choudhury and Hahne, IEEE/ACM ToN 1998, with alpha 1): one
  * stuck flow takes half of the pool, n flows 1/(n+1) of it each, and as much is left for the next
@@ -30,7 +33,9 @@ static uint64_t flow_allowance(const struct stream_flow *flow, uint32_t piece_by
 {
     const struct stream_plane *plane = flow->connection->plane;
     uint64_t limit = plane->flow_bytes_max;
-    uint64_t left = pool_limit_bytes(plane->pool) - pool_used_bytes(plane->pool);
+    uint64_t used = pool_used_bytes(plane->pool) + plane->conduit_bytes;
+    uint64_t left = pool_limit_bytes(plane->pool);
+    left = left > used ? left - used : 0;
     if (piece_bytes < PIECE_BYTES && limit > PIECES_CHARGE_MAX)
         limit = PIECES_CHARGE_MAX;
     if (limit > left)
@@ -69,15 +74,49 @@ static bool flow_send_scratch(struct stream_flow *flow, size_t length, size_t *s
     return true;
 }
 
+/* Reads at most `room` bytes without copying. False: it can't, and nothing was done. */
+static bool flow_read_bulk(struct stream_flow *flow, size_t room, bool *alive)
+{
+    struct loop *loop = flow->connection->plane->loop;
+    if (!flow->bulk || !flow->opaque)
+        return false;
+    ssize_t received =
+        stream_conduit_fill(flow, room < STREAM_BULK_BYTES ? room : STREAM_BULK_BYTES);
+    flow->bulk = received >= STREAM_BULK_MIN;
+    if (received < 0 && errno == EOPNOTSUPP)
+        return false;
+    size_t length = stream_flow_received(flow, received, alive);
+    if (length == 0)
+        return true;
+    fault_counter_add(&flow->route->received[flow->way], length);
+    uint64_t arrival_ns = flow->piped ? loop_arrival_ns(loop) : 0;
+    for (size_t done = 0, step; done < length; done += step) {
+        step = length - done < STREAM_CHUNK_BYTES ? length - done : STREAM_CHUNK_BYTES;
+        struct stream_chunk *chunk =
+            stream_chunk_of_conduit(flow, (uint32_t)step, STREAM_CHUNK_BYTES);
+        if (flow->piped)
+            fault_pipeline_push(flow->pipeline, &chunk->unit, arrival_ns);
+        else
+            stream_ready_append(flow, chunk);
+    }
+    *alive = stream_flow_pump(flow);
+    return true;
+}
+
 static bool flow_read_plain(struct stream_flow *flow, size_t room)
 {
     struct stream_plane *plane = flow->connection->plane;
     size_t sent;
     bool alive;
+    if (flow_read_bulk(flow, room, &alive))
+        return alive;
+    if (room > STREAM_SCRATCH_BYTES)
+        room = STREAM_SCRATCH_BYTES;
     size_t length = stream_flow_received(
         flow, recv(flow->source->fd, plane->scratch, room, MSG_DONTWAIT), &alive);
     if (length == 0)
         return alive;
+    flow->bulk = length >= STREAM_BULK_MIN;
     fault_counter_add(&flow->route->received[flow->way], length);
     if (!flow_send_scratch(flow, length, &sent)) {
         stream_flow_count_dropped(flow, length, FAULT_CAUSES);
@@ -114,6 +153,16 @@ static bool flow_read_peek(struct stream_flow *flow)
     return true;
 }
 
+/* How many whole chunks the flow may take now. */
+static uint64_t flow_room_chunks(const struct stream_flow *flow)
+{
+    const struct pool *pool = flow->connection->plane->pool;
+    size_t block = sizeof(struct stream_chunk) + STREAM_CHUNK_BYTES;
+    uint64_t count = flow_allowance(flow, STREAM_CHUNK_BYTES) / pool_block_bytes(block);
+    uint64_t available = pool_available(pool, block);
+    return count < available ? count : available;
+}
+
 /* A chunk with room for the next piece; NULL when the flow has to wait for memory. */
 static struct stream_chunk *flow_take_piece(struct stream_flow *flow, uint32_t room)
 {
@@ -129,6 +178,13 @@ static bool flow_read_piped(struct stream_flow *flow)
 {
     struct stream_plane *plane = flow->connection->plane;
     size_t total = 0;
+    bool alive;
+    uint64_t chunks = flow->bulk && fault_pipeline_next_chunk(flow->pipeline, STREAM_CHUNK_BYTES) ==
+                                        STREAM_CHUNK_BYTES
+                          ? flow_room_chunks(flow)
+                          : 0;
+    if (chunks > 0 && flow_read_bulk(flow, chunks * STREAM_CHUNK_BYTES, &alive))
+        return alive;
     for (int i = 0; i < STREAM_CHUNKS_PER_READ && total < STREAM_SCRATCH_BYTES; i++) {
         uint32_t room = fault_pipeline_next_chunk(flow->pipeline, STREAM_CHUNK_BYTES);
         struct stream_chunk *chunk = flow_take_piece(flow, room);
@@ -137,7 +193,6 @@ static bool flow_read_piped(struct stream_flow *flow)
         ssize_t received = recv(flow->source->fd, stream_chunk_data(chunk), room, MSG_DONTWAIT);
         if (received <= 0) {
             int error = errno;
-            bool alive;
             stream_chunk_release(flow, chunk);
             errno = error;
             stream_flow_received(flow, received, &alive);
@@ -147,30 +202,25 @@ static bool flow_read_piped(struct stream_flow *flow)
         }
         fault_counter_add(&flow->route->received[flow->way], (uint64_t)received);
         chunk = stream_chunk_fill(flow, chunk, (uint32_t)received);
-        fault_pipeline_push(flow->pipeline, &chunk->unit, loop_now_ns(plane->loop));
+        fault_pipeline_push(flow->pipeline, &chunk->unit, loop_arrival_ns(plane->loop));
         total += (size_t)received;
         if ((size_t)received < room || !stream_flow_wants_read(flow))
             break;
     }
+    flow->bulk = total >= STREAM_BULK_MIN;
     return stream_flow_pump(flow);
 }
 
 bool stream_flow_read(struct stream_flow *flow)
 {
-    struct stream_plane *plane = flow->connection->plane;
     if (!stream_flow_wants_read(flow))
         return true;
     if (flow->connection->state == STREAM_CLOSING)
         return stream_flow_drain(flow);
     if (flow->piped)
         return flow_read_piped(flow);
-    size_t block = sizeof(struct stream_chunk) + STREAM_CHUNK_BYTES;
-    uint64_t count = flow_allowance(flow, STREAM_CHUNK_BYTES) / pool_block_bytes(block);
-    uint64_t available = pool_available(plane->pool, block);
-    if (count > available)
-        count = available;
-    if (count == 0)
+    uint64_t chunks = flow_room_chunks(flow);
+    if (chunks == 0)
         return flow_read_peek(flow);
-    size_t room = count * STREAM_CHUNK_BYTES;
-    return flow_read_plain(flow, room < STREAM_SCRATCH_BYTES ? room : STREAM_SCRATCH_BYTES);
+    return flow_read_plain(flow, chunks * STREAM_CHUNK_BYTES);
 }

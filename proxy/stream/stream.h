@@ -39,6 +39,7 @@
 #include "proxy/io/resolver.h"
 #include "proxy/io/route.h"
 
+/* The process must ignore SIGPIPE: splice raises it. */
 struct stream_plane;
 
 struct stream_options {              /* 0 in a field: its default */
@@ -51,6 +52,7 @@ struct stream_options {              /* 0 in a field: its default */
     struct fault_states *states;     /* borrowed, all workers'; NULL: no fault counts connections or
                                         shares a rate */
     struct resolver *resolver;       /* borrowed; NULL: no host name has an address */
+    bool copy_only;                  /* never splice */
     bool filters;                    /* the kernel lets this process filter TCP sockets: cuts and
                                         losses are real */
 };

@@ -2,7 +2,8 @@
  *
  * Chunks are gathered into one system call, up to a number of vectors. A chunk that the slicer has
  * marked is written by a call of its own, with MSG_EOR: TCP then neither joins it to what is still
- * unsent in front of it nor appends to it, so it travels as a segment of its own.
+ * unsent in front of it nor appends to it, so it travels as a segment of its own. Bytes that wait
+ * in a conduit are spliced out of it, those of all chunks in a row that are in the same one.
  *
  * One go is bounded in bytes and in calls; what is left is written in the next turn. */
 #include <assert.h>
@@ -40,11 +41,28 @@ static void ready_consume(struct stream_flow *flow, size_t sent)
         chunk->offset += (uint32_t)step;
         flow->queued_bytes -= step;
         sent -= step;
+        if (chunk->conduit && step > 0)
+            stream_conduit_consume(flow, chunk->conduit, (uint32_t)step, true);
         if (chunk->offset < chunk->length)
             break;
         ready_done(flow, chunk);
     }
     assert(sent == 0);
+}
+
+/* From the conduit of the queue's head. */
+static ssize_t ready_send_conduit(struct stream_flow *flow, size_t *offered)
+{
+    struct stream_chunk *chunk = flow->ready_head;
+    struct stream_conduit *conduit = chunk->conduit;
+    do {
+        *offered += chunk->length - chunk->offset;
+        if (chunk->unit.alone)
+            break;
+        chunk = stream_ready_next(chunk);
+    } while (chunk && chunk->kind == STREAM_DATA && chunk->conduit == conduit &&
+             !chunk->unit.alone);
+    return *offered > 0 ? stream_conduit_send(conduit, flow->sink->fd, *offered) : 0;
 }
 
 /* One write from the ready queue, whose head is data. Bytes sent, or -errno. */
@@ -55,6 +73,8 @@ static ssize_t ready_send(struct stream_flow *flow, size_t *offered)
     struct stream_chunk *chunk = flow->ready_head;
     int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (chunk->unit.alone ? MSG_EOR : 0);
     *offered = 0;
+    if (chunk->conduit)
+        return ready_send_conduit(flow, offered);
     do {
         vectors[message.msg_iovlen].iov_base = stream_chunk_data(chunk) + chunk->offset;
         vectors[message.msg_iovlen++].iov_len = chunk->length - chunk->offset;
@@ -62,7 +82,7 @@ static ssize_t ready_send(struct stream_flow *flow, size_t *offered)
         if (chunk->unit.alone)
             break;
         chunk = stream_ready_next(chunk);
-    } while (chunk && chunk->kind == STREAM_DATA && !chunk->unit.alone &&
+    } while (chunk && chunk->kind == STREAM_DATA && !chunk->conduit && !chunk->unit.alone &&
              message.msg_iovlen < STREAM_WRITE_VECTORS);
     ssize_t sent = sendmsg(flow->sink->fd, &message, flags);
     return sent < 0 ? -errno : sent;

@@ -69,7 +69,7 @@ peer_direct() {
 severd_route() { # TARGET PROTOCOL FAULT: a route, and on it a fault of severd's API without its place
     local name=$1 listen spread=
     new_port listen
-    [ -n "${BENCH_SPREAD:-}" ] && [ "$2" = tcp ] && spread=', "spread": true'
+    [ "${BENCH_SPREAD:-1}" = 1 ] && [ "$2" = tcp ] && spread=', "spread": true'
     if ! request POST "$control" /v1/routes "{\"name\": \"$2 $name\", \"protocol\": \"$2\", \"to\": null,
             \"listen\": \"127.0.0.1:$listen\", \"upstream\": \"127.0.0.1:$sink\", \"enabled\": true$spread}" >/dev/null ||
         { [ -n "$3" ] && ! request POST "$control" /v1/faults "{$3, \"route\": \"$2 $name\"}" >/dev/null; }; then

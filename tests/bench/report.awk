@@ -1,6 +1,6 @@
 # The tables of `make bench` from lines "SECTION<tab>TARGET<tab>METRIC<tab>VALUE", one a round; with
 # -v json=FILE also everything as JSON there. A value is the median over the rounds.
-BEGIN { FS = "\t"; FLOW_BITS = 16 * 1048576 * 8 } # what severd holds of one direction: FAULT-MODEL, Bounds
+BEGIN { FS = "\t"; FLOW_BITS = 512 * 1048576 * 8 } # what severd holds of one direction: FAULT-MODEL, Bounds
 {
     key = $1 SUBSEP $2 SUBSEP $3
     if (!(key in count)) keys[++key_count] = key
@@ -31,10 +31,11 @@ function row(target,    peer) {
     if (has("note", target, "failed")) { printf "%-22s did not start\n", target; return }
     if (has("note", target, "refused")) { printf "%-22s refused\n", target; return }
     if (!any[target]) return
-    printf "%-22s %7s %7s %7s %8s %7s %7s %8s %7s %8s %7s %7s\n", target, \
+    printf "%-22s %7s %7s %7s %8s %7s %7s %7s %8s %7s %8s %7s %7s\n", target, \
         cell("throughput", target, "gbit_per_s", "%.2f", 1), ratio("throughput", target, "haproxy", "gbit_per_s"), \
         cell("throughput", target, "cpu_s_per_gib", "%.3f", 1), cell("streams", target, "gbit_per_s", "%.2f", 1), \
         cell("rtt", target, "rtt_p50_us", "%.1f", 1), cell("rtt", target, "rtt_p99_us", "%.1f", 1), \
+        cell("rtt", target, "cpu_us_per_rtt", "%.1f", 1), \
         cell("connections", target, "connections_per_s", "%d", 1), \
         cell("connections", target, "cpu_us_per_connection", "%.1f", 1), \
         cell("memory", target, "idle_kib", "%.2f", 1), cell("memory", target, "start_mib", "%.1f", 1), cell("datagrams", target, "datagrams_per_s", "%.1f", 0.001)
@@ -108,10 +109,10 @@ END {
         if (part[1] ~ /^(throughput|streams|rtt|connections|memory|datagrams)$/) any[part[2]] = 1
     }
     printf "%s; %d workers each%s; TCP %s; medians of %d rounds of %s s\n\n", machine, workers, \
-        spread ? ", severd's routes spread" : "", read ? "is read" : "ends at MSG_TRUNC", rounds, seconds
-    printf "%-22s %7s %7s %7s %8s %7s %7s %8s %7s %8s %7s %7s\n", "", "1 TCP", "of", "CPU", "8 TCP", "1 byte", "round", \
+        (spread ? ", severd's routes spread" : ""), (read ? "is read" : "ends at MSG_TRUNC"), rounds, seconds
+    printf "%-22s %7s %7s %7s %8s %7s %7s %7s %8s %7s %8s %7s %7s\n", "", "1 TCP", "of", "CPU", "8 TCP", "1 byte", "round", "trip: ", \
         "connec-", "CPU us/", "KiB/idle", "MiB at", "UDP"
-    printf "%-22s %7s %7s %7s %8s %7s %7s %8s %7s %8s %7s %7s\n", "", "Gbit/s", "HAProxy", "s/GiB", "Gbit/s", "p50 us", "p99 us", \
+    printf "%-22s %7s %7s %7s %8s %7s %7s %7s %8s %7s %8s %7s %7s\n", "", "Gbit/s", "HAProxy", "s/GiB", "Gbit/s", "p50 us", "p99 us", "CPU us", \
         "tions/s", "connec.", "connec.", "start", "1000/s"
     rows = split("direct;severd;severd 1 ms;severd 20 ms;severd 100 ms;severd 1 s;severd rate 1 Gbit/s;severd slicer;haproxy;haproxy-1m;nginx;socat;" \
         "toxiproxy;toxiproxy 1 ms;toxiproxy 20 ms;toxiproxy 100 ms", order, ";")

@@ -1,8 +1,10 @@
-/* Round trips of one byte on one connection: the client sends it, the other end sends it back. */
+/* Round trips of one byte on one connection: the client sends it, the other end sends it back. And
+ * the proxy's CPU time for one, which says more than the time where cores are few and busy. */
 #include <stdio.h>
 
 #include "proxy/base/monotonic.h"
 #include "tests/bench/lib/load.h"
+#include "tests/bench/lib/process.h"
 #include "tests/bench/lib/samples.h"
 
 enum { SAMPLES_MAX = 2000000 };
@@ -40,8 +42,12 @@ int main(int argc, char **argv)
     uint64_t begin_ns = monotonic_now_ns() + options.warmup_ns;
     while (monotonic_now_ns() < begin_ns)
         measure(near);
+    double cpu = process_cpu_seconds(options.pid);
     while (monotonic_now_ns() < begin_ns + options.seconds_ns)
         samples_add(&samples, measure(near));
+    cpu = process_cpu_seconds(options.pid) - cpu;
+    if (options.pid)
+        printf("cpu_us_per_rtt %.2f\n", cpu * 1e6 / (double)samples.count);
     samples_print(&samples, "rtt_");
     return 0;
 }

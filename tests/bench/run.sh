@@ -5,10 +5,10 @@
 #   usage: tests/bench/run.sh [--json] BUILD_FOLDER
 # Environment:
 #   BENCH_ROUNDS=3 BENCH_SECONDS=2       how often, and for how long each time
-#   BENCH_ONLY=throughput,rtt,...        sections: throughput streams rtt connections memory
-#                                        datagrams delay split
+#   BENCH_ONLY=throughput,rtt,...        sections: throughput streams rtt connections datagrams
+#                                        delay split memory
 #   BENCH_WORKERS=N                      threads of severd and HAProxy, processes of nginx [the cores]
-#   BENCH_SPREAD=1                       severd's TCP routes with "spread": true
+#   BENCH_SPREAD=0                       severd's TCP routes on one worker each, not spread like the peers'
 #   BENCH_READ=1                         streams end at a reader, not at one that has the kernel throw
 #                                        the bytes away
 #   BENCH_JSON=FILE                      everything measured, as JSON (--json: on standard output)
@@ -20,7 +20,7 @@ json=${BENCH_JSON:-}
 build=${1:-build}
 rounds=${BENCH_ROUNDS:-3} seconds=${BENCH_SECONDS:-2}
 workers=${BENCH_WORKERS:-$(nproc)}
-sections=(throughput streams rtt connections memory datagrams delay split)
+sections=(throughput streams rtt connections datagrams delay split memory)
 peers=(direct severd haproxy haproxy-1m nginx socat toxiproxy)
 faulty=('severd 1 ms' 'severd 20 ms' 'severd 100 ms' 'severd 1 s' 'severd rate 1 Gbit/s' 'severd slicer')
 
@@ -75,16 +75,19 @@ measure_streams() {
     # shellcheck disable=SC2046
     measure streams "$1" throughput -n 8 ${BENCH_READ:+-r} -c "${port[$1]}" -s "${seconds}s" $(of_peer "$1")
 }
-measure_rtt() { measure rtt "$1" roundtrip -c "${port[$1]}" -s "${seconds}s"; }
+measure_rtt() {
+    # shellcheck disable=SC2046
+    measure rtt "$1" roundtrip -c "${port[$1]}" -s "${seconds}s" $(of_peer "$1")
+}
 measure_connections() {
     # shellcheck disable=SC2046
     measure connections "$1" connections -c "${port[$1]}" -s "${seconds}s" $(of_peer "$1")
 }
-measure_memory() { # of a fresh process; socat's connections are processes: fewer will do
+measure_memory() { # of a fresh process, and last: to end so many takes some of them long; socat's connections are processes: fewer will do
     local count=4000
     [ "$1" != socat ] || count=200
     stop "$1"
-    "peer_$1"
+    "peer_$1" || return
     # shellcheck disable=SC2046
     measure memory "$1" idle -n "$count" -c "${port[$1]}" $(of_peer "$1")
 }
@@ -165,4 +168,4 @@ for section in "${sections[@]}"; do
 done
 machine="$(uname -sr), $(nproc) cores, $(cat /proc/sys/net/ipv4/tcp_congestion_control), load before ${load%% *}"
 awk -f "$here/report.awk" -v machine="$machine" -v workers="$workers" -v rounds="$rounds" -v seconds="$seconds" \
-    -v spread="${BENCH_SPREAD:+spread}" -v read="${BENCH_READ:+read}" -v json="$json" "$results"
+    -v spread="$([ "${BENCH_SPREAD:-1}" = 0 ] || echo spread)" -v read="${BENCH_READ:+read}" -v json="$json" "$results"

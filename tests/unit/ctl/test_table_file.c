@@ -27,6 +27,13 @@ static int tear_down(void **state)
 }
 
 /* Reads the text as a file of that name. */
+/* A distribution by the ending of its name, else a trace. */
+static enum table_text_kind kind_of(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && strcmp(dot, ".dist") == 0 ? TABLE_TEXT_DISTRIBUTION : TABLE_TEXT_TRACE;
+}
+
 static json_t *read_text(const char *name, const char *text, const char *called)
 {
     snprintf(path, sizeof(path), "%s/%s", folder, name);
@@ -35,7 +42,7 @@ static json_t *read_text(const char *name, const char *text, const char *called)
     assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
     assert_int_equal(fclose(file), 0);
     error = (struct error){0};
-    json_t *body = table_file_read(path, called, &error);
+    json_t *body = table_file_read(kind_of(name), path, called, &error);
     unlink(path);
     return body;
 }
@@ -76,15 +83,14 @@ static void bad_files_are_told_by_line(void **state)
     expect_refused("bad", "1\n2\nx\n", "line 3");
     expect_refused("bad.dist", "1\n2 2.5\n", "line 2");
     expect_refused("big", "1\n99999999999\n", "line 2");
-    expect_refused("empty", "", "1 to 65536");
-    expect_refused("empty.dist", "# nothing\n", "1 to 65536");
+    expect_refused("empty", "", "at least one number");
+    expect_refused("empty.dist", "# nothing\n", "at least two numbers");
     /* a NUL doesn't end a file early */
-    assert_null(table_file_parse("1\n2\0003\n", 6, "nul", NULL, &error));
-    assert_string_equal(error.message, "line 2: a whole number is wanted");
-    assert_null(table_file_parse("1 # a\0b\n2\n", 10, "nul", NULL, &error));
-    assert_null(table_file_read("/no/such/file", NULL, &error));
+    assert_null(table_file_parse(TABLE_TEXT_TRACE, "1\n2\0003\n", 6, "nul", NULL, &error));
+    assert_string_equal(error.message, "line 2: write whole numbers, as text");
+    assert_null(table_file_read(TABLE_TEXT_TRACE, "/no/such/file", NULL, &error));
     assert_int_equal(error.code, -ENOENT);
-    assert_null(table_file_read(folder, NULL, &error));
+    assert_null(table_file_read(TABLE_TEXT_TRACE, folder, NULL, &error));
 }
 
 /* 63 bytes are what a name has; here the last of them is half a character. */
@@ -103,7 +109,7 @@ static void a_table_has_its_bound(void **state)
     char *text = malloc(2 * (size_t)RULESET_TABLE_VALUES_MAX + 3);
     for (size_t i = 0; i <= RULESET_TABLE_VALUES_MAX; i++)
         memcpy(text + 2 * i, "1\n", 3);
-    expect_refused("full", text, "1 to 65536");
+    expect_refused("full", text, "at most 65536 numbers");
     text[2 * (size_t)RULESET_TABLE_VALUES_MAX] = '\0';
     json_t *body = read_text("full", text, NULL);
     assert_int_equal(json_array_size(json_object_get(body, "values")), RULESET_TABLE_VALUES_MAX);

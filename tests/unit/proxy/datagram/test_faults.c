@@ -43,10 +43,11 @@ static void oracle_touched(void *context, uint16_t fault_slot)
     ((struct oracle *)context)->touched++;
 }
 
-static void oracle_flip(void *context, struct fault_unit *unit, uint64_t bit)
+static bool oracle_flip(void *context, struct fault_unit *unit, uint64_t bit)
 {
     (void)context;
     ((struct oracle_unit *)(void *)unit)->bytes[bit / 8] ^= (unsigned char)(1u << (bit % 8));
+    return true;
 }
 
 static struct fault_unit *oracle_copy(void *context, const struct fault_unit *unit)

@@ -157,12 +157,13 @@ static inline void harness_touched(void *context, uint16_t slot)
     ((struct harness *)context)->touched[slot]++;
 }
 
-static inline void harness_flip(void *context, struct fault_unit *unit, uint64_t bit)
+static inline bool harness_flip(void *context, struct fault_unit *unit, uint64_t bit)
 {
     struct harness *harness = context;
     assert_true(harness->flip_count < harness->capacity && bit < UINT64_C(8) * unit->bytes);
     harness->flips[harness->flip_count++] =
         (struct flip){.id = ((const struct test_unit *)(const void *)unit)->id, .bit = bit};
+    return true;
 }
 
 static inline struct fault_unit *harness_copy(void *context, const struct fault_unit *unit)

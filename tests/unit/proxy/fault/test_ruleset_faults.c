@@ -79,6 +79,21 @@ static void a_rate_is_shared_on_a_route_of_one_worker(void **state)
     expect_fault(fault, "n1->n2", "faults[0].shared", "on a route");
 }
 
+/* Who dials is accepted or refused; nobody is on the way back. */
+static void a_connection_is_met_upstream(void **state)
+{
+    (void)state;
+    static const enum ruleset_fault_type types[] = {RULESET_REJECT, RULESET_ACCEPT_DELAY};
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        struct ruleset_fault fault = {.type = types[i], .direction = RULESET_UPSTREAM};
+        expect_fault(fault, "tcp", "", "");
+        fault.direction = RULESET_DOWNSTREAM;
+        expect_fault(fault, "tcp", "faults[0].direction", "upstream");
+        if (types[i] == RULESET_REJECT) /* of each datagram */
+            expect_fault(fault, "udp", "", "");
+    }
+}
+
 static void a_match_is_for_datagrams(void **state)
 {
     (void)state;
@@ -239,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_type_goes_where_it_can_act),
         cmocka_unit_test(a_rate_is_shared_on_a_route_of_one_worker),
+        cmocka_unit_test(a_connection_is_met_upstream),
         cmocka_unit_test(a_match_is_for_datagrams),
         cmocka_unit_test(the_reach_has_ranges),
         cmocka_unit_test(what_leaves_a_markov_state_is_at_most_certain),

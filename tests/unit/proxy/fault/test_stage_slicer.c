@@ -92,7 +92,7 @@ static void pieces_are_spaced(void **state)
     harness_apply(harness, &fault, 1, 0);
     slice(harness, 30, MS);
     harness_push_end(harness, MS);
-    harness_run(harness, SECOND);
+    harness_run(harness, 11 * MS);
     expect_delivered(harness, 0, 0, MS);
     expect_delivered(harness, 1, 1, 6 * MS);
     expect_delivered(harness, 2, 2, 11 * MS);

@@ -157,6 +157,23 @@ static void a_full_queue_drops_datagrams(void **state)
     }
 }
 
+/* A stream is told instead not to push. */
+static void a_full_queue_holds_a_stream_back(void **state)
+{
+    (void)state;
+    static const int32_t values[] = {10};
+    struct world *world = world_with_trace(values, 1, 3000);
+    struct harness *harness = world_begin(world, FAULT_STREAM, 0, 8);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fault_pipeline_is_full(&harness->pipeline), i == 2);
+        harness_push(harness, 1500, world->now_ns);
+    }
+    harness_run(harness, world->now_ns + 20 * MS);
+    assert_false(fault_pipeline_is_full(&harness->pipeline));
+    assert_int_equal(harness->record_count, 2);
+    world_free(world);
+}
+
 /* The same values in a new plan are no change; others begin anew, for what waits as well. */
 static void another_table_begins_anew(void **state)
 {
@@ -254,6 +271,7 @@ int main(void)
         cmocka_unit_test(unused_opportunities_are_lost),
         cmocka_unit_test(the_model_agrees),
         cmocka_unit_test(a_full_queue_drops_datagrams),
+        cmocka_unit_test(a_full_queue_holds_a_stream_back),
         cmocka_unit_test(another_table_begins_anew),
         cmocka_unit_test(a_window_begins_the_trace),
         cmocka_unit_test(a_plan_keeps_its_tables),

@@ -9,6 +9,7 @@
 #include "tests/lib/test.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,27 @@
 #include "proxy/stream/stream.h"
 
 #define RIG_PATIENCE_NS (20 * NS_PER_S)
+
+/* Whether planes only copy; set by a test's setup function. */
+static bool rig_copy_only;
+
+static inline int rig_copies(void **state)
+{
+    (void)state;
+    rig_copy_only = true;
+    return 0;
+}
+
+static inline int rig_splices(void **state)
+{
+    (void)state;
+    rig_copy_only = false;
+    return 0;
+}
+
+/* The test in both modes of the relay. */
+#define rig_test_both(test)                                                                        \
+    cmocka_unit_test_setup(test, rig_splices), cmocka_unit_test_setup(test, rig_copies)
 
 struct rig {
     struct loop *loop;
@@ -66,7 +88,7 @@ static inline void rig_turn(struct rig *rig)
 static inline void rig_turn_for(struct rig *rig, uint64_t duration_ns)
 {
     uint64_t end_ns = monotonic_now_ns() + duration_ns;
-    while (monotonic_now_ns() < end_ns)
+    for (int i = 0; i < 4 || monotonic_now_ns() < end_ns; i++) /* on a busy machine, too */
         rig_turn(rig);
 }
 
@@ -113,6 +135,8 @@ static inline int rig_listen(const char *where, struct address *bound)
 static inline void rig_open_with(struct rig *rig, const struct rig_options *given)
 {
     char text[ADDRESS_TEXT_MAX];
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, NULL); /* as severd does: splice raises it */
     *rig = (struct rig){0};
     rig->listener = rig_listen(given->listen, &rig->route_address);
     rig->upstream = rig_listen(given->upstream, &rig->upstream_address);
@@ -126,7 +150,8 @@ static inline void rig_open_with(struct rig *rig, const struct rig_options *give
                                      .pool = rig->pool,
                                      .counters = rig->counters,
                                      .states = rig->states,
-                                     .filters = given->filters};
+                                     .filters = given->filters,
+                                     .copy_only = rig_copy_only};
     if (given->names) {
         assert_int_equal(resolver_create(rig->loop, &rig->resolver, NULL), 0);
         options.resolver = rig->resolver;

@@ -129,16 +129,21 @@ static void stuck_peers_delay_nobody(void **state)
     rig_close(&rig);
 }
 
-/* With no memory at all, flows without faults still relay, and lose nothing. */
-static void without_memory_bytes_still_cross(void **state)
+/* With no memory at all, flows without faults still relay, and lose nothing; and so do those that a
+ * fault spares. */
+static void bytes_cross_without_memory(bool spared)
 {
-    (void)state;
     struct rig rig;
     int client, server;
     void *blocks[1024];
     size_t count = 0;
     uint64_t seed = 7;
     rig_open(&rig, 2, 5 << 20);
+    struct ruleset_fault fault = rig_fault("spares", RULESET_LATENCY);
+    fault.latency.delay_ns = 3600 * NS_PER_S;
+    fault.spared_ppb = RULESET_PROBABILITY_MAX;
+    if (spared)
+        rig_set_fault(&rig, &fault);
     rig_pair(&rig, &client, &server);
     while (count < 1024 && (blocks[count] = pool_take(rig.pool, POOL_BLOCK_MAX)))
         count++;
@@ -156,6 +161,13 @@ static void without_memory_bytes_still_cross(void **state)
     close(client);
     close(server);
     rig_close(&rig);
+}
+
+static void without_memory_bytes_still_cross(void **state)
+{
+    (void)state;
+    bytes_cross_without_memory(false);
+    bytes_cross_without_memory(true);
 }
 
 static void a_slow_rate_does_not_eat_the_pool(void **state)
@@ -307,15 +319,15 @@ static void many_short_connections_leave_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_full_table_pushes_back),
-        cmocka_unit_test(an_exhausted_pool_pushes_back),
-        cmocka_unit_test(stuck_peers_delay_nobody),
-        cmocka_unit_test(without_memory_bytes_still_cross),
-        cmocka_unit_test(a_slow_rate_does_not_eat_the_pool),
-        cmocka_unit_test(the_pool_is_shared_by_who_needs_it),
-        cmocka_unit_test(a_rate_holds_its_queue_and_no_more),
-        cmocka_unit_test(a_removed_route_resets_its_connections),
-        cmocka_unit_test(many_short_connections_leave_nothing),
+        rig_test_both(a_full_table_pushes_back),
+        cmocka_unit_test_setup(an_exhausted_pool_pushes_back, rig_copies),
+        rig_test_both(stuck_peers_delay_nobody),
+        rig_test_both(without_memory_bytes_still_cross),
+        rig_test_both(a_slow_rate_does_not_eat_the_pool),
+        cmocka_unit_test_setup(the_pool_is_shared_by_who_needs_it, rig_copies),
+        rig_test_both(a_rate_holds_its_queue_and_no_more),
+        rig_test_both(a_removed_route_resets_its_connections),
+        rig_test_both(many_short_connections_leave_nothing),
     };
     return cmocka_run_group_tests_name("proxy/stream bounds", tests, NULL, NULL);
 }

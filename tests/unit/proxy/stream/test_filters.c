@@ -307,14 +307,14 @@ static void an_upstream_may_be_a_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_cut_connection_is_silent_both_ways),
-        cmocka_unit_test(one_way_cuts_one_way),
-        cmocka_unit_test(a_cut_listener_answers_no_syn),
-        cmocka_unit_test(a_listener_of_many_cuts_one_source),
-        cmocka_unit_test(losses_are_retransmitted_and_nothing_is_lost),
-        cmocka_unit_test(syns_are_lost_too),
-        cmocka_unit_test(ends_wait_for_the_heal),
-        cmocka_unit_test(an_upstream_may_be_a_name),
+        rig_test_both(a_cut_connection_is_silent_both_ways),
+        rig_test_both(one_way_cuts_one_way),
+        rig_test_both(a_cut_listener_answers_no_syn),
+        rig_test_both(a_listener_of_many_cuts_one_source),
+        rig_test_both(losses_are_retransmitted_and_nothing_is_lost),
+        rig_test_both(syns_are_lost_too),
+        rig_test_both(ends_wait_for_the_heal),
+        rig_test_both(an_upstream_may_be_a_name),
     };
     return cmocka_run_group_tests_name("proxy/stream filters", tests, NULL, NULL);
 }

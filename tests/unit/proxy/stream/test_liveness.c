@@ -219,6 +219,7 @@ static void open_world(struct world *world, uint64_t seed)
     char listen[96], upstream[96];
     *world = (struct world){.seed = seed};
     world->unix_sockets = chance(world, 2);
+    rig_copy_only = chance(world, 3);
     world->pair_count = 1 + (int)below(world, PAIRS_MAX);
     struct rig_options options = {.pool_bytes = chance(world, 2) ? 1 : 64 << 20};
     options.connections_max = chance(world, 3) ? 1 + (uint32_t)below(world, 4) : PAIRS_MAX;

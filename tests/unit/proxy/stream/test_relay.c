@@ -262,16 +262,16 @@ static void removing_latency_releases_in_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_cross_exactly_both_ways),
-        cmocka_unit_test(bytes_cross_exactly_through_faults),
-        cmocka_unit_test(bytes_cross_exactly_whatever_changes),
-        cmocka_unit_test(a_half_closed_connection_goes_on),
-        cmocka_unit_test(a_reset_crosses_as_a_reset),
-        cmocka_unit_test(bytes_before_a_reset_arrive),
-        cmocka_unit_test(a_refused_upstream_resets_the_client),
-        cmocka_unit_test(latency_holds_bytes_and_fin_that_long),
-        cmocka_unit_test(a_rate_is_kept),
-        cmocka_unit_test(removing_latency_releases_in_order),
+        rig_test_both(bytes_cross_exactly_both_ways),
+        rig_test_both(bytes_cross_exactly_through_faults),
+        rig_test_both(bytes_cross_exactly_whatever_changes),
+        rig_test_both(a_half_closed_connection_goes_on),
+        rig_test_both(a_reset_crosses_as_a_reset),
+        rig_test_both(bytes_before_a_reset_arrive),
+        rig_test_both(a_refused_upstream_resets_the_client),
+        rig_test_both(latency_holds_bytes_and_fin_that_long),
+        rig_test_both(a_rate_is_kept),
+        rig_test_both(removing_latency_releases_in_order),
     };
     return cmocka_run_group_tests_name("proxy/stream relay", tests, NULL, NULL);
 }

@@ -1,0 +1,150 @@
+/* Theory of operation
+ *
+ * A conduit is a kernel pipe that holds bytes of one flow on their way: splice moves them from the
+ * source into it and from it to the sink, by reference, so that a busy stream costs a third of what
+ * two copies cost. It is first in, first out like the flow itself, and the flow's chunks say how
+ * many of its bytes are whose.
+ *
+ * A flow fills one conduit after the other, and the plane has a fixed number of them; a conduit is
+ * given back when it is empty, so one that is idle has none. Who finds none copies instead, as does
+ * everybody where the kernel refuses large pipes (they are the point: with 64 KiB at a time the
+ * system calls cost what the copies did).
+ *
+ * A pipe has slots, one for each run of bytes in a page, and may be full with few bytes in it. The
+ * kernel then says EAGAIN, as it does when the source has nothing; either way the flow goes on with
+ * another conduit, and an empty one can only mean the source. */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "proxy/stream/internal.h"
+
+enum {
+    PIPE_BYTES = 1024 * 1024,
+    FILLED_BYTES = PIPE_BYTES / 4 * 3, /* not filled any further */
+    FILES_SHARE = 64,                  /* one conduit, two files, for so many that may be open */
+};
+
+static void conduit_close(struct stream_conduit *conduit)
+{
+    for (int i = 0; i < 2; i++) {
+        if (conduit->fds[i] >= 0)
+            close(conduit->fds[i]);
+        conduit->fds[i] = -1;
+    }
+}
+
+static bool conduit_open(struct stream_conduit *conduit)
+{
+    if (pipe2(conduit->fds, O_NONBLOCK | O_CLOEXEC)) {
+        conduit->fds[0] = conduit->fds[1] = -1;
+        return false;
+    }
+    if (fcntl(conduit->fds[1], F_SETPIPE_SZ, PIPE_BYTES) >= PIPE_BYTES)
+        return true;
+    conduit_close(conduit);
+    return false;
+}
+
+static size_t count_affordable(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return 0;
+    return limit.rlim_cur / FILES_SHARE < STREAM_CONDUITS_MAX ? limit.rlim_cur / FILES_SHARE
+                                                              : STREAM_CONDUITS_MAX;
+}
+
+void stream_conduits_create(struct stream_plane *plane, bool none)
+{
+    plane->conduit_count = none ? 0 : count_affordable();
+    for (size_t i = 0; i < plane->conduit_count; i++) {
+        struct stream_conduit *conduit = &plane->conduits[i];
+        *conduit = (struct stream_conduit){.fds = {-1, -1}, .next = plane->free_conduits};
+        plane->free_conduits = conduit;
+    }
+}
+
+void stream_conduits_destroy(struct stream_plane *plane)
+{
+    assert(plane->conduit_bytes == 0);
+    for (size_t i = 0; i < plane->conduit_count; i++)
+        conduit_close(&plane->conduits[i]);
+}
+
+/* NULL: there is none. The last one given back comes first; behind those are the ones that were
+ * never open, and when the kernel refuses to open one, it is not asked again. */
+static struct stream_conduit *conduit_take(struct stream_plane *plane)
+{
+    struct stream_conduit *conduit = plane->free_conduits;
+    if (!conduit)
+        return NULL;
+    if (conduit->fds[0] < 0 && !conduit_open(conduit)) {
+        plane->free_conduits = NULL;
+        return NULL;
+    }
+    plane->free_conduits = conduit->next;
+    return conduit;
+}
+
+static void conduit_give(struct stream_plane *plane, struct stream_conduit *conduit)
+{
+    assert(conduit->bytes == 0);
+    if (conduit->stale) { /* a new one in its place */
+        conduit_close(conduit);
+        conduit->stale = false;
+        if (!conduit_open(conduit))
+            return;
+    }
+    conduit->next = plane->free_conduits;
+    plane->free_conduits = conduit;
+}
+
+ssize_t stream_conduit_fill(struct stream_flow *flow, size_t room)
+{
+    struct stream_plane *plane = flow->connection->plane;
+    struct stream_conduit *conduit = flow->conduit;
+    if (!conduit || conduit->stale || conduit->bytes >= FILLED_BYTES)
+        conduit = conduit_take(plane);
+    if (!conduit) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    if (room > PIPE_BYTES - conduit->bytes)
+        room = PIPE_BYTES - conduit->bytes;
+    flow->conduit = conduit;
+    ssize_t got = splice(flow->source->fd, NULL, conduit->fds[1], NULL, room, SPLICE_F_NONBLOCK);
+    if (got > 0) {
+        conduit->bytes += (uint32_t)got;
+        plane->conduit_bytes += (uint64_t)got;
+        return got;
+    }
+    int code = errno;
+    flow->conduit = NULL;
+    if (conduit->bytes == 0)
+        conduit_give(plane, conduit);
+    errno = code == EINVAL ? EOPNOTSUPP : code;
+    return got;
+}
+
+ssize_t stream_conduit_send(struct stream_conduit *conduit, int fd, size_t length)
+{
+    ssize_t sent = splice(conduit->fds[0], NULL, fd, NULL, length, SPLICE_F_NONBLOCK);
+    return sent < 0 ? -errno : sent;
+}
+
+void stream_conduit_consume(struct stream_flow *flow, struct stream_conduit *conduit,
+                            uint32_t length, bool sent)
+{
+    assert(length <= conduit->bytes);
+    conduit->bytes -= length;
+    flow->connection->plane->conduit_bytes -= length;
+    conduit->stale = conduit->stale || !sent;
+    if (conduit->bytes > 0)
+        return;
+    if (flow->conduit == conduit)
+        flow->conduit = NULL;
+    conduit_give(flow->connection->plane, conduit);
+}
