@@ -28,6 +28,7 @@ struct api_link_state {
 struct api_route_state {
     uint64_t received_bytes[2], sent_bytes[2];
     uint64_t connections, ended; /* or sessions; ended: of these */
+    bool refusing;               /* the kernel refuses all its connections: nobody counts them */
 };
 
 enum { API_LATENESS_BUCKETS = 32 }; /* bucket i: below 2^(i+1) ns, and not in one before */

@@ -96,6 +96,7 @@ static void route_sum(const struct backend *backend, uint16_t slot, struct api_r
         }
         sum->ended += fault_counter_get(&route->ended); /* before: open ones are never negative */
         sum->connections += fault_counter_get(&route->connections);
+        sum->refusing |= fault_counter_get(&route->refusing) > 0;
     }
 }
 
