@@ -175,6 +175,8 @@ static void connection_apply_flows(struct stream_connection *connection, uint16_
 void stream_connection_apply(struct stream_connection *connection)
 {
     connection_apply_flows(connection, connection_from(connection));
+    if (connection->waiter.resolver) /* the text that it asks for goes with the table before */
+        connection->waiter.name = connection->listener->spec->upstream_name;
 }
 
 static void connection_init(struct stream_connection *connection, struct stream_listener *listener,
