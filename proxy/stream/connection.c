@@ -177,6 +177,8 @@ void stream_connection_apply(struct stream_connection *connection)
     connection_apply_flows(connection, connection_from(connection));
     if (connection->waiter.resolver) /* the text that it asks for goes with the table before */
         connection->waiter.name = connection->listener->spec->upstream_name;
+    if (connection->state == STREAM_DIALLING)
+        stream_connection_put_off(connection);
 }
 
 static void connection_init(struct stream_connection *connection, struct stream_listener *listener,
