@@ -54,7 +54,7 @@ struct stream_end {
     /* filters.c: what the kernel drops of what comes in. */
     uint32_t filtered_ppb; /* 0: nothing */
     bool filtered_cut;
-    bool inherited; /* from the listener: not known what, if anything */
+    bool inherited; /* from the listener, as it was at the handshake: not known what, if anything */
     bool tcp;
     int64_t dropped_seen; /* by the kernel's count, and counted here */
 };
