@@ -25,6 +25,7 @@ enum {
     PIPE_BYTES = 1024 * 1024,
     FILLED_BYTES = PIPE_BYTES / 4 * 3, /* not filled any further */
     FILES_SHARE = 64,                  /* one conduit, two files, for so many that may be open */
+    OPEN_KEPT = 4,                     /* that nobody needs for now */
 };
 
 static void conduit_close(struct stream_conduit *conduit)
@@ -62,8 +63,8 @@ void stream_conduits_create(struct stream_plane *plane, bool none)
     plane->conduit_count = none ? 0 : count_affordable();
     for (size_t i = 0; i < plane->conduit_count; i++) {
         struct stream_conduit *conduit = &plane->conduits[i];
-        *conduit = (struct stream_conduit){.fds = {-1, -1}, .next = plane->free_conduits};
-        plane->free_conduits = conduit;
+        *conduit = (struct stream_conduit){.fds = {-1, -1}, .next = plane->closed_conduits};
+        plane->closed_conduits = conduit;
     }
 }
 
@@ -74,32 +75,37 @@ void stream_conduits_destroy(struct stream_plane *plane)
         conduit_close(&plane->conduits[i]);
 }
 
-/* NULL: there is none. The last one given back comes first; behind those are the ones that were
- * never open, and when the kernel refuses to open one, it is not asked again. */
+/* NULL: there is none. When the kernel refuses to open one, it is not asked again. */
 static struct stream_conduit *conduit_take(struct stream_plane *plane)
 {
-    struct stream_conduit *conduit = plane->free_conduits;
+    struct stream_conduit *conduit = plane->open_conduits;
+    if (conduit) {
+        plane->open_conduits = conduit->next;
+        plane->open_conduit_count--;
+        return conduit;
+    }
+    conduit = plane->closed_conduits;
     if (!conduit)
         return NULL;
-    if (conduit->fds[0] < 0 && !conduit_open(conduit)) {
-        plane->free_conduits = NULL;
+    if (!conduit_open(conduit)) {
+        plane->closed_conduits = NULL;
         return NULL;
     }
-    plane->free_conduits = conduit->next;
+    plane->closed_conduits = conduit->next;
     return conduit;
 }
 
 static void conduit_give(struct stream_plane *plane, struct stream_conduit *conduit)
 {
+    bool keep = !conduit->stale && plane->open_conduit_count < OPEN_KEPT;
+    struct stream_conduit **list = keep ? &plane->open_conduits : &plane->closed_conduits;
     assert(conduit->bytes == 0);
-    if (conduit->stale) { /* a new one in its place */
+    if (!keep)
         conduit_close(conduit);
-        conduit->stale = false;
-        if (!conduit_open(conduit))
-            return;
-    }
-    conduit->next = plane->free_conduits;
-    plane->free_conduits = conduit;
+    plane->open_conduit_count += keep;
+    conduit->stale = false;
+    conduit->next = *list;
+    *list = conduit;
 }
 
 ssize_t stream_conduit_fill(struct stream_flow *flow, size_t room)

@@ -27,9 +27,9 @@ enum {
 /* A pipe that bytes of one flow wait in (conduit.c). */
 struct stream_conduit {
     struct stream_conduit *next; /* free list */
-    int fds[2];                  /* read end, write end; -1: opened when it is taken first */
+    int fds[2];                  /* read end, write end; -1: opened when it is taken */
     uint32_t bytes;              /* that somebody still wants */
-    bool stale; /* has bytes at its end that nobody wants: nothing more goes in, and it is replaced
+    bool stale; /* has bytes at its end that nobody wants: nothing more goes in, and it is closed
                    when it is given back */
 };
 
@@ -163,8 +163,9 @@ struct stream_plane {
     struct stream_flow *starved;
     struct loop_timer starved_timer;
     struct stream_filters *filters; /* NULL: cuts are stalls only */
-    struct stream_conduit conduits[STREAM_CONDUITS_MAX], *free_conduits;
-    size_t conduit_count;
+    struct stream_conduit conduits[STREAM_CONDUITS_MAX];
+    struct stream_conduit *open_conduits, *closed_conduits; /* free ones, with pipe and without */
+    size_t conduit_count, open_conduit_count;               /* in all; on that list */
     uint64_t conduit_bytes; /* in all of them; they count against the pool's bound */
     _Atomic uint64_t open_count, total_count;
     unsigned char scratch[STREAM_SCRATCH_BYTES];

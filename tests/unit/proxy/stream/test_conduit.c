@@ -6,10 +6,11 @@
 
 static int count_free(const struct rig *rig)
 {
+    const struct stream_conduit *lists[] = {rig->plane->open_conduits, rig->plane->closed_conduits};
     int count = 0;
-    for (const struct stream_conduit *conduit = rig->plane->free_conduits; conduit;
-         conduit = conduit->next)
-        count++;
+    for (int i = 0; i < 2; i++)
+        for (const struct stream_conduit *conduit = lists[i]; conduit; conduit = conduit->next)
+            count++;
     return count;
 }
 
@@ -75,7 +76,7 @@ static void without_conduits_bytes_are_copied(void **state)
     struct rig rig;
     int client, server;
     rig_open(&rig, 4, 8 << 20);
-    rig.plane->free_conduits = NULL;
+    rig.plane->closed_conduits = NULL;
     rig_latency(&rig, "short", NS_PER_MS);
     rig_pair(&rig, &client, &server);
     cross(&rig, client, server, 4 << 20, 200000, 200000);
