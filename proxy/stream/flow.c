@@ -8,6 +8,10 @@
  * them to the ready queue when they are due; reading goes on while memory allows (read.c). A chain
  * in which every fault spares this flow is passed by.
  *
+ * A fault that drops data ends the connection sooner or later, and until then no data goes on that
+ * was behind what it has dropped: chunks are numbered. (When several faults go at once, a later
+ * stage may be gone before an earlier one lets go what it held.)
+ *
  * Ends: FIN and RST are chunks too, so that they keep their place behind the bytes in the pipeline.
  * A reset that is due does not wait for a sink that takes no bytes; but like all else it waits
  * while the link is cut.
@@ -20,6 +24,12 @@
 #include "proxy/io/socket.h"
 #include "proxy/stream/internal.h"
 
+/* The fault that dropped what was in front, and with it the reason to hold this one, is gone. */
+static bool is_behind_gap(const struct stream_flow *flow, const struct stream_chunk *chunk)
+{
+    return chunk->kind == STREAM_DATA && flow->gap > 0 && chunk->number > flow->gap;
+}
+
 static void sink_deliver(void *context, struct fault_unit *unit)
 {
     struct stream_flow *flow = context;
@@ -28,7 +38,7 @@ static void sink_deliver(void *context, struct fault_unit *unit)
         flow->reset_due = true;
         return;
     }
-    if (flow->stopped) { /* what was behind a limit that is gone: there is a gap in front of it */
+    if (flow->stopped || is_behind_gap(flow, chunk)) {
         stream_chunk_drop(flow, chunk, FAULT_CAUSE_DISCARD);
         return;
     }
@@ -44,8 +54,12 @@ static void sink_deliver(void *context, struct fault_unit *unit)
 static void sink_drop(void *context, struct fault_unit *unit, enum fault_cause cause,
                       uint16_t fault_slot)
 {
+    struct stream_flow *flow = context;
+    struct stream_chunk *chunk = stream_chunk_of(unit);
     (void)fault_slot;
-    stream_chunk_drop(context, stream_chunk_of(unit), cause);
+    if (chunk->kind == STREAM_DATA && (flow->gap == 0 || chunk->number < flow->gap))
+        flow->gap = chunk->number;
+    stream_chunk_drop(flow, chunk, cause);
 }
 
 static void sink_touched(void *context, uint16_t fault_slot)
@@ -259,6 +273,10 @@ bool stream_flow_pump(struct stream_flow *flow)
 {
     struct stream_connection *connection = flow->connection;
     bool more = false;
+    if (connection->ending == STREAM_TO_RESET && connection->state != STREAM_CLOSING) {
+        stream_connection_close(connection); /* no FIN goes before the reset */
+        return true;
+    }
     if (!flow->cut && stream_flow_sink_is_open(flow)) {
         if (flow->reset_due) {
             stream_end_close(flow->sink, true);

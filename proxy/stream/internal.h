@@ -41,6 +41,7 @@ enum stream_chunk_kind { STREAM_DATA, STREAM_FIN, STREAM_RESET };
 struct stream_chunk {
     struct fault_unit unit; /* first; outside a pipeline unit.next links the ready queue */
     enum stream_chunk_kind kind;
+    uint64_t number;                /* in its flow, from 1 on */
     uint32_t offset, length;        /* unsent bytes: [offset, length) of the data */
     struct stream_conduit *conduit; /* that has the bytes; NULL: behind the struct */
 };
@@ -73,6 +74,8 @@ struct stream_flow {
     struct stream_conduit *conduit; /* being filled, or NULL */
     uint64_t charge;       /* pool and conduit bytes held, in the pipeline and in the ready queue */
     uint64_t queued_bytes; /* data bytes of the same */
+    uint64_t filled;       /* chunks so far */
+    uint64_t gap;          /* number of the first chunk that a fault has dropped; 0: none */
     unsigned pending_seen; /* while cut: bytes known to wait in the source's receive buffer */
     uint16_t from, to;     /* link */
     uint32_t loss_ppb;     /* of what comes in from the source, by its socket's filter */
