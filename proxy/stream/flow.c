@@ -13,7 +13,8 @@
  * stage may be gone before an earlier one lets go what it held.)
  *
  * Ends: FIN and RST are chunks too, so that they keep their place behind the bytes in the pipeline.
- * A reset that is due does not wait for a sink that takes no bytes; but like all else it waits
+ * A reset that is due comes behind the bytes that the sink takes at once, and does not wait for one
+ * that takes none; but like all else it waits
  * while the link is cut.
  *
  * A pipeline may say, from any call into it, that the connection is to end. That is only noted
@@ -223,7 +224,8 @@ bool stream_flow_wants_read(const struct stream_flow *flow)
         return false;
     if (connection->state == STREAM_CLOSING)
         return true;
-    if (flow->starved || flow->stopped || connection->ending || !stream_flow_sink_is_open(flow))
+    if (flow->starved || flow->stopped || flow->sink->broken || connection->ending ||
+        !stream_flow_sink_is_open(flow))
         return false;
     if (flow->piped)
         return flow->charge < connection->plane->flow_bytes_max &&
@@ -278,12 +280,12 @@ bool stream_flow_pump(struct stream_flow *flow)
         return true;
     }
     if (!flow->cut && stream_flow_sink_is_open(flow)) {
-        if (flow->reset_due) {
+        if (!stream_flow_write(flow, &more))
+            return false;
+        if (flow->reset_due && !more) {
             stream_end_close(flow->sink, true);
             return stream_connection_settle(connection);
         }
-        if (!stream_flow_write(flow, &more))
-            return false;
     }
     if (connection->ending && connection->state != STREAM_CLOSING) {
         stream_connection_close(connection);

@@ -21,6 +21,7 @@ enum {
     STREAM_WRITE_BUDGET = 512 * 1024, /* bytes of queue written in one go */
     STREAM_WRITE_CALLS = 64,          /* and system calls, when pieces are small */
     STREAM_ACCEPTS = 64,              /* per listener and event */
+    STREAM_BROKEN_READS = 64,         /* of an end that has been reset */
 };
 #define STREAM_LINGER_NS (2 * NS_PER_S) /* from a close to the end of reading */
 
@@ -57,6 +58,7 @@ struct stream_end {
     bool filtered_cut;
     bool inherited; /* from the listener, as it was at the handshake: not known what, if anything */
     bool tcp;
+    bool broken;          /* a write has failed */
     int64_t dropped_seen; /* by the kernel's count, and counted here */
 };
 
@@ -192,6 +194,9 @@ void stream_end_close(struct stream_end *end, bool reset);
 int stream_end_watch(struct stream_end *end, uint32_t events);
 /* The peer of `end` has reset it, or it failed. */
 bool stream_end_reset(struct stream_end *end);
+/* The same, found out by a write: what the peer had sent before is read first, as it would have
+ * been had the event come first. */
+bool stream_end_broken(struct stream_end *end);
 
 /* dial.c */
 
