@@ -110,12 +110,27 @@ static void flow_init_pipelines(struct stream_connection *connection)
     connection->pipelines_ready = true;
 }
 
-/* Due units, more to write, an end, or a plan that has changed something for this flow. */
+static void flow_set_loss(struct stream_flow *flow)
+{
+    flow->loss_ppb = 0;
+    flow->loss_change_ns = FAULT_NEVER;
+    if (flow->chained)
+        flow->loss_ppb =
+            fault_pipeline_loss_ppb(flow->pipeline, loop_now_ns(flow->connection->plane->loop),
+                                    &flow->loss_slot, &flow->loss_change_ns);
+}
+
+/* Due units, more to write, an end, a loss that begins, or a plan that has changed something for
+ * this flow. */
 static void flow_on_timer(struct loop_timer *timer)
 {
     struct stream_flow *flow = loop_container(timer, struct stream_flow, timer);
     struct stream_connection *connection = flow->connection;
     stream_flow_count_held(flow);
+    if (flow->loss_change_ns <= loop_now_ns(connection->plane->loop)) {
+        flow_set_loss(flow);
+        stream_end_filter(flow->source);
+    }
     if (flow->piped)
         fault_pipeline_run(flow->pipeline, loop_now_ns(connection->plane->loop));
     if (!stream_flow_pump(flow))
@@ -145,6 +160,7 @@ void stream_flow_init(struct stream_flow *flow, struct stream_connection *connec
         .from = ROUTE_NO_NODE,
         .to = ROUTE_NO_NODE,
         .loss_slot = FAULT_NO_ROUTE,
+        .loss_change_ns = FAULT_NEVER,
         .opaque = true,
         .fin = {.kind = STREAM_FIN, .unit = {.bytes = 1, .segments = 1, .end = true}},
         .reset = {.kind = STREAM_RESET, .unit = {.bytes = 1, .segments = 1, .end = true}},
@@ -208,7 +224,7 @@ void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to)
     if (up)
         stream_connection_review(connection, entries, count);
     flow_set_chain(flow, entries, count);
-    flow->loss_ppb = flow->chained ? fault_pipeline_loss_ppb(flow->pipeline, &flow->loss_slot) : 0;
+    flow_set_loss(flow);
 }
 
 bool stream_flow_sink_is_open(const struct stream_flow *flow)
@@ -268,6 +284,7 @@ static uint64_t flow_next_due(const struct stream_flow *flow, bool more)
 {
     uint64_t now_ns = loop_now_ns(flow->connection->plane->loop);
     uint64_t due_ns = flow->piped ? fault_pipeline_next_due(flow->pipeline) : FAULT_NEVER;
+    due_ns = flow->loss_change_ns < due_ns ? flow->loss_change_ns : due_ns;
     return more && now_ns < due_ns ? now_ns : due_ns;
 }
 

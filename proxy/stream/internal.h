@@ -80,13 +80,14 @@ struct stream_flow {
     uint64_t gap;          /* number of the first chunk that a fault has dropped; 0: none */
     unsigned pending_seen; /* while cut: bytes known to wait in the source's receive buffer */
     uint16_t from, to;     /* link */
-    uint32_t loss_ppb;     /* of what comes in from the source, by its socket's filter */
-    uint16_t loss_slot;    /* of the fault that this counts for */
-    uint8_t way;           /* STREAM_UP or STREAM_DOWN */
-    bool chained;          /* the pipeline has stages */
-    bool piped;            /* and units must cross them */
-    bool bulk;             /* reads are large: without copying, if that is possible */
-    bool opaque;           /* no stage looks into the bytes: it is possible */
+    uint64_t loss_change_ns; /* when loss_ppb will be another one */
+    uint32_t loss_ppb;       /* of what comes in from the source, by its socket's filter */
+    uint16_t loss_slot;      /* of the fault that this counts for */
+    uint8_t way;             /* STREAM_UP or STREAM_DOWN */
+    bool chained;            /* the pipeline has stages */
+    bool piped;              /* and units must cross them */
+    bool bulk;               /* reads are large: without copying, if that is possible */
+    bool opaque;             /* no stage looks into the bytes: it is possible */
     bool cut;
     bool blocked; /* the sink takes no more for now */
     bool starved; /* wants to read, has no memory to; on the plane's list */
