@@ -56,14 +56,20 @@ uint32_t fault_loss_either_ppb(uint32_t a_ppb, uint32_t b_ppb)
     return RANDOM_PPB_ONE - (uint32_t)((both_pass + RANDOM_PPB_ONE / 2) / RANDOM_PPB_ONE);
 }
 
-uint32_t fault_pipeline_loss_ppb(const struct fault_pipeline *pipeline, uint16_t *slot)
+uint32_t fault_pipeline_loss_ppb(const struct fault_pipeline *pipeline, uint64_t now_ns,
+                                 uint16_t *slot, uint64_t *change_ns)
 {
     uint32_t ppb = 0;
     *slot = FAULT_NO_ROUTE;
+    *change_ns = FAULT_NEVER;
     for (size_t i = 0; i < pipeline->stage_count; i++) {
         const struct fault_stage *stage = &pipeline->stages[i];
         if (stage->type != RULESET_LOSS || stage->idle)
             continue;
+        if (stage->from_ns > now_ns) {
+            *change_ns = stage->from_ns < *change_ns ? stage->from_ns : *change_ns;
+            continue;
+        }
         uint32_t mean_ppb = fault_loss_mean_ppb(stage->spec);
         if (mean_ppb > 0 && ppb == 0)
             *slot = stage->fault_slot;

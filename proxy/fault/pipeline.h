@@ -270,11 +270,13 @@ bool fault_pipeline_changes_bytes(const struct fault_pipeline *pipeline);
 
 /* Loss where the kernel loses segments for a stream, at random and without a memory (a socket
  * filter): the part of all units that a loss fault takes in the long run; the probability that one
- * of two independent losses happens; and that of all loss faults that act on this flow together,
- * with the slot of the first (FAULT_NO_ROUTE: none). after_ns is not heeded. */
+ * of two independent losses happens; and that of all loss faults that act on this flow at now_ns
+ * together, with the slot of the first (FAULT_NO_ROUTE: none), and when that will be another one,
+ * because an after_ns is over (FAULT_NEVER). */
 uint32_t fault_loss_mean_ppb(const struct ruleset_fault *spec);
 uint32_t fault_loss_either_ppb(uint32_t a_ppb, uint32_t b_ppb);
-uint32_t fault_pipeline_loss_ppb(const struct fault_pipeline *pipeline, uint16_t *slot);
+uint32_t fault_pipeline_loss_ppb(const struct fault_pipeline *pipeline, uint64_t now_ns,
+                                 uint16_t *slot, uint64_t *change_ns);
 
 /* Whether a shaping stage holds as much as its queue may (queue_bytes, or the same default as for
  * datagrams). A stream should not push before some of it has left, so that its sender feels the

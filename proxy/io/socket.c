@@ -71,6 +71,12 @@ int socket_listen(const struct address *address, bool share_port, struct address
     return fd;
 }
 
+/* While it does not listen, a socket that may be reused leaves its port to anybody who asks. */
+static void set_reuse(int fd, int on)
+{
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+}
+
 int socket_refuse(int listener)
 {
     int domain = AF_UNIX;
@@ -79,11 +85,15 @@ int socket_refuse(int listener)
         return -errno;
     if (domain == AF_UNIX)
         return -EOPNOTSUPP;
-    return shutdown(listener, SHUT_RD) ? -errno : 0;
+    if (shutdown(listener, SHUT_RD))
+        return -errno;
+    set_reuse(listener, 0);
+    return 0;
 }
 
 int socket_listen_again(int listener)
 {
+    set_reuse(listener, 1);
     return listen(listener, LISTEN_BACKLOG) ? -errno : 0;
 }
 

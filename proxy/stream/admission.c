@@ -66,11 +66,12 @@ void stream_connection_review(struct stream_connection *connection,
     struct fault_flow told = stream_connection_told(connection);
     struct fault_admission admission = {0};
     size_t reject_count = 0;
-    bool delayed = false;
+    uint64_t delay_ns = 0;
     if (!connection->admitted || connection->ending)
         return; /* its turn comes before the dial; or it is over */
     for (size_t i = 0; i < count; i++) {
-        delayed |= entries[i].spec->type == RULESET_ACCEPT_DELAY;
+        if (entries[i].spec->type == RULESET_ACCEPT_DELAY)
+            delay_ns += entries[i].spec->accept_delay.delay_ns;
         if (is_unbounded_reject(entries[i].spec))
             rejects[reject_count++] = entries[i];
     }
@@ -79,8 +80,8 @@ void stream_connection_review(struct stream_connection *connection,
         judge(connection, &told, rejects, reject_count, &admission);
     if (admission.refused)
         connection->ending = STREAM_TO_RESET;
-    if (!delayed)
-        connection->dial_ns = 0; /* what it waits for has been removed */
+    if (connection->dial_ns > connection->begun_ns + delay_ns)
+        connection->dial_ns = connection->begun_ns + delay_ns; /* some of it has been removed */
     if (admission.refused || connection->state == STREAM_HELD)
         loop_timer_set(loop, &connection->flows[STREAM_UP].timer, loop_now_ns(loop));
 }

@@ -61,6 +61,7 @@ struct stream_chunk *stream_chunk_fill(struct stream_flow *flow, struct stream_c
     chunk = chunk_shrink(flow, chunk, length);
     chunk->unit.bytes = chunk->length = length;
     chunk->unit.segments = 1;
+    chunk->number = ++flow->filled;
     flow->queued_bytes += length;
     return chunk;
 }
@@ -86,6 +87,7 @@ struct stream_chunk *stream_chunk_of_conduit(struct stream_flow *flow, uint32_t 
     chunk->conduit = flow->conduit;
     chunk->unit.bytes = chunk->length = length;
     chunk->unit.segments = 1;
+    chunk->number = ++flow->filled;
     flow->charge += length;
     flow->queued_bytes += length;
     return chunk;

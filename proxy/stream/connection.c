@@ -112,6 +112,21 @@ bool stream_end_reset(struct stream_end *end)
     return stream_flow_pump(end->in);
 }
 
+bool stream_end_broken(struct stream_end *end)
+{
+    struct stream_flow *in = end->in;
+    int first = end->broken ? STREAM_BROKEN_READS : 0;
+    end->broken = true; /* nothing is read for it any more: two that are broken end at that */
+    for (int reads = first; reads < STREAM_BROKEN_READS && end->fd >= 0; reads++) {
+        if (end->connection->state != STREAM_OPEN || !stream_flow_wants_read(in) ||
+            socket_pending_bytes(end->fd) == 0)
+            break;
+        if (!stream_flow_read(in))
+            return false;
+    }
+    return end->fd < 0 || stream_end_reset(end);
+}
+
 static void end_on_event(struct loop_watch *watch, uint32_t events)
 {
     struct stream_end *end = loop_container(watch, struct stream_end, watch);

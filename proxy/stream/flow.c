@@ -8,8 +8,13 @@
  * them to the ready queue when they are due; reading goes on while memory allows (read.c). A chain
  * in which every fault spares this flow is passed by.
  *
+ * A fault that drops data ends the connection sooner or later, and until then no data goes on that
+ * was behind what it has dropped: chunks are numbered. (When several faults go at once, a later
+ * stage may be gone before an earlier one lets go what it held.)
+ *
  * Ends: FIN and RST are chunks too, so that they keep their place behind the bytes in the pipeline.
- * A reset that is due does not wait for a sink that takes no bytes; but like all else it waits
+ * A reset that is due comes behind the bytes that the sink takes at once, and does not wait for one
+ * that takes none; but like all else it waits
  * while the link is cut.
  *
  * A pipeline may say, from any call into it, that the connection is to end. That is only noted
@@ -20,6 +25,12 @@
 #include "proxy/io/socket.h"
 #include "proxy/stream/internal.h"
 
+/* The fault that dropped what was in front, and with it the reason to hold this one, is gone. */
+static bool is_behind_gap(const struct stream_flow *flow, const struct stream_chunk *chunk)
+{
+    return chunk->kind == STREAM_DATA && flow->gap > 0 && chunk->number > flow->gap;
+}
+
 static void sink_deliver(void *context, struct fault_unit *unit)
 {
     struct stream_flow *flow = context;
@@ -28,7 +39,7 @@ static void sink_deliver(void *context, struct fault_unit *unit)
         flow->reset_due = true;
         return;
     }
-    if (flow->stopped) { /* what was behind a limit that is gone: there is a gap in front of it */
+    if (flow->stopped || is_behind_gap(flow, chunk)) {
         stream_chunk_drop(flow, chunk, FAULT_CAUSE_DISCARD);
         return;
     }
@@ -44,8 +55,12 @@ static void sink_deliver(void *context, struct fault_unit *unit)
 static void sink_drop(void *context, struct fault_unit *unit, enum fault_cause cause,
                       uint16_t fault_slot)
 {
+    struct stream_flow *flow = context;
+    struct stream_chunk *chunk = stream_chunk_of(unit);
     (void)fault_slot;
-    stream_chunk_drop(context, stream_chunk_of(unit), cause);
+    if (chunk->kind == STREAM_DATA && (flow->gap == 0 || chunk->number < flow->gap))
+        flow->gap = chunk->number;
+    stream_chunk_drop(flow, chunk, cause);
 }
 
 static void sink_touched(void *context, uint16_t fault_slot)
@@ -95,12 +110,27 @@ static void flow_init_pipelines(struct stream_connection *connection)
     connection->pipelines_ready = true;
 }
 
-/* Due units, more to write, an end, or a plan that has changed something for this flow. */
+static void flow_set_loss(struct stream_flow *flow)
+{
+    flow->loss_ppb = 0;
+    flow->loss_change_ns = FAULT_NEVER;
+    if (flow->chained)
+        flow->loss_ppb =
+            fault_pipeline_loss_ppb(flow->pipeline, loop_now_ns(flow->connection->plane->loop),
+                                    &flow->loss_slot, &flow->loss_change_ns);
+}
+
+/* Due units, more to write, an end, a loss that begins, or a plan that has changed something for
+ * this flow. */
 static void flow_on_timer(struct loop_timer *timer)
 {
     struct stream_flow *flow = loop_container(timer, struct stream_flow, timer);
     struct stream_connection *connection = flow->connection;
     stream_flow_count_held(flow);
+    if (flow->loss_change_ns <= loop_now_ns(connection->plane->loop)) {
+        flow_set_loss(flow);
+        stream_end_filter(flow->source);
+    }
     if (flow->piped)
         fault_pipeline_run(flow->pipeline, loop_now_ns(connection->plane->loop));
     if (!stream_flow_pump(flow))
@@ -130,6 +160,7 @@ void stream_flow_init(struct stream_flow *flow, struct stream_connection *connec
         .from = ROUTE_NO_NODE,
         .to = ROUTE_NO_NODE,
         .loss_slot = FAULT_NO_ROUTE,
+        .loss_change_ns = FAULT_NEVER,
         .opaque = true,
         .fin = {.kind = STREAM_FIN, .unit = {.bytes = 1, .segments = 1, .end = true}},
         .reset = {.kind = STREAM_RESET, .unit = {.bytes = 1, .segments = 1, .end = true}},
@@ -193,7 +224,7 @@ void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to)
     if (up)
         stream_connection_review(connection, entries, count);
     flow_set_chain(flow, entries, count);
-    flow->loss_ppb = flow->chained ? fault_pipeline_loss_ppb(flow->pipeline, &flow->loss_slot) : 0;
+    flow_set_loss(flow);
 }
 
 bool stream_flow_sink_is_open(const struct stream_flow *flow)
@@ -209,7 +240,8 @@ bool stream_flow_wants_read(const struct stream_flow *flow)
         return false;
     if (connection->state == STREAM_CLOSING)
         return true;
-    if (flow->starved || flow->stopped || connection->ending || !stream_flow_sink_is_open(flow))
+    if (flow->starved || flow->stopped || flow->sink->broken || connection->ending ||
+        !stream_flow_sink_is_open(flow))
         return false;
     if (flow->piped)
         return flow->charge < connection->plane->flow_bytes_max &&
@@ -252,6 +284,7 @@ static uint64_t flow_next_due(const struct stream_flow *flow, bool more)
 {
     uint64_t now_ns = loop_now_ns(flow->connection->plane->loop);
     uint64_t due_ns = flow->piped ? fault_pipeline_next_due(flow->pipeline) : FAULT_NEVER;
+    due_ns = flow->loss_change_ns < due_ns ? flow->loss_change_ns : due_ns;
     return more && now_ns < due_ns ? now_ns : due_ns;
 }
 
@@ -259,13 +292,17 @@ bool stream_flow_pump(struct stream_flow *flow)
 {
     struct stream_connection *connection = flow->connection;
     bool more = false;
+    if (connection->ending == STREAM_TO_RESET && connection->state != STREAM_CLOSING) {
+        stream_connection_close(connection); /* no FIN goes before the reset */
+        return true;
+    }
     if (!flow->cut && stream_flow_sink_is_open(flow)) {
-        if (flow->reset_due) {
+        if (!stream_flow_write(flow, &more))
+            return false;
+        if (flow->reset_due && !more) {
             stream_end_close(flow->sink, true);
             return stream_connection_settle(connection);
         }
-        if (!stream_flow_write(flow, &more))
-            return false;
     }
     if (connection->ending && connection->state != STREAM_CLOSING) {
         stream_connection_close(connection);

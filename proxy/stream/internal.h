@@ -21,6 +21,7 @@ enum {
     STREAM_WRITE_BUDGET = 512 * 1024, /* bytes of queue written in one go */
     STREAM_WRITE_CALLS = 64,          /* and system calls, when pieces are small */
     STREAM_ACCEPTS = 64,              /* per listener and event */
+    STREAM_BROKEN_READS = 64,         /* of an end that has been reset */
 };
 #define STREAM_LINGER_NS (2 * NS_PER_S) /* from a close to the end of reading */
 
@@ -41,6 +42,7 @@ enum stream_chunk_kind { STREAM_DATA, STREAM_FIN, STREAM_RESET };
 struct stream_chunk {
     struct fault_unit unit; /* first; outside a pipeline unit.next links the ready queue */
     enum stream_chunk_kind kind;
+    uint64_t number;                /* in its flow, from 1 on */
     uint32_t offset, length;        /* unsent bytes: [offset, length) of the data */
     struct stream_conduit *conduit; /* that has the bytes; NULL: behind the struct */
 };
@@ -56,6 +58,7 @@ struct stream_end {
     bool filtered_cut;
     bool inherited; /* from the listener, as it was at the handshake: not known what, if anything */
     bool tcp;
+    bool broken;          /* a write has failed */
     int64_t dropped_seen; /* by the kernel's count, and counted here */
 };
 
@@ -73,15 +76,18 @@ struct stream_flow {
     struct stream_conduit *conduit; /* being filled, or NULL */
     uint64_t charge;       /* pool and conduit bytes held, in the pipeline and in the ready queue */
     uint64_t queued_bytes; /* data bytes of the same */
+    uint64_t filled;       /* chunks so far */
+    uint64_t gap;          /* number of the first chunk that a fault has dropped; 0: none */
     unsigned pending_seen; /* while cut: bytes known to wait in the source's receive buffer */
     uint16_t from, to;     /* link */
-    uint32_t loss_ppb;     /* of what comes in from the source, by its socket's filter */
-    uint16_t loss_slot;    /* of the fault that this counts for */
-    uint8_t way;           /* STREAM_UP or STREAM_DOWN */
-    bool chained;          /* the pipeline has stages */
-    bool piped;            /* and units must cross them */
-    bool bulk;             /* reads are large: without copying, if that is possible */
-    bool opaque;           /* no stage looks into the bytes: it is possible */
+    uint64_t loss_change_ns; /* when loss_ppb will be another one */
+    uint32_t loss_ppb;       /* of what comes in from the source, by its socket's filter */
+    uint16_t loss_slot;      /* of the fault that this counts for */
+    uint8_t way;             /* STREAM_UP or STREAM_DOWN */
+    bool chained;            /* the pipeline has stages */
+    bool piped;              /* and units must cross them */
+    bool bulk;               /* reads are large: without copying, if that is possible */
+    bool opaque;             /* no stage looks into the bytes: it is possible */
     bool cut;
     bool blocked; /* the sink takes no more for now */
     bool starved; /* wants to read, has no memory to; on the plane's list */
@@ -159,6 +165,7 @@ struct stream_plane {
     struct stream_listener *listeners; /* by route slot */
     uint32_t listeners_end;            /* above the highest slot ever in use */
     bool accept_paused;
+    int files_max;
     struct loop_timer accept_timer; /* tries again when descriptors had run out */
     struct stream_flow *starved;
     struct loop_timer starved_timer;
@@ -190,6 +197,9 @@ void stream_end_close(struct stream_end *end, bool reset);
 int stream_end_watch(struct stream_end *end, uint32_t events);
 /* The peer of `end` has reset it, or it failed. */
 bool stream_end_reset(struct stream_end *end);
+/* The same, found out by a write: what the peer had sent before is read first, as it would have
+ * been had the event come first. */
+bool stream_end_broken(struct stream_end *end);
 
 /* dial.c */
 
@@ -307,6 +317,8 @@ void stream_ready_pop(struct stream_flow *flow);
 
 /* Listeners of the table's routes, and whether they refuse. */
 void stream_listeners_apply(struct stream_plane *plane);
+/* Accepting pauses when a socket has this number or a higher one. */
+int stream_files_max(void);
 void stream_plane_resume_accept(struct stream_plane *plane);
 void stream_plane_on_accept_timer(struct loop_timer *timer);
 

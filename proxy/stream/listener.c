@@ -1,19 +1,24 @@
 /* Listening sockets of a plane's routes.
  *
  * Accepting stops (on all listeners) when the table is full or descriptors run out, and goes on
- * when a connection ends; the kernel's backlog pushes back meanwhile.
+ * when a connection ends; the kernel's backlog pushes back meanwhile. Some descriptors are left to
+ * others, above all to the control API: the number of an accepted one, which is the lowest that was
+ * free, tells how many there are.
  *
  * A listener whose route refuses every connection is shut down: the kernel answers for it, and the
  * port stays its own until it listens again. */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "proxy/base/log.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/io/socket.h"
 #include "proxy/stream/internal.h"
 
+enum { FILES_LEFT = 64 };
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
 
 static void set_accepting(struct stream_plane *plane, bool accepting)
@@ -35,6 +40,22 @@ void stream_plane_on_accept_timer(struct loop_timer *timer)
     stream_plane_resume_accept(loop_container(timer, struct stream_plane, accept_timer));
 }
 
+/* Descriptors have run out, or will soon. */
+static void pause_for_files(struct stream_plane *plane)
+{
+    set_accepting(plane, false);
+    loop_timer_set(plane->loop, &plane->accept_timer, loop_now_ns(plane->loop) + ACCEPT_RETRY_NS);
+}
+
+int stream_files_max(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > INT_MAX)
+        return INT_MAX;
+    int files = (int)limit.rlim_cur;
+    return files - (files / 4 < FILES_LEFT ? files / 4 : FILES_LEFT);
+}
+
 static void listener_on_event(struct loop_watch *watch, uint32_t events)
 {
     struct stream_listener *listener = loop_container(watch, struct stream_listener, watch);
@@ -49,11 +70,13 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
         int fd = socket_accept(watch->fd, &peer);
         if (fd >= 0) {
             stream_connection_begin(listener, fd, &peer);
+            if (fd < plane->files_max)
+                continue;
+            pause_for_files(plane);
+            return;
         } else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
             log_warn("accept: %s; trying again when a connection ends", strerror(-fd));
-            set_accepting(plane, false);
-            loop_timer_set(plane->loop, &plane->accept_timer,
-                           loop_now_ns(plane->loop) + ACCEPT_RETRY_NS);
+            pause_for_files(plane);
             return;
         } else if (fd == -EAGAIN) {
             return;

@@ -120,7 +120,7 @@ static bool flow_read_plain(struct stream_flow *flow, size_t room)
     fault_counter_add(&flow->route->received[flow->way], length);
     if (!flow_send_scratch(flow, length, &sent)) {
         stream_flow_count_dropped(flow, length, FAULT_CAUSES);
-        return stream_end_reset(flow->sink);
+        return stream_end_broken(flow->sink);
     }
     while (sent < length) {
         size_t step = length - sent < STREAM_CHUNK_BYTES ? length - sent : STREAM_CHUNK_BYTES;
@@ -143,7 +143,7 @@ static bool flow_read_peek(struct stream_flow *flow)
     if (length == 0)
         return alive;
     if (!flow_send_scratch(flow, length, &sent))
-        return stream_end_reset(flow->sink);
+        return stream_end_broken(flow->sink);
     if (sent > 0) {
         ssize_t consumed = recv(flow->source->fd, plane->scratch, sent, MSG_DONTWAIT);
         assert(consumed == (ssize_t)sent);

@@ -111,7 +111,7 @@ bool stream_flow_write(struct stream_flow *flow, bool *more)
         }
         ssize_t sent = ready_send(flow, &offered);
         if (sent < 0 && !stream_would_block(sent))
-            return stream_end_reset(flow->sink);
+            return stream_end_broken(flow->sink);
         if (sent >= 0)
             ready_consume(flow, (size_t)sent);
         if (sent < 0 || (size_t)sent < offered) {

@@ -49,6 +49,7 @@ static void a_refusing_listener_keeps_its_port(void **state)
             assert_int_equal(socket_refuse(fd), 0);
             assert_int_equal(try_connect(&bound), -ECONNREFUSED);
             assert_int_equal(try_connect(&bound), -ECONNREFUSED);
+            assert_int_equal(socket_listen(&bound, false, NULL, NULL), -EADDRINUSE);
             assert_int_equal(socket_listen_again(fd), 0);
         }
         assert_int_equal(try_connect(&bound), 0);

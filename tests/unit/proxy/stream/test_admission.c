@@ -362,9 +362,32 @@ static void a_hanging_dial_delays_nobody(void **state)
     rig_close(&rig);
 }
 
+/* A connection waits no longer than the delays that are left. */
+static void one_of_two_accept_delays_goes(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int server;
+    rig_open(&rig, 8, 8 << 20);
+    struct ruleset_fault hour = rig_fault("hour", RULESET_ACCEPT_DELAY);
+    struct ruleset_fault moment = rig_fault("moment", RULESET_ACCEPT_DELAY);
+    hour.accept_delay.delay_ns = 3600 * NS_PER_S;
+    moment.accept_delay.delay_ns = NS_PER_MS;
+    rig_set_fault(&rig, &hour);
+    rig_set_fault(&rig, &moment);
+    int client = rig_connect(&rig);
+    rig_await(&rig, stream_plane_total(rig.plane) == 1);
+    rig_remove_fault(&rig, "hour");
+    rig_await(&rig, rig_try_accept(&rig, &server));
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        rig_test_both(one_of_two_accept_delays_goes),
         cmocka_unit_test(a_sure_reject_is_the_kernels),
         cmocka_unit_test(a_refusing_listener_is_handed_on_as_it_was),
         cmocka_unit_test(a_sure_reject_resets_what_is_open),

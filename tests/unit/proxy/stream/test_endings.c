@@ -415,9 +415,41 @@ static void a_removed_slow_close_lets_the_end_go(void **state)
     rig_close(&rig);
 }
 
+/* What a latency holds behind what a timeout has dropped goes nowhere when both are removed at
+ * once. */
+static void no_stream_goes_on_with_a_gap(void **state)
+{
+    (void)state;
+    enum { HALF = 200000 };
+    struct rig rig;
+    int client, server;
+    uint64_t sent = 0;
+    rig_open(&rig, 8, 64 << 20);
+    pair_way(&rig, UP, &client, &server);
+    struct ruleset_fault latency = one_way("latency", RULESET_LATENCY, UP);
+    struct ruleset_fault timeout = rig_fault("timeout", RULESET_TIMEOUT);
+    latency.latency.delay_ns = 50 * NS_PER_MS;
+    rig_set_fault(&rig, &latency);
+    rig_set_fault(&rig, &timeout);
+    send_pattern(&rig, client, 1, &sent, HALF);
+    rig_await(&rig, discarded(&rig, UP) == HALF);
+    latency.latency.delay_ns = 3600 * NS_PER_S;
+    rig_set_fault(&rig, &latency);
+    send_pattern(&rig, client, 1, &sent, HALF);
+    rig_await(&rig, rig_held(&rig, UP) == HALF);
+    assert_true(ruleset_remove_fault(&rig.ruleset, "latency"));
+    assert_true(ruleset_remove_fault(&rig.ruleset, "timeout"));
+    rig_apply(&rig);
+    assert_int_equal(read_to_end(&rig, server, 1), 0);
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        rig_test_both(no_stream_goes_on_with_a_gap),
         rig_test_both(limit_data_passes_so_many_bytes),
         rig_test_both(a_limit_can_change_and_go),
         rig_test_both(nothing_passes_behind_a_removed_limit),

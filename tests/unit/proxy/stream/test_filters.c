@@ -267,6 +267,38 @@ static void a_loss_that_went_before_the_accept_is_gone(void **state)
     rig_close(&rig);
 }
 
+static void a_loss_begins_after_its_time(void **state)
+{
+    enum { SEGMENTS = 50 };
+    (void)state;
+    struct rig rig;
+    int client, server;
+    open_filtered(&rig);
+    struct ruleset_fault loss = rig_fault("loss", RULESET_LOSS);
+    loss.loss.probability_ppb = 500000000;
+    loss.after_ns = 3600 * NS_PER_S;
+    rig_set_fault(&rig, &loss);
+    rig_pair(&rig, &client, &server);
+    socket_set_nodelay(client);
+    for (int i = 0; i < SEGMENTS; i++) {
+        assert_int_equal(send(client, "x", 1, 0), 1);
+        rig_turn(&rig);
+    }
+    rig_await(&rig, rig_has_bytes(server, SEGMENTS));
+    assert_int_equal(info_of(client).tcpi_total_retrans, 0);
+    loss.after_ns = 200 * NS_PER_MS;
+    rig_set_fault(&rig, &loss);
+    rig_turn_for(&rig, loss.after_ns);
+    for (int i = 0; i < SEGMENTS && info_of(client).tcpi_total_retrans == 0; i++) {
+        assert_int_equal(send(client, "x", 1, 0), 1);
+        rig_turn(&rig);
+    }
+    rig_await(&rig, info_of(client).tcpi_total_retrans > 0);
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
 /* A FIN and a reset are segments like others. */
 static void ends_wait_for_the_heal(void **state)
 {
@@ -339,6 +371,7 @@ int main(void)
         rig_test_both(losses_are_retransmitted_and_nothing_is_lost),
         rig_test_both(syns_are_lost_too),
         rig_test_both(a_loss_that_went_before_the_accept_is_gone),
+        rig_test_both(a_loss_begins_after_its_time),
         rig_test_both(ends_wait_for_the_heal),
         rig_test_both(an_upstream_may_be_a_name),
     };

@@ -171,6 +171,31 @@ static void bytes_before_a_reset_arrive(void **state)
     rig_close(&rig);
 }
 
+/* The request makes the relay write before it reads: whether the upstream is seen to have reset by
+ * the one or the other, its answer arrives. */
+static void an_answer_survives_a_write_to_who_reset(void **state)
+{
+    (void)state;
+    for (int latency = 0; latency < 2; latency++) {
+        struct rig rig;
+        int client, server;
+        char text[1000] = "";
+        rig_open(&rig, 8, 8 << 20);
+        if (latency)
+            rig_latency(&rig, "latency", NS_PER_MS);
+        rig_pair(&rig, &client, &server);
+        rig_turn_for(&rig, 2 * NS_PER_MS);
+        assert_int_equal(send(client, "request", 7, 0), 7);
+        assert_int_equal(send(server, text, sizeof(text), 0), sizeof(text));
+        socket_close_reset(server);
+        rig_await(&rig, rig_has_bytes(client, sizeof(text)));
+        assert_int_equal(recv(client, text, sizeof(text), 0), sizeof(text));
+        rig_await(&rig, rig_has_reset(client));
+        close(client);
+        rig_close(&rig);
+    }
+}
+
 static void a_refused_upstream_resets_the_client(void **state)
 {
     (void)state;
@@ -268,6 +293,7 @@ int main(void)
         rig_test_both(a_half_closed_connection_goes_on),
         rig_test_both(a_reset_crosses_as_a_reset),
         rig_test_both(bytes_before_a_reset_arrive),
+        rig_test_both(an_answer_survives_a_write_to_who_reset),
         rig_test_both(a_refused_upstream_resets_the_client),
         rig_test_both(latency_holds_bytes_and_fin_that_long),
         rig_test_both(a_rate_is_kept),
