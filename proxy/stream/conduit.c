@@ -28,6 +28,8 @@ enum {
     OPEN_KEPT = 4,                     /* that nobody needs for now */
 };
 
+#define RETRY_NS (NS_PER_S / 10)
+
 static void conduit_close(struct stream_conduit *conduit)
 {
     for (int i = 0; i < 2; i++) {
@@ -75,7 +77,7 @@ void stream_conduits_destroy(struct stream_plane *plane)
         conduit_close(&plane->conduits[i]);
 }
 
-/* NULL: there is none. When the kernel refuses to open one, it is not asked again. */
+/* NULL: there is none. When the kernel refuses to open one, it is asked again after a while. */
 static struct stream_conduit *conduit_take(struct stream_plane *plane)
 {
     struct stream_conduit *conduit = plane->open_conduits;
@@ -85,10 +87,10 @@ static struct stream_conduit *conduit_take(struct stream_plane *plane)
         return conduit;
     }
     conduit = plane->closed_conduits;
-    if (!conduit)
+    if (!conduit || loop_now_ns(plane->loop) < plane->conduits_refused_ns + RETRY_NS)
         return NULL;
     if (!conduit_open(conduit)) {
-        plane->closed_conduits = NULL;
+        plane->conduits_refused_ns = loop_now_ns(plane->loop);
         return NULL;
     }
     plane->closed_conduits = conduit->next;

@@ -129,7 +129,8 @@ static void fail(struct stream_filters *filters, int code)
     filters->failed = true;
 }
 
-/* Attaches what the key says, or takes off what is there when nothing is lost. */
+/* Attaches what the key says, or takes off what is there when nothing is lost, and also when the
+ * new one can't be had: an old one must not outlive its cut. */
 static int set_filter(struct stream_filters *filters, int fd, struct program_key key,
                       uint32_t loss_ppb, size_t source_count)
 {
@@ -137,8 +138,10 @@ static int set_filter(struct stream_filters *filters, int fd, struct program_key
         return filter_detach(fd);
     const struct filter_program *program = get_program(filters, key, loss_ppb, source_count);
     int result = program ? filter_attach(fd, program) : -E2BIG;
-    if (result)
+    if (result) {
         fail(filters, result);
+        filter_detach(fd);
+    }
     return result;
 }
 
@@ -226,9 +229,9 @@ void stream_end_filter(struct stream_end *end)
         return;
     stream_end_count_dropped(end);
     if (set_filter(filters, end->fd, key_of_loss(ppb), ppb, 0))
-        return;
+        ppb = 0;
     end->filtered_ppb = ppb;
-    end->filtered_cut = end->in->cut;
+    end->filtered_cut = ppb > 0 && end->in->cut;
     end->inherited = false;
     if (ppb > 0) {
         end->dropped_seen = filter_dropped(end->fd);
@@ -313,7 +316,7 @@ static void listener_filter(struct stream_listener *listener, bool losses)
         key.words[1] == listener->filter_key[1])
         return;
     if (set_filter(filters, spec->fd, key, ppb, sources))
-        return;
+        filtered = false;
     listener->filtered = filtered;
     memcpy(listener->filter_key, key.words, sizeof(listener->filter_key));
     if (filtered) {

@@ -173,6 +173,7 @@ struct stream_plane {
     struct stream_conduit conduits[STREAM_CONDUITS_MAX];
     struct stream_conduit *open_conduits, *closed_conduits; /* free ones, with pipe and without */
     size_t conduit_count, open_conduit_count;               /* in all; on that list */
+    uint64_t conduits_refused_ns;                           /* when the kernel last did */
     uint64_t conduit_bytes; /* in all of them; they count against the pool's bound */
     _Atomic uint64_t open_count, total_count;
     unsigned char scratch[STREAM_SCRATCH_BYTES];

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "proxy/base/log.h"
 #include "proxy/base/monotonic.h"
@@ -35,13 +36,31 @@ void stream_plane_resume_accept(struct stream_plane *plane)
     set_accepting(plane, true);
 }
 
-void stream_plane_on_accept_timer(struct loop_timer *timer)
+/* Clients that have gone while they were held: nothing else would find them before the heal, and
+ * while there is room for all that does no harm (one that has only closed its half may still want
+ * an answer). */
+static void end_held_that_left(struct stream_plane *plane)
 {
-    stream_plane_resume_accept(loop_container(timer, struct stream_plane, accept_timer));
+    struct stream_connection *next;
+    for (struct stream_connection *connection = plane->live; connection; connection = next) {
+        char byte;
+        next = connection->next;
+        int fd = connection->ends[STREAM_CLIENT].fd;
+        if (connection->state == STREAM_HELD && fd >= 0 &&
+            recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+            stream_connection_end(connection, false);
+    }
 }
 
-/* Descriptors have run out, or will soon. */
-static void pause_for_files(struct stream_plane *plane)
+void stream_plane_on_accept_timer(struct loop_timer *timer)
+{
+    struct stream_plane *plane = loop_container(timer, struct stream_plane, accept_timer);
+    end_held_that_left(plane);
+    stream_plane_resume_accept(plane);
+}
+
+/* Descriptors or places in the table have run out, or will soon. */
+static void pause_accepting(struct stream_plane *plane)
 {
     set_accepting(plane, false);
     loop_timer_set(plane->loop, &plane->accept_timer, loop_now_ns(plane->loop) + ACCEPT_RETRY_NS);
@@ -64,7 +83,7 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
     for (int i = 0; i < STREAM_ACCEPTS; i++) {
         struct address peer = {0};
         if (!plane->free) {
-            set_accepting(plane, false);
+            pause_accepting(plane);
             return;
         }
         int fd = socket_accept(watch->fd, &peer);
@@ -72,11 +91,11 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
             stream_connection_begin(listener, fd, &peer);
             if (fd < plane->files_max)
                 continue;
-            pause_for_files(plane);
+            pause_accepting(plane);
             return;
         } else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
             log_warn("accept: %s; trying again when a connection ends", strerror(-fd));
-            pause_for_files(plane);
+            pause_accepting(plane);
             return;
         } else if (fd == -EAGAIN) {
             return;

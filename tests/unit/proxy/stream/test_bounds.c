@@ -348,11 +348,37 @@ static void some_files_are_left_to_others(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
+/* On a cut link nobody reads what a client sends, its end included: those that have left are found
+ * when there is no place for another. */
+static void held_clients_that_left_make_room(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int server = -1;
+    rig_open(&rig, 2, 8 << 20);
+    rig_cut(&rig, "cut", true, true);
+    int first = rig_connect(&rig), second = rig_connect(&rig);
+    rig_await(&rig, stream_plane_open(rig.plane) == 2);
+    close(first);
+    int third = rig_connect(&rig);
+    rig_await(&rig, stream_plane_total(rig.plane) == 3);
+    assert_int_equal(stream_plane_open(rig.plane), 2); /* the second is still there */
+    rig_heal(&rig, "cut");
+    rig_await(&rig, rig_try_accept(&rig, &server));
+    close(server);
+    rig_await(&rig, rig_try_accept(&rig, &server));
+    close(server);
+    close(second);
+    close(third);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         rig_test_both(some_files_are_left_to_others),
         rig_test_both(a_full_table_pushes_back),
+        rig_test_both(held_clients_that_left_make_room),
         cmocka_unit_test_setup(an_exhausted_pool_pushes_back, rig_copies),
         rig_test_both(stuck_peers_delay_nobody),
         rig_test_both(without_memory_bytes_still_cross),
