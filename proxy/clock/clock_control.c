@@ -104,6 +104,8 @@ static int open_page(const char *path, bool *taken_over, struct error *error)
     if (fchmod(fd, 0644) || (!*taken_over && ftruncate(fd, CLOCK_PAGE_SIZE))) {
         int code = -errno;
         close(fd);
+        if (!*taken_over)
+            unlink(path);
         return error_set_at(error, code, path, "can't make the clock page: %s", strerror(-code));
     }
     return fd;

@@ -148,6 +148,7 @@ struct stream_plane {
     struct loop *loop;
     struct pool *pool;
     struct fault_counters *counters;
+    struct descriptors *descriptors;
     struct fault_states *states;
     struct resolver *resolver;
     uint64_t flow_bytes_max;
@@ -160,6 +161,7 @@ struct stream_plane {
     uint32_t listeners_end;            /* above the highest slot ever in use */
     bool accept_paused;
     struct loop_timer accept_timer; /* tries again when descriptors had run out */
+    uint64_t accept_said_ns;        /* when that was last in the log */
     struct stream_flow *starved;
     struct loop_timer starved_timer;
     struct stream_filters *filters; /* NULL: cuts are stalls only */

@@ -30,6 +30,7 @@ int stream_plane_create(const struct stream_options *options, struct stream_plan
     plane->loop = options->loop;
     plane->pool = options->pool;
     plane->counters = options->counters;
+    plane->descriptors = options->descriptors;
     plane->states = options->states;
     plane->resolver = options->resolver;
     plane->flow_bytes_max =

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#define SLOW_NS (2 * NS_PER_S) /* worth a word */
+
 enum { SAMPLES = 4, BYTES = 100000, DATAGRAMS = 3 };
 
 /* The far ends of the routes; they outlive all runs but for the unix one, which is in the run's
@@ -268,7 +270,7 @@ static void send_datagrams(struct torture *torture, const struct far *far)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     char buffer[64];
-    int got = 0;
+    int got = 0, waited_ms = 0;
     if (!torture_is_running(torture))
         return;
     while (recv(far->udp, buffer, sizeof(buffer), 0) >= 0)
@@ -280,8 +282,9 @@ static void send_datagrams(struct torture *torture, const struct far *far)
         sendto(fd, "datagram", 8, 0, (struct sockaddr *)&address, sizeof(address));
     while (got < DATAGRAMS) { /* lost ones don't come, so there is an end to waiting */
         struct pollfd poll_fd = {.fd = far->udp, .events = POLLIN};
-        int patience_ms = torture_has_failed(torture) ? 200 : 20000;
-        if (poll(&poll_fd, 1, patience_ms) <= 0)
+        if (poll(&poll_fd, 1, 50) <= 0)
+            waited_ms += 50;
+        if (waited_ms >= (torture_has_failed(torture) ? 200 : 20000))
             break;
         if (recv(far->udp, buffer, sizeof(buffer), 0) == 8)
             got++;
@@ -417,8 +420,14 @@ static void whatever_fails_severd_goes_on_or_says_why(void **state)
     for (int call = 0; call < FAILING_CALLS_END; call++) {
         uint64_t total = totals[call], runs = 0;
         uint64_t step = all || total <= SAMPLES ? 1 : total / SAMPLES;
-        for (uint64_t at = 1; at <= total; at += step)
+        for (uint64_t at = 1; at <= total; at += step) {
+            uint64_t begin_ns = monotonic_now_ns();
             runs += run((enum failing_call)call, at);
+            uint64_t took_ns = monotonic_now_ns() - begin_ns;
+            if (took_ns > SLOW_NS)
+                print_message("%s %llu took %.1f s\n", torture_names[call], (unsigned long long)at,
+                              (double)took_ns / 1e9);
+        }
         print_message("%-15s %6llu calls, %llu failed in turn\n", torture_names[call],
                       (unsigned long long)total, (unsigned long long)runs);
     }

@@ -66,7 +66,8 @@ static inline void torture_prepare(struct torture *torture, enum failing_call ca
     atomic_store(&torture->page->armed, 1);
 }
 
-/* But for loaded socket filters, which severd keeps a bounded number of. say: on the test's output.
+/* But for loaded socket filters and pipes, which severd keeps a bounded number of. say: on the
+ * test's output.
  */
 static inline size_t torture_list_descriptors(const struct torture *torture, bool say)
 {
@@ -79,7 +80,7 @@ static inline size_t torture_list_descriptors(const struct torture *torture, boo
         snprintf(link, sizeof(link), "%s/%.16s", path, entry->d_name);
         ssize_t length = readlink(link, target, sizeof(target) - 1);
         target[length > 0 ? length : 0] = '\0';
-        count += length > 0 && !strstr(target, "bpf-prog");
+        count += length > 0 && !strstr(target, "bpf-prog") && !strstr(target, "pipe:");
         if (say && length > 0)
             print_error("%s -> %s\n", link, target);
     }
@@ -115,17 +116,38 @@ static inline void torture_check_end(struct torture *torture, bool started)
     bool memory = call == FAILING_malloc || call == FAILING_calloc || call == FAILING_realloc;
     bool aborted = code == 128 + SIGABRT && memory &&
                    strstr(text_get(&torture->said), "out of memory") != NULL;
-    bool refused =
-        code == EXIT_FAILURE && !started && (call == FAILING_write || torture->said.length > 0);
+    bool refused = code == EXIT_FAILURE && !started && torture->said.length > 0;
     torture->running = false;
     if (!torture_has_failed(torture) || (!aborted && !refused))
         torture_fail(torture, "severd ended with %d", code);
 }
 
+/* Until it says so, or, when writing is what fails, until it can be asked. False: it ended. */
+static inline bool torture_await_ready(struct torture *torture)
+{
+    char line[2048];
+    struct error error;
+    uint64_t deadline_ns = monotonic_now_ns() + TORTURE_PATIENCE_NS;
+    assert_int_equal(wire_client_create(torture->url, "test", &torture->client, &error), 0);
+    if (atomic_load(&torture->page->call) == FAILING_write) {
+        while (wire_client_request(torture->client, "GET", "/v1/status", NULL, NULL, &error)) {
+            assert_true(monotonic_now_ns() < deadline_ns);
+            monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
+        }
+        return true;
+    }
+    while (child_read_line(&torture->child, line, sizeof(line))) {
+        text_append(&torture->said, "%s\n", line);
+        if (strstr(line, "ready: control"))
+            return true;
+    }
+    return false;
+}
+
 /* False: it did not start, for a good reason. */
 static inline bool torture_start(struct torture *torture)
 {
-    char program[PATH_MAX], library[PATH_MAX + 16], page[128], run[96], line[2048];
+    char program[PATH_MAX], library[PATH_MAX + 16], page[128], run[96];
     severd_program("severd", program, sizeof(program));
     severd_program("../lib/libsever-failing.so", library + 11, sizeof(library) - 11);
     memcpy(library, "LD_PRELOAD=", 11);
@@ -137,14 +159,8 @@ static inline bool torture_start(struct torture *torture)
     const char *const environment[] = {library, page, NULL};
     child_start(&torture->child, arguments, environment);
     torture->running = true;
-    while (child_read_line(&torture->child, line, sizeof(line))) {
-        text_append(&torture->said, "%s\n", line);
-        if (strstr(line, "ready: control")) {
-            struct error error;
-            assert_int_equal(wire_client_create(torture->url, "test", &torture->client, &error), 0);
-            return true;
-        }
-    }
+    if (torture_await_ready(torture))
+        return true;
     torture_check_end(torture, false);
     return false;
 }

@@ -141,6 +141,10 @@ FUNCTION(int, -1, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, i
          (fd, messages, count, flags))
 FUNCTION(ssize_t, -1, sendmsg, (int fd, const struct msghdr *message, int flags),
          (fd, message, flags))
+FUNCTION(int, -1, pipe2, (int fds[2], int flags), (fds, flags))
+FUNCTION(ssize_t, -1, splice,
+         (int from, off_t *from_offset, int to, off_t *to_offset, size_t length, unsigned flags),
+         (from, from_offset, to, to_offset, length, flags))
 FUNCTION(int, -1, mkdir, (const char *path, mode_t mode), (path, mode))
 FUNCTION(int, -1, ftruncate, (int fd, off_t length), (fd, length))
 FUNCTION(int, EAGAIN, pthread_create,

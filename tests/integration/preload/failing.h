@@ -39,7 +39,9 @@
     call(open, EMFILE) \
     call(mkdir, ENOSPC) \
     call(ftruncate, ENOSPC) \
-    call(write, ENOSPC)
+    call(write, ENOSPC) \
+    call(pipe2, EMFILE) \
+    call(splice, ENOMEM)
 /* clang-format on */
 
 enum failing_call {
