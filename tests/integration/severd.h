@@ -62,9 +62,10 @@ static inline void severd_await_log(struct severd *severd, const char *wanted)
     }
 }
 
-/* extra: further arguments, NULL-terminated, or NULL. */
-static inline void severd_start(struct severd *severd, const char *workers,
-                                const char *const *extra)
+/* Starts it and does not wait. extra: further arguments, NULL-terminated, or NULL. prepare: what
+ * the process does before it becomes severd; NULL: nothing. */
+static inline void severd_launch(struct severd *severd, const char *workers,
+                                 const char *const *extra, void (*prepare)(struct severd *severd))
 {
     char program[PATH_MAX], listen[96];
     int log_pipe[2];
@@ -95,16 +96,25 @@ static inline void severd_start(struct severd *severd, const char *workers,
         dup2(log_pipe[1], STDERR_FILENO);
         close(log_pipe[0]);
         close(log_pipe[1]);
+        if (prepare)
+            prepare(severd);
         execv(program, (char *const *)(uintptr_t)arguments);
         fprintf(stderr, "%s: %s\n", program, strerror(errno));
         _exit(127);
     }
     close(log_pipe[1]);
     severd->log_fd = log_pipe[0];
-    severd_await_log(severd, "ready: control");
     struct error error = {0};
     if (wire_client_create(severd->url, "test", &severd->client, &error))
         fail_msg("%s", error.message);
+}
+
+/* Starts it and waits until it is ready. */
+static inline void severd_start(struct severd *severd, const char *workers,
+                                const char *const *extra)
+{
+    severd_launch(severd, workers, extra, NULL);
+    severd_await_log(severd, "ready: control");
 }
 
 /* Ends it with SIGTERM; it must leave with 0 and leave nothing behind. */

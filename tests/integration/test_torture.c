@@ -407,30 +407,36 @@ static bool run(enum failing_call call, uint64_t at)
 static int only_call = -1;
 static uint64_t only_at;
 
+/* One call of this function after the other; all: until there is none left. */
+static void fail_in_turn(enum failing_call call, bool all)
+{
+    uint64_t total = totals[call], failed = 0;
+    uint64_t step = all || total <= SAMPLES ? 1 : total / SAMPLES;
+    bool there = true;
+    for (uint64_t at = 1; at <= total || (all && there); at += step) {
+        uint64_t begin_ns = monotonic_now_ns();
+        there = run(call, at);
+        failed += there;
+        uint64_t took_ns = monotonic_now_ns() - begin_ns;
+        if (took_ns > SLOW_NS)
+            print_message("%s %llu took %.1f s\n", torture_names[call], (unsigned long long)at,
+                          (double)took_ns / 1e9);
+    }
+    print_message("%-15s %6llu calls, %llu failed in turn\n", torture_names[call],
+                  (unsigned long long)total, (unsigned long long)failed);
+}
+
 static void whatever_fails_severd_goes_on_or_says_why(void **state)
 {
     (void)state;
-    bool all = getenv("SEVER_TORTURE") != NULL;
     count_descriptors();
     assert_false(run(FAILING_malloc, 0));
     if (only_call >= 0) {
         assert_true(run((enum failing_call)only_call, only_at));
         return;
     }
-    for (int call = 0; call < FAILING_CALLS_END; call++) {
-        uint64_t total = totals[call], runs = 0;
-        uint64_t step = all || total <= SAMPLES ? 1 : total / SAMPLES;
-        for (uint64_t at = 1; at <= total; at += step) {
-            uint64_t begin_ns = monotonic_now_ns();
-            runs += run((enum failing_call)call, at);
-            uint64_t took_ns = monotonic_now_ns() - begin_ns;
-            if (took_ns > SLOW_NS)
-                print_message("%s %llu took %.1f s\n", torture_names[call], (unsigned long long)at,
-                              (double)took_ns / 1e9);
-        }
-        print_message("%-15s %6llu calls, %llu failed in turn\n", torture_names[call],
-                      (unsigned long long)total, (unsigned long long)runs);
-    }
+    for (int call = 0; call < FAILING_CALLS_END; call++)
+        fail_in_turn((enum failing_call)call, getenv("SEVER_TORTURE") != NULL);
 }
 
 int main(int argc, char **argv)
