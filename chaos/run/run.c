@@ -212,9 +212,6 @@ static int read_experiment(struct run *run, struct error *error)
 /* Why a fault can do nothing on a stream; NULL when it can. */
 static const char *no_use_on_streams(const struct ruleset_fault *fault)
 {
-    if (fault->type == RULESET_LOSS)
-        return "nodes are connected by TCP, whose stream has no packets to lose, only bytes; use "
-               "delay, rate or cut";
     if (!ruleset_fault_acts_on(fault->type, RULESET_TCP))
         return "nodes are connected by TCP, and it is for datagrams";
     return fault->match[0] ? "nodes are connected by TCP, and a match is for datagrams" : NULL;
@@ -232,6 +229,25 @@ static int refuse_impossible(const struct run *run, struct error *error)
         snprintf(place, sizeof(place), "%s:%u", run->options.file, step->line);
         return error_set_at(error, -EOPNOTSUPP, place, "'%s' can't be done: %s",
                             ruleset_fault_type_name(step->fault.type), why);
+    }
+    return 0;
+}
+
+/* What severd can't do on this machine, though on another it may. */
+static int refuse_unavailable(const struct run *run, struct error *error)
+{
+    const json_t *loss =
+        json_object_get(json_object_get(run->report.severd_status, "mechanisms"), "loss");
+    for (size_t i = 0; i < run->experiment.step_count; i++) {
+        const struct experiment_step *step = &run->experiment.steps[i];
+        if (step->action != EXPERIMENT_FAULT || step->fault.type != RULESET_LOSS ||
+            json_is_true(json_object_get(loss, "tcp")))
+            continue;
+        char place[ERROR_PLACE_MAX];
+        snprintf(place, sizeof(place), "%s:%u", run->options.file, step->line);
+        return error_set_at(error, -EOPNOTSUPP, place,
+                            "'loss' can't be done here: nodes are connected by TCP, and severd may "
+                            "not filter its sockets (severctl doctor); use delay, rate or cut");
     }
     return 0;
 }
@@ -333,7 +349,9 @@ static int bring_up(struct run *run, struct error *error)
               (unsigned long long)experiment->seed, experiment->cluster.node_count, prefix,
               run->directory);
 
-    code = lab_start_nodes(run->lab, error);
+    code = refuse_unavailable(run, error);
+    if (code == 0)
+        code = lab_start_nodes(run->lab, error);
     if (code == 0)
         code = observer_start(run->lab, on_role, run, &run->observer, error);
     if (code == 0)

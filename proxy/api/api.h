@@ -28,6 +28,7 @@ struct api_link_state {
 struct api_route_state {
     uint64_t received_bytes[2], sent_bytes[2];
     uint64_t connections, ended; /* or sessions; ended: of these */
+    bool refusing;               /* the kernel refuses all its connections: nobody counts them */
 };
 
 enum { API_LATENESS_BUCKETS = 32 }; /* bucket i: below 2^(i+1) ns, and not in one before */
@@ -38,6 +39,7 @@ struct api_status {
     uint64_t connections_open, connections_total;
     uint64_t sessions_open, sessions_total;
     const char *cut_tcp, *cut_udp; /* what a cut does on such routes */
+    bool loss_tcp;                 /* whether loss does anything on TCP routes */
     const char *clock_library, *clock_directory;
     uint64_t lateness_count, lateness_p50_ns, lateness_p99_ns, lateness_p999_ns;
     uint64_t lateness_sum_ns, lateness_buckets[API_LATENESS_BUCKETS];

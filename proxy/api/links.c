@@ -215,7 +215,8 @@ json_t *api_cut_mechanism(const struct api_status *status)
 
 static json_t *encode_mechanisms(const struct api_status *status)
 {
-    return json_pack("{s:o, s:{s:o, s:o}}", "cut", api_cut_mechanism(status), "clock", "library",
+    return json_pack("{s:o, s:{s:b, s:b}, s:{s:o, s:o}}", "cut", api_cut_mechanism(status), "loss",
+                     "tcp", status->loss_tcp, "udp", 1, "clock", "library",
                      api_json_text(status->clock_library), "directory",
                      api_json_text(status->clock_directory));
 }

@@ -13,7 +13,10 @@ static json_t *encode(const struct api_call *call, const struct ruleset_route *r
     const struct api_backend *backend = &call->api->backend;
     const char *listening = backend->route_listening(backend->context, route->name, text);
     json_t *json = wire_encode_route(route);
+    struct api_route_state state;
+    backend->route_state(backend->context, route->name, &state);
     json_object_set_new(json, "listening", listening[0] ? api_json_text(listening) : json_null());
+    json_object_set_new(json, "refusing", json_boolean(state.refusing));
     return json;
 }
 

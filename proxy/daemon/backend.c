@@ -96,6 +96,7 @@ static void route_sum(const struct backend *backend, uint16_t slot, struct api_r
         }
         sum->ended += fault_counter_get(&route->ended); /* before: open ones are never negative */
         sum->connections += fault_counter_get(&route->connections);
+        sum->refusing |= fault_counter_get(&route->refusing) > 0;
     }
 }
 
@@ -368,6 +369,7 @@ static void backend_status(void *context, struct api_status *out)
                        ? "filter: the kernel answers no segment and no SYN; nothing queued is lost"
                        : "stall: severd stops reading and writing; nothing is lost",
         .cut_udp = "drop",
+        .loss_tcp = backend->options.mechanisms.segment_filters,
         .clock_library = backend->options.clock_library,
         .clock_directory = backend->options.directory,
         .lateness_count = totals.lateness.count,

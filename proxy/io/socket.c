@@ -205,6 +205,12 @@ int socket_take_error(int fd)
     return -value;
 }
 
+bool socket_is_connected(int fd)
+{
+    struct address peer = {.length = sizeof(peer.storage)};
+    return getpeername(fd, (struct sockaddr *)&peer.storage, &peer.length) == 0;
+}
+
 bool socket_is_tcp(int fd)
 {
     int protocol = 0;

@@ -52,6 +52,7 @@ int socket_connect_datagram(const struct address *address, struct error *error);
 int socket_accept(int listener, struct address *peer);
 /* SO_ERROR: 0 or -errno. */
 int socket_take_error(int fd);
+bool socket_is_connected(int fd); /* the peer has answered, and has not gone since */
 bool socket_is_tcp(int fd);
 void socket_set_nodelay(int fd); /* TCP_NODELAY; no effect on others */
 void socket_close_reset(int fd); /* SO_LINGER 0, then close: the peer sees RST */

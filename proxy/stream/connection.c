@@ -176,6 +176,10 @@ static void connection_apply_flows(struct stream_connection *connection, uint16_
 void stream_connection_apply(struct stream_connection *connection)
 {
     connection_apply_flows(connection, connection_from(connection));
+    if (connection->waiter.resolver) /* the text that it asks for goes with the table before */
+        connection->waiter.name = connection->listener->spec->upstream_name;
+    if (connection->state == STREAM_DIALLING)
+        stream_connection_put_off(connection);
 }
 
 static void connection_init(struct stream_connection *connection, struct stream_listener *listener,
@@ -201,7 +205,7 @@ static void connection_init(struct stream_connection *connection, struct stream_
             ? atomic_fetch_add_explicit(&listener->spec->ordinals[row], 1, memory_order_relaxed)
             : listener->ordinals[row]++;
     *client = *server = (struct stream_end){.fd = -1, .connection = connection};
-    client->inherited = listener->filtered;
+    client->inherited = plane->filters != NULL;
     client->tcp = peer->storage.ss_family != AF_UNIX;
     stream_flow_init(&connection->flows[STREAM_UP], connection, STREAM_UP, client, server);
     stream_flow_init(&connection->flows[STREAM_DOWN], connection, STREAM_DOWN, server, client);

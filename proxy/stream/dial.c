@@ -6,6 +6,10 @@
  * with several addresses is tried in their order, each with a look-up of its own, so that nothing
  * needs to be remembered but how many have failed. The last failure resets the client.
  *
+ * A cut that comes meanwhile puts the dial off, unless the upstream has answered already: a look-up
+ * that is answered, a SYN that is sent again or another address would cross it, and so would the
+ * news that there is no upstream. The connection is HELD again, and dialled anew at the heal.
+ *
  * The socket has its filter before its SYN goes out, so that the answer is lost like all else. */
 #include <assert.h>
 #include <errno.h>
@@ -82,12 +86,30 @@ static void dial_address(struct stream_connection *connection, const struct addr
         stream_connection_update(connection);
 }
 
+static bool is_cut(const struct stream_connection *connection)
+{
+    return connection->flows[STREAM_UP].cut || connection->flows[STREAM_DOWN].cut;
+}
+
+bool stream_connection_put_off(struct stream_connection *connection)
+{
+    struct stream_end *server = &connection->ends[STREAM_SERVER];
+    assert(connection->state == STREAM_DIALLING);
+    if (!is_cut(connection) || (server->fd >= 0 && socket_is_connected(server->fd)))
+        return false;
+    resolver_cancel(&connection->waiter);
+    stream_end_close(server, false);
+    connection->addresses_failed = 0;
+    connection->addresses_left = false;
+    connection->state = STREAM_HELD;
+    return true;
+}
+
 void stream_connection_dial(struct stream_connection *connection)
 {
     struct loop *loop = connection->plane->loop;
-    const struct stream_flow *flows = connection->flows;
     const struct route_spec *spec = connection->listener->spec;
-    if (connection->state != STREAM_HELD || flows[STREAM_UP].cut || flows[STREAM_DOWN].cut)
+    if (connection->state != STREAM_HELD || is_cut(connection))
         return;
     if (!connection->admitted && !stream_connection_admit(connection)) {
         stream_connection_end(connection, true);
@@ -109,7 +131,8 @@ void stream_connection_dialled(struct stream_connection *connection)
 {
     assert(connection->state == STREAM_DIALLING);
     if (socket_take_error(connection->ends[STREAM_SERVER].fd) < 0) {
-        try_next(connection);
+        if (!stream_connection_put_off(connection))
+            try_next(connection);
         return;
     }
     connection->state = STREAM_OPEN;

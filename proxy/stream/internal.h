@@ -54,7 +54,7 @@ struct stream_end {
     /* filters.c: what the kernel drops of what comes in. */
     uint32_t filtered_ppb; /* 0: nothing */
     bool filtered_cut;
-    bool inherited; /* from the listener: not known what, if anything */
+    bool inherited; /* from the listener, as it was at the handshake: not known what, if anything */
     bool tcp;
     int64_t dropped_seen; /* by the kernel's count, and counted here */
 };
@@ -197,6 +197,9 @@ bool stream_end_reset(struct stream_end *end);
 /* Dials the upstream of a held connection unless the link is cut, the accept delay is not over, or
  * a reject fault refuses it. The connection may be gone after. */
 void stream_connection_dial(struct stream_connection *connection);
+/* The plan has cut the link of a connection that is DIALLING: HELD again, unless the upstream has
+ * answered already. True: it is HELD. */
+bool stream_connection_put_off(struct stream_connection *connection);
 /* The upstream's socket has an answer. The connection may be gone after. */
 void stream_connection_dialled(struct stream_connection *connection);
 

@@ -57,7 +57,7 @@ int wire_decode_node(json_t *json, struct ruleset_node *out, struct error *error
 
 static const char *const route_keys[] = {"name", "protocol", "listen", "upstream", "from",
                                          "to",   "enabled",  "spread", NULL};
-static const char *const route_reported[] = {"listening", NULL};
+static const char *const route_reported[] = {"listening", "refusing", NULL};
 
 int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *error)
 {

@@ -37,9 +37,9 @@ static void status_and_ruleset(void **state)
     assert_has("\"program\":\"severd\"");
     assert_has("\"ruleset_version\":1");
     assert_has("\"nodes\":4");
-    assert_has(
-        "\"mechanisms\":{\"cut\":{\"tcp\":\"stall\",\"udp\":\"drop\"},\"clock\":{\"library\":"
-        "\"/usr/lib/x.so\",\"directory\":\"\"}}");
+    assert_has("\"mechanisms\":{\"cut\":{\"tcp\":\"stall\",\"udp\":\"drop\"},\"loss\":{\"tcp\":"
+               "false,\"udp\":true},\"clock\":{\"library\":"
+               "\"/usr/lib/x.so\",\"directory\":\"\"}}");
     assert_has("\"timer_lateness_ns\":{\"count\":100,\"p50\":0,\"p99\":200000,\"p999\":0}");
     assert_int_equal(ask("GET", "/v1/ruleset", NULL), 0);
     assert_has("{\"version\":1,\"seed\":42,\"nodes\":[{\"name\":\"n1\",\"kind\":\"member\","
@@ -209,10 +209,10 @@ static void routes(void **state)
                      0);
     assert_has("\"protocol\":\"tcp\"");
     assert_has("\"from\":null,\"to\":\"n2\",\"enabled\":true,\"spread\":false,"
-               "\"listening\":\"127.0.0.1:4242\"}");
+               "\"listening\":\"127.0.0.1:4242\",\"refusing\":false}");
     assert_int_equal(ask("GET", path, NULL), 0);
     assert_int_equal(ask("PATCH", path, "{\"enabled\":false}"), 0);
-    assert_has("\"enabled\":false,\"spread\":false,\"listening\":null}");
+    assert_has("\"enabled\":false,\"spread\":false,\"listening\":null,\"refusing\":false}");
     assert_int_equal(ask("PATCH", path, "{\"upstream\":\"127.0.0.1:2\",\"enabled\":true}"), 0);
     assert_has("\"upstream\":\"127.0.0.1:2\"");
     assert_int_equal(ask("PATCH", path, "{\"listen\":\"127.0.0.1:2\"}"), -EINVAL);

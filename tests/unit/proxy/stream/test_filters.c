@@ -242,6 +242,31 @@ static void syns_are_lost_too(void **state)
     rig_close(&rig);
 }
 
+/* A socket has the filter of its listener from the handshake on, and is accepted later. */
+static void a_loss_that_went_before_the_accept_is_gone(void **state)
+{
+    enum { SEGMENTS = 500 };
+    (void)state;
+    struct rig rig;
+    int server;
+    open_filtered(&rig);
+    set_loss(&rig, 50000000, true);
+    int client = rig_connect(&rig);
+    rig_remove_fault(&rig, "loss");
+    rig_await(&rig, rig_try_accept(&rig, &server));
+    socket_set_nodelay(client);
+    uint32_t again = info_of(client).tcpi_total_retrans;
+    for (int i = 0; i < SEGMENTS; i++) {
+        assert_int_equal(send(client, "x", 1, 0), 1);
+        rig_turn(&rig);
+    }
+    rig_await(&rig, rig_has_bytes(server, SEGMENTS));
+    assert_int_equal(info_of(client).tcpi_total_retrans, again);
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
 /* A FIN and a reset are segments like others. */
 static void ends_wait_for_the_heal(void **state)
 {
@@ -313,6 +338,7 @@ int main(void)
         rig_test_both(a_listener_of_many_cuts_one_source),
         rig_test_both(losses_are_retransmitted_and_nothing_is_lost),
         rig_test_both(syns_are_lost_too),
+        rig_test_both(a_loss_that_went_before_the_accept_is_gone),
         rig_test_both(ends_wait_for_the_heal),
         rig_test_both(an_upstream_may_be_a_name),
     };

@@ -66,6 +66,9 @@ static void random_fault(struct random_stream *dice, struct ruleset *ruleset, si
     if (on_route) {
         memcpy(fault.route, route->name, sizeof(fault.route));
         fault.direction = (enum ruleset_direction)below(dice, 3);
+        bool dials = type == RULESET_REJECT || type == RULESET_ACCEPT_DELAY;
+        if (dials && route->protocol == RULESET_TCP && fault.direction == RULESET_DOWNSTREAM)
+            fault.direction = RULESET_UPSTREAM; /* that is who they are for */
     } else {
         fault.both_ways = below(dice, 2);
         name_of(fault.link.from, "n", 0);
