@@ -22,7 +22,8 @@
 
 struct severd {
     pid_t pid;
-    int log_fd; /* its standard error */
+    int log_fd;     /* its standard error */
+    char log[8192]; /* what severd_await_log has read last */
     char directory[64], url[96], run_directory[96];
     struct wire_client *client;
 };
@@ -45,16 +46,17 @@ static inline void severd_program(const char *name, char *path, size_t size)
 /* Reads its log until a line has `wanted`. */
 static inline void severd_await_log(struct severd *severd, const char *wanted)
 {
-    char log[8192] = "";
+    char *log = severd->log;
     size_t used = 0;
     uint64_t deadline_ns = monotonic_now_ns() + 30 * NS_PER_S;
+    log[0] = '\0';
     while (!strstr(log, wanted)) {
         struct pollfd wait = {.fd = severd->log_fd, .events = POLLIN};
-        if (monotonic_now_ns() > deadline_ns || used + 1 >= sizeof(log))
+        if (monotonic_now_ns() > deadline_ns || used + 1 >= sizeof(severd->log))
             fail_msg("severd did not say '%s' but: %s", wanted, log);
         if (poll(&wait, 1, 100) <= 0)
             continue;
-        ssize_t got = read(severd->log_fd, log + used, sizeof(log) - 1 - used);
+        ssize_t got = read(severd->log_fd, log + used, sizeof(severd->log) - 1 - used);
         if (got <= 0)
             fail_msg("severd ended: %s", log);
         used += (size_t)got;

@@ -114,8 +114,9 @@ static inline void torture_check_end(struct torture *torture, bool started)
     enum failing_call call = (enum failing_call)atomic_load(&torture->page->call);
     int code = child_finish(&torture->child, &torture->said);
     bool memory = call == FAILING_malloc || call == FAILING_calloc || call == FAILING_realloc;
-    bool aborted = code == 128 + SIGABRT && memory &&
-                   strstr(text_get(&torture->said), "out of memory") != NULL;
+    const char *said = text_get(&torture->said);
+    bool aborted = code == 128 + SIGABRT && memory && strstr(said, "out of memory");
+    aborted |= code == 2 && memory && strstr(said, "out of dynamic memory"); /* libpcap's scanner */
     bool refused = code == EXIT_FAILURE && !started && torture->said.length > 0;
     torture->running = false;
     if (!torture_has_failed(torture) || (!aborted && !refused))

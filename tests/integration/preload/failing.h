@@ -38,7 +38,7 @@
     call(fcntl, EMFILE) \
     call(open, EMFILE) \
     call(mkdir, ENOSPC) \
-    call(ftruncate, ENOSPC) \
+    call(posix_fallocate, ENOSPC) \
     call(write, ENOSPC) \
     call(pipe2, EMFILE) \
     call(splice, ENOMEM)
