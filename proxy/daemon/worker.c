@@ -219,6 +219,7 @@ void workers_get_totals(const struct workers *workers, struct workers_totals *to
     for (unsigned i = 0; i < workers->count; i++) {
         const struct worker *worker = &workers->list[i];
         struct loop_lateness lateness;
+        totals->buffer_bytes += pool_used_bytes(worker->pool);
         totals->connections_open += stream_plane_open(worker->stream);
         totals->connections_total += stream_plane_total(worker->stream);
         totals->sessions_open += datagram_plane_open(worker->datagram);
