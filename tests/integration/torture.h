@@ -32,14 +32,27 @@ struct torture {
     unsigned broken;  /* connections that were refused or reset, datagrams that were lost */
 };
 
-#define torture_fail(torture, ...)                                                                 \
-    do {                                                                                           \
-        print_error("%s #%llu failed at %s; severd said:\n%s",                                     \
-                    torture_names[atomic_load(&(torture)->page->call)],                            \
-                    (unsigned long long)atomic_load(&(torture)->page->at), (torture)->page->where, \
-                    text_get(&(torture)->said));                                                   \
-        fail_msg(__VA_ARGS__);                                                                     \
-    } while (0)
+/* The run under way; NULL between runs. */
+static struct torture *torture_current;
+
+static inline void torture_say(const struct torture *torture)
+{
+    print_error("%s #%llu failed at %s; severd said:\n%s",
+                torture_names[atomic_load(&torture->page->call)],
+                (unsigned long long)atomic_load(&torture->page->at), torture->page->where,
+                text_get(&torture->said));
+}
+
+/* After the test. */
+static inline int torture_end(void **state)
+{
+    (void)state;
+    if (!torture_current)
+        return 0;
+    torture_say(torture_current);
+    child_kill(&torture_current->child);
+    return 0;
+}
 
 static inline bool torture_has_failed(const struct torture *torture)
 {
@@ -64,6 +77,7 @@ static inline void torture_prepare(struct torture *torture, enum failing_call ca
     atomic_store(&torture->page->call, call);
     atomic_store(&torture->page->at, at);
     atomic_store(&torture->page->armed, 1);
+    torture_current = torture;
 }
 
 /* But for loaded socket filters and pipes, which severd keeps a bounded number of. say: on the
@@ -101,7 +115,8 @@ static inline void torture_clean(struct torture *torture)
     snprintf(path, sizeof(path), "%s/run", torture->directory);
     rmdir(path);
     if (rmdir(torture->directory))
-        torture_fail(torture, "%s: %s", torture->directory, strerror(errno));
+        fail_msg("%s: %s", torture->directory, strerror(errno));
+    torture_current = NULL;
     munmap(torture->page, sizeof(*torture->page));
     wire_client_destroy(torture->client);
     text_free(&torture->said);
@@ -120,7 +135,7 @@ static inline void torture_check_end(struct torture *torture, bool started)
     bool refused = code == EXIT_FAILURE && !started && torture->said.length > 0;
     torture->running = false;
     if (!torture_has_failed(torture) || (!aborted && !refused))
-        torture_fail(torture, "severd ended with %d", code);
+        fail_msg("severd ended with %d", code);
 }
 
 /* Until it says so, or, when writing is what fails, until it can be asked. False: it ended. */
@@ -200,9 +215,9 @@ static inline json_t *torture_ask(struct torture *torture, const char *method, c
     if (!torture->running)
         return NULL;
     if (code < 0 && (!error.message[0] || code == -ETIMEDOUT))
-        torture_fail(torture, "%s %s: %d '%s'", method, path, code, error.message);
+        fail_msg("%s %s: %d '%s'", method, path, code, error.message);
     if (code < 0 && !torture_has_failed(torture))
-        torture_fail(torture, "%s %s: %s: %s", method, path, error.place, error.message);
+        fail_msg("%s %s: %s: %s", method, path, error.place, error.message);
     torture->refused += code < 0;
     return answer;
 }
@@ -221,7 +236,7 @@ static inline void torture_check_descriptors(struct torture *torture, size_t wan
     while ((count = torture_list_descriptors(torture, false)) > wanted) {
         if (monotonic_now_ns() > deadline_ns) {
             torture_list_descriptors(torture, true);
-            torture_fail(torture, "%zu descriptors, more than %zu", count, wanted);
+            fail_msg("%zu descriptors, more than %zu", count, wanted);
         }
         monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
     }
@@ -234,7 +249,7 @@ static inline void torture_stop(struct torture *torture)
     int code = child_finish(&torture->child, &torture->said);
     torture->running = false;
     if (code != 0)
-        torture_fail(torture, "severd ended with %d after SIGTERM", code);
+        fail_msg("severd ended with %d after SIGTERM", code);
 }
 
 #endif
