@@ -441,7 +441,8 @@ static void whatever_fails_severd_goes_on_or_says_why(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whatever_fails_severd_goes_on_or_says_why)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(whatever_fails_severd_goes_on_or_says_why, torture_end)};
     struct rlimit no_core = {0};
     setrlimit(RLIMIT_CORE, &no_core);
     for (int i = 0; argc >= 3 && i < FAILING_CALLS_END; i++)

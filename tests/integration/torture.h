@@ -9,6 +9,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "tests/integration/preload/failing.h"
 #include "tests/lib/child.h"
@@ -195,6 +197,18 @@ static inline bool torture_is_running(struct torture *torture)
     return false;
 }
 
+/* Whether somebody listens on the control socket. */
+static inline bool torture_listens(const struct torture *torture)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", torture->url + strlen("unix:"));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    bool listens = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    close(fd);
+    return listens;
+}
+
 /* One request; takes over body. The answer is the caller's, NULL when there is none or it was
  * refused. A connection that was broken by the failure is tried once more. */
 static inline json_t *torture_ask(struct torture *torture, const char *method, const char *path,
@@ -208,8 +222,8 @@ static inline json_t *torture_ask(struct torture *torture, const char *method, c
         code = wire_client_request(torture->client, method, path, body, &answer, &error);
         if (code != -EPROTO && code != -ECONNREFUSED)
             break;
-        if (torture_is_running(torture) && code == -ECONNREFUSED)
-            torture_check_end(torture, true); /* nobody listens */
+        if (torture_is_running(torture) && !torture_listens(torture))
+            torture_check_end(torture, true);
     }
     json_decref(body);
     if (!torture->running)
