@@ -2,23 +2,25 @@
  * deadlines.
  *
  * Theory of operation. One libmicrohttpd daemon for each listening socket, without a thread of its
- * own: it has an epoll descriptor, which the caller's loop watches, and MHD_run does what can be
- * done without blocking. Sockets are non-blocking throughout, so a slow client costs memory (its
- * headers and at most one body), never time. That memory is bounded: a connection has to hand in
- * its request, and to take its answer, before its deadline, which every request sets anew; the
- * number of connections is limited, and one more ends the connection whose deadline is next, so
- * that silent clients never lock others out. Ending is a shutdown of the socket, which
- * libmicrohttpd then finds closed. */
+ * own: it has an epoll descriptor, and MHD_run does what can be done without blocking. Accepting is
+ * done here, and the listening sockets are watched with those descriptors by one more epoll, which
+ * the caller's loop watches: left to itself, a daemon that finds no descriptor for a connection
+ * accepts nothing until one that it has is closed, which may be long. Sockets are non-blocking
+ * throughout, so a slow client costs memory (its headers and at most one body), never time. That
+ * memory is bounded: a connection has to hand in its request, and to take its answer, before its
+ * deadline, which every request sets anew; the number of connections is limited, and one more ends
+ * the connection whose deadline is next, so that silent clients never lock others out. Ending is a
+ * shutdown of the socket, which libmicrohttpd then finds closed. */
 #include "proxy/api/api.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -31,8 +33,15 @@
 /* To hand in a request, and between two requests. */
 #define IDLE_NS (30 * NS_PER_S)
 
-/* Ended connections stay until libmicrohttpd has seen it: room for them. */
-enum { CONNECTIONS_SPARE = 64, CONNECTION_MEMORY_BYTES = 32768 };
+/* Accepting again after a shortage. */
+#define ACCEPT_RETRY_NS (100 * NS_PER_MS)
+
+enum {
+    ACCEPTS = 16, /* in one run, a listening socket */
+    /* Ended connections stay until libmicrohttpd has seen it: room for them. */
+    CONNECTIONS_LIMIT = API_CONNECTIONS_MAX + 64,
+    CONNECTION_MEMORY_BYTES = 32768,
+};
 
 static struct api_connection *connection_of(struct MHD_Connection *connection)
 {
@@ -147,26 +156,101 @@ static bool is_unix_socket(int fd)
            address.ss_family == AF_UNIX;
 }
 
+/* --- accepting --- */
+
+static int watch(struct api *api, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data = {.fd = fd}};
+    return epoll_ctl(api->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static void set_accepting(struct api_server *server, bool accepting)
+{
+    struct epoll_event event = {.events = accepting ? EPOLLIN : 0u,
+                                .data = {.fd = server->listener}};
+    epoll_ctl(server->api->epoll_fd, EPOLL_CTL_MOD, server->listener, &event);
+    server->paused = !accepting;
+}
+
+/* Descriptors or memory have run out: who has been silent for longest makes room. */
+static void pause_accepting(struct api_server *server)
+{
+    struct api *api = server->api;
+    end_nearest(server);
+    set_accepting(server, false);
+    api->accept_ns = api->now_ns + ACCEPT_RETRY_NS;
+}
+
+static bool is_shortage(int code)
+{
+    return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
+
+static void accept_some(struct api_server *server)
+{
+    for (int i = 0; i < ACCEPTS; i++) {
+        struct sockaddr_storage peer;
+        socklen_t length = sizeof(peer);
+        if (server->connection_count >= CONNECTIONS_LIMIT) {
+            pause_accepting(server);
+            return;
+        }
+        int fd = accept4(server->listener, (struct sockaddr *)&peer, &length,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) /* closed when it is not taken */
+            MHD_add_connection(server->daemon, fd, (struct sockaddr *)&peer, length);
+        else if (is_shortage(errno))
+            pause_accepting(server);
+        if (fd < 0)
+            return;
+    }
+}
+
+static void accept_on_all(struct api *api)
+{
+    bool again = api->accept_ns <= api->now_ns;
+    if (again)
+        api->accept_ns = UINT64_MAX;
+    for (size_t i = 0; i < api->server_count; i++) {
+        struct api_server *server = &api->servers[i];
+        if (server->paused && again)
+            set_accepting(server, true);
+        if (!server->paused)
+            accept_some(server);
+    }
+}
+
+/* --- start and end --- */
+
 static int start_server(struct api *api, int listener, struct error *error)
 {
     struct api_server *server = &api->servers[api->server_count];
-    /* A duplicate: libmicrohttpd closes what it was given, on failure too. */
-    int fd = fcntl(listener, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        return error_set(error, -errno, "duplicating the API's socket: %s", strerror(errno));
-    *server = (struct api_server){.api = api, .unix_socket = is_unix_socket(fd)};
+    *server = (struct api_server){
+        .api = api, .listener = listener, .unix_socket = is_unix_socket(listener)};
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-        api_handle_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)(API_CONNECTIONS_MAX + CONNECTIONS_SPARE), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, note_connection, server,
-        MHD_OPTION_NOTIFY_COMPLETED, api_complete_request, server, MHD_OPTION_UNESCAPE_CALLBACK,
-        keep_escapes, NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
+        NULL, NULL, api_handle_request, server, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_LIMIT,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_NOTIFY_CONNECTION, note_connection, server, MHD_OPTION_NOTIFY_COMPLETED,
+        api_complete_request, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!server->daemon)
-        return error_set(error, -EIO, "libmicrohttpd does not start on the API's socket");
+        return error_set(error, -EIO, "libmicrohttpd does not start");
     api->server_count++;
-    return 0;
+    int code = watch(api, MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+    if (code == 0)
+        code = watch(api, listener);
+    return code ? error_set(error, code, "watching the API's socket: %s", strerror(-code)) : 0;
+}
+
+/* The listening sockets stay. */
+static void stop_servers(struct api *api)
+{
+    for (size_t i = 0; i < api->server_count; i++)
+        MHD_stop_daemon(api->servers[i].daemon);
+    if (api->epoll_fd >= 0)
+        close(api->epoll_fd);
 }
 
 int api_create(const struct api_backend *backend, const int *listeners, size_t listener_count,
@@ -179,15 +263,18 @@ int api_create(const struct api_backend *backend, const int *listeners, size_t l
     made->backend = *backend;
     made->now_ns = monotonic_now_ns();
     made->request_ids.key = random_mix((uint64_t)wall_now_ns() ^ made->now_ns);
+    made->accept_ns = UINT64_MAX;
+    made->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int code = 0;
+    if (made->epoll_fd < 0)
+        code = error_set(error, -errno, "the API's epoll: %s", strerror(errno));
     for (size_t i = 0; code == 0 && i < listener_count; i++)
         code = start_server(made, listeners[i], error);
     if (code < 0) {
-        api_destroy(made);
+        stop_servers(made);
+        free(made);
         return code;
     }
-    for (size_t i = 0; i < listener_count; i++)
-        close(listeners[i]);
     *api = made;
     return 0;
 }
@@ -205,17 +292,16 @@ void api_destroy(struct api *api)
         return;
     api_listeners_close(&api->listeners);
     for (size_t i = 0; i < api->server_count; i++)
-        MHD_stop_daemon(api->servers[i].daemon);
+        close(api->servers[i].listener);
+    stop_servers(api);
     free(api);
 }
 
 size_t api_poll_fds(const struct api *api, int *fds, size_t size)
 {
-    size_t count = 0;
-    for (; count < api->server_count && count < size; count++)
-        fds[count] =
-            MHD_get_daemon_info(api->servers[count].daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
-    return count;
+    if (size > 0)
+        fds[0] = api->epoll_fd;
+    return size > 0 ? 1 : 0;
 }
 
 uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
@@ -223,6 +309,8 @@ uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
     uint64_t deadline_ns = api_listeners_deadline_ns(&api->listeners);
     if (deadline_ns < now_ns)
         return now_ns;
+    if (api->accept_ns < deadline_ns)
+        deadline_ns = api->accept_ns;
     for (size_t i = 0; i < api->server_count; i++) {
         MHD_UNSIGNED_LONG_LONG wait_ms;
         if (MHD_get_timeout(api->servers[i].daemon, &wait_ms) == MHD_YES &&
@@ -243,6 +331,7 @@ void api_run(struct api *api, uint64_t now_ns)
             end_connection(c);
     api_listeners_run(&api->listeners, api->backend.current(api->backend.context)->version, now_ns);
     api->listeners.resumed = false;
+    accept_on_all(api);
     for (size_t i = 0; i < api->server_count; i++)
         MHD_run(api->servers[i].daemon);
 }

@@ -24,9 +24,10 @@ struct api_link_state {
 };
 
 /* By direction: 0 upstream (client to server), 1 downstream. Sums since the route was set; received
- * is what peers sent, sent what the other side was given. */
+ * is what peers sent, sent what the other side was given, dropped what it never will be given (of
+ * streams). What is left is on its way. */
 struct api_route_state {
-    uint64_t received_bytes[2], sent_bytes[2];
+    uint64_t received_bytes[2], sent_bytes[2], dropped_bytes[2];
     uint64_t connections, ended; /* or sessions; ended: of these */
     bool refusing;               /* the kernel refuses all its connections: nobody counts them */
 };
@@ -38,6 +39,7 @@ struct api_status {
     unsigned workers;
     uint64_t connections_open, connections_total;
     uint64_t sessions_open, sessions_total;
+    uint64_t buffer_bytes; /* in use for what is on its way */
     const char *cut_tcp, *cut_udp; /* what a cut does on such routes */
     bool loss_tcp;                 /* whether loss does anything on TCP routes */
     const char *clock_library, *clock_directory;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/base/text.h"
 #include "proxy/base/units.h"
 
 enum { TEXT_MAX = 256 };
@@ -199,9 +200,7 @@ json_t *api_describe_changes(const struct ruleset *before, const struct ruleset 
     static const struct kind faults = {"fault", "set", "removed", same_fault, tell_fault};
     static const struct kind clocks = {"clock", NULL, "back to true time", same_clock, tell_clock};
     static const struct kind tables = {"table", "added", "removed", same_table, tell_table};
-    struct teller teller = {.texts = json_array()};
-    if (!teller.texts)
-        abort();
+    struct teller teller = {.texts = memory_must(json_array())};
     if (before->seed != after->seed)
         tell(&teller, "seed %llu", (unsigned long long)after->seed);
     tell_difference(&teller, &nodes, ARRAY(before, nodes, node_count),

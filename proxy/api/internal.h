@@ -25,7 +25,9 @@ enum {
 struct api_server {
     struct api *api;
     struct MHD_Daemon *daemon;
+    int listener;
     bool unix_socket;
+    bool paused; /* nothing is accepted until api->accept_ns */
     unsigned connection_count;
 };
 
@@ -41,6 +43,8 @@ struct api {
     struct api_backend backend;
     struct api_server servers[API_SERVERS_MAX];
     size_t server_count;
+    int epoll_fd;       /* watches the listeners, and libmicrohttpd's own */
+    uint64_t accept_ns; /* when servers that are paused accept again; UINT64_MAX: none is */
     struct api_connection *connections;
     uint64_t now_ns;   /* of this api_run */
     size_t body_bytes; /* of all requests that are being handed in; at most API_BODIES_MAX */

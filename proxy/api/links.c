@@ -244,6 +244,7 @@ int api_get_status(struct api_call *call, struct error *error)
     json_object_set_new(call->answer, "sessions",
                         json_pack("{s:o, s:o}", "open", count(status.sessions_open), "total",
                                   count(status.sessions_total)));
+    json_object_set_new(call->answer, "buffer_bytes", count(status.buffer_bytes));
     json_object_set_new(call->answer, "mechanisms", encode_mechanisms(&status));
     json_object_set_new(call->answer, "timer_lateness_ns",
                         json_pack("{s:o, s:o, s:o, s:o}", "count", count(status.lateness_count),

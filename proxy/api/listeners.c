@@ -44,9 +44,7 @@ struct api_listener {
 static struct api_event *create_event(uint64_t version, const char *type, json_t *data)
 {
     struct text text = {0};
-    char *json = json_dumps(data, WIRE_DUMP_FLAGS);
-    if (!json)
-        abort();
+    char *json = memory_must(json_dumps(data, WIRE_DUMP_FLAGS));
     text_append(&text, "id: %" PRIu64 "\nevent: %s\ndata: %s\n\n", version, type, json);
     free(json);
     struct api_event *event = memory_allocate(sizeof(*event) + text.length);
@@ -124,8 +122,7 @@ static struct api_event *create_change(uint64_t version, const char *by, json_t 
 {
     json_t *data =
         json_pack("{s:I, s:s, s:O}", "version", (json_int_t)version, "by", by, "changes", changes);
-    if (!data)
-        abort();
+    memory_must(data);
     struct api_event *event = create_event(version, "ruleset", data);
     json_decref(data);
     return event;
@@ -147,8 +144,7 @@ void api_listeners_run(struct api_listeners *listeners, uint64_t version, uint64
     if (listeners->count == 0 || now_ns < listeners->heartbeat_ns)
         return;
     json_t *data = json_pack("{s:I}", "version", (json_int_t)version);
-    if (!data)
-        abort();
+    memory_must(data);
     struct api_event *event = create_event(version, "heartbeat", data);
     json_decref(data);
     push_to_all(listeners, event);

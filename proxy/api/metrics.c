@@ -56,6 +56,8 @@ static void tell_program(struct text *page, const struct ruleset *ruleset,
            ruleset->version);
     single(page, "sever_partitions", "gauge", "Partitions in force.", ruleset->partition_count);
     single(page, "sever_faults", "gauge", "Faults in force.", ruleset->fault_count);
+    single(page, "sever_buffer_bytes", "gauge", "Buffers in use for what is on its way.",
+           status->buffer_bytes);
     single(page, "sever_connections_open", "gauge", "Connections that are open.",
            status->connections_open);
     single(page, "sever_connections_total", "counter", "Connections ever accepted.",
@@ -174,20 +176,33 @@ static struct told_route *read_routes(const struct api_backend *backend,
     return routes;
 }
 
-/* One family for each of received and sent. proxies: with Toxiproxy's names and labels, and of
- * streams only. */
-static void tell_bytes(struct text *page, const struct told_route *routes, size_t count, bool sent,
-                       bool proxies)
+/* What becomes of a route's bytes. */
+static const struct byte_metric {
+    const char *name, *help;
+    size_t offset; /* in struct api_route_state, two directions */
+    bool streams;  /* is not counted of datagrams */
+} byte_metrics[] = {
+    {"received", "Bytes that peers sent.", offsetof(struct api_route_state, received_bytes), false},
+    {"sent", "Bytes that the other side was given.", offsetof(struct api_route_state, sent_bytes),
+     false},
+    {"dropped", "Bytes of streams that the other side will never be given.",
+     offsetof(struct api_route_state, dropped_bytes), true},
+};
+
+/* One family. proxies: with Toxiproxy's names and labels, and of streams only. */
+static void tell_bytes(struct text *page, const struct told_route *routes, size_t count,
+                       const struct byte_metric *metric, bool proxies)
 {
     struct text name = {0};
     text_append(&name, "%s_%s_bytes_total", proxies ? "toxiproxy_proxy" : "sever_route",
-                sent ? "sent" : "received");
-    head(page, text_get(&name), "counter",
-         sent ? "Bytes that the other side was given." : "Bytes that peers sent.");
+                metric->name);
+    head(page, text_get(&name), "counter", metric->help);
     for (size_t i = 0; i < count; i++) {
         const struct ruleset_route *route = routes[i].route;
-        const uint64_t *bytes = sent ? routes[i].state.sent_bytes : routes[i].state.received_bytes;
-        for (size_t d = 0; d < 2 && !(proxies && route->protocol != RULESET_TCP); d++) {
+        uint64_t bytes[2];
+        bool streams_only = proxies || metric->streams;
+        memcpy(bytes, (const char *)&routes[i].state + metric->offset, sizeof(bytes));
+        for (size_t d = 0; d < 2 && !(streams_only && route->protocol != RULESET_TCP); d++) {
             text_append(page, "%s{direction=\"%s\",", text_get(&name), directions[d]);
             label(page, proxies ? "proxy" : "route", route->name);
             if (proxies) {
@@ -237,12 +252,12 @@ static void tell_faults(struct text *page, const struct api_backend *backend,
 static void tell_routes(struct text *page, const struct api *api, const struct ruleset *ruleset)
 {
     struct told_route *routes = read_routes(&api->backend, ruleset);
-    tell_bytes(page, routes, ruleset->route_count, false, false);
-    tell_bytes(page, routes, ruleset->route_count, true, false);
+    for (size_t i = 0; i < sizeof(byte_metrics) / sizeof(byte_metrics[0]); i++)
+        tell_bytes(page, routes, ruleset->route_count, &byte_metrics[i], false);
     tell_route_connections(page, routes, ruleset->route_count);
     if (api->options.proxy_metrics) {
-        tell_bytes(page, routes, ruleset->route_count, false, true);
-        tell_bytes(page, routes, ruleset->route_count, true, true);
+        tell_bytes(page, routes, ruleset->route_count, &byte_metrics[0], true);
+        tell_bytes(page, routes, ruleset->route_count, &byte_metrics[1], true);
     }
     free(routes);
 }

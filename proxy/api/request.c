@@ -276,14 +276,10 @@ static json_t *encode_error(const struct error *error)
 
 static struct MHD_Response *create_json_response(json_t *json)
 {
-    char *text = json ? json_dumps(json, WIRE_DUMP_FLAGS) : NULL;
-    if (json && !text)
-        abort();
-    struct MHD_Response *response =
+    char *text = json ? memory_must(json_dumps(json, WIRE_DUMP_FLAGS)) : NULL;
+    struct MHD_Response *response = memory_must(
         text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE)
-             : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    if (!response)
-        abort();
+             : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
     if (text)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
     return response;

@@ -13,6 +13,7 @@
 #include "proxy/api/toxiproxy_http.h"
 #include "proxy/api/url.h"
 #include "proxy/base/random.h"
+#include "proxy/base/text.h"
 
 enum { SEGMENTS_MAX = 5, REQUEST_ID_SIZE = 21, UNDECIDED = 0 };
 
@@ -162,10 +163,8 @@ static void format_request_id(struct api *api, char id[REQUEST_ID_SIZE])
 
 static struct MHD_Response *create_response(const char *bytes, size_t length, const char *type)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(length, (void *)(uintptr_t)bytes, MHD_RESPMEM_MUST_COPY);
-    if (!response)
-        abort();
+    struct MHD_Response *response = memory_must(
+        MHD_create_response_from_buffer(length, (void *)(uintptr_t)bytes, MHD_RESPMEM_MUST_COPY));
     if (type)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     return response;
@@ -175,9 +174,7 @@ static struct MHD_Response *create_json_response(const json_t *json, const char 
                                                  const char *type)
 {
     struct text text = {0};
-    char *dumped = json_dumps(json, TOXIPROXY_DUMP_FLAGS);
-    if (!dumped)
-        abort();
+    char *dumped = memory_must(json_dumps(json, TOXIPROXY_DUMP_FLAGS));
     text_append(&text, "%s%s", dumped, end);
     struct MHD_Response *response = create_response(text_get(&text), text.length, type);
     free(dumped);

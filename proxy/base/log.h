@@ -1,4 +1,6 @@
-/* Log lines on standard error: "2026-01-02T03:04:05.678Z level message". One write per line. */
+/* Log lines on standard error: "2026-01-02T03:04:05.678Z level message". One write per line, which
+ * never waits: what can't be written (a full disk, a pipe that nobody reads) is lost, and how many
+ * lines were is said before the next one that can be. */
 #ifndef SEVER_BASE_LOG_H
 #define SEVER_BASE_LOG_H
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void *must(void *block)
+void *memory_must(void *block)
 {
     if (!block) {
         fputs("out of memory\n", stderr);
@@ -15,22 +15,22 @@ static void *must(void *block)
 
 void *memory_allocate(size_t size)
 {
-    return must(malloc(size ? size : 1));
+    return memory_must(malloc(size ? size : 1));
 }
 
 void *memory_allocate_zeroed(size_t count, size_t size)
 {
-    return must(calloc(count ? count : 1, size ? size : 1));
+    return memory_must(calloc(count ? count : 1, size ? size : 1));
 }
 
 void *memory_resize(void *block, size_t count, size_t size)
 {
-    return must(reallocarray(block, count ? count : 1, size ? size : 1));
+    return memory_must(reallocarray(block, count ? count : 1, size ? size : 1));
 }
 
 char *memory_copy_text(const char *text)
 {
-    return must(strdup(text));
+    return memory_must(strdup(text));
 }
 
 static void reserve(struct text *text, size_t more)

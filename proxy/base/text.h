@@ -24,6 +24,8 @@ void text_clear(struct text *text); /* keeps the memory */
 void text_free(struct text *text);
 
 /* malloc/calloc/realloc/strdup that abort with a message when memory is out. Control plane only. */
+void *
+memory_must(void *block); /* the same for what another library has allocated: block, not NULL */
 void *memory_allocate(size_t size);
 void *memory_allocate_zeroed(size_t count, size_t size);
 void *memory_resize(void *block, size_t count, size_t size);

@@ -100,10 +100,13 @@ static int open_page(const char *path, bool *taken_over, struct error *error)
                             "something that is no clock page is there: remove it, or give severd "
                             "another --run-dir");
     }
-    /* fchmod: the umask must not keep the node's processes out. */
-    if (fchmod(fd, 0644) || (!*taken_over && ftruncate(fd, CLOCK_PAGE_SIZE))) {
-        int code = -errno;
+    /* The umask must not keep the node's processes out. A page without its place on the disk would
+     * be a SIGBUS at the first write, when the disk is full. */
+    int code = fchmod(fd, 0644) ? -errno : -posix_fallocate(fd, 0, CLOCK_PAGE_SIZE);
+    if (code) {
         close(fd);
+        if (!*taken_over)
+            unlink(path);
         return error_set_at(error, code, path, "can't make the clock page: %s", strerror(-code));
     }
     return fd;

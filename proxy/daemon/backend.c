@@ -93,6 +93,7 @@ static void route_sum(const struct backend *backend, uint16_t slot, struct api_r
         for (size_t direction = 0; direction < 2; direction++) {
             sum->received_bytes[direction] += fault_counter_get(&route->received[direction]);
             sum->sent_bytes[direction] += fault_counter_get(&route->sent[direction]);
+            sum->dropped_bytes[direction] += fault_counter_get(&route->dropped[direction]);
         }
         sum->ended += fault_counter_get(&route->ended); /* before: open ones are never negative */
         sum->connections += fault_counter_get(&route->connections);
@@ -306,6 +307,7 @@ static void backend_route_state(void *context, const char *route, struct api_rou
     for (size_t direction = 0; direction < 2; direction++) {
         out->received_bytes[direction] -= base->received_bytes[direction];
         out->sent_bytes[direction] -= base->sent_bytes[direction];
+        out->dropped_bytes[direction] -= base->dropped_bytes[direction];
     }
     out->connections -= base->connections;
     out->ended -= base->ended;
@@ -361,6 +363,7 @@ static void backend_status(void *context, struct api_status *out)
     *out = (struct api_status){
         .uptime_ns = monotonic_now_ns() - backend->started_ns,
         .workers = backend->options.workers,
+        .buffer_bytes = totals.buffer_bytes,
         .connections_open = totals.connections_open,
         .connections_total = totals.connections_total,
         .sessions_open = totals.sessions_open,

@@ -201,24 +201,42 @@ static int control_open(struct control *control, const struct api_backend *backe
     return result ? error_set(error, result, "control loop: %s", strerror(-result)) : 0;
 }
 
-int control_serve(const struct api_backend *backend, const struct api_options *options,
-                  const int *fds, size_t count, struct error *error)
+int control_create(const struct api_backend *backend, const struct api_options *options,
+                   const int *fds, size_t count, struct control **out, struct error *error)
 {
-    struct control control = {.signal_fd = -1};
-    int result = control_open(&control, backend, fds, count, error);
-    if (!result)
-        api_configure(control.api, options);
-    while (!result && !control.stopping) {
-        uint64_t now_ns = loop_now_ns(control.loop);
-        result = loop_turn(control.loop, api_deadline_ns(control.api, now_ns));
+    struct control *control = memory_allocate_zeroed(1, sizeof(*control));
+    control->signal_fd = -1;
+    int result = control_open(control, backend, fds, count, error);
+    if (result) {
+        control_destroy(control);
+        return result;
+    }
+    api_configure(control->api, options);
+    *out = control;
+    return 0;
+}
+
+int control_serve(struct control *control, struct error *error)
+{
+    int result = 0;
+    while (!result && !control->stopping) {
+        uint64_t now_ns = loop_now_ns(control->loop);
+        result = loop_turn(control->loop, api_deadline_ns(control->api, now_ns));
         if (result)
             error_set(error, result, "control loop: %s", strerror(-result));
         else
-            api_run(control.api, loop_now_ns(control.loop));
+            api_run(control->api, loop_now_ns(control->loop));
     }
-    api_destroy(control.api);
-    if (control.signal_fd >= 0)
-        close(control.signal_fd);
-    loop_destroy(control.loop);
     return result;
+}
+
+void control_destroy(struct control *control)
+{
+    if (!control)
+        return;
+    api_destroy(control->api);
+    if (control->signal_fd >= 0)
+        close(control->signal_fd);
+    loop_destroy(control->loop);
+    free(control);
 }

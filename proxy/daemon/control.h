@@ -28,9 +28,14 @@ int control_read_config(const char *path, struct ruleset *ruleset, struct error 
 /* Puts the file before the place of an error about what is in it. error: not NULL. */
 void control_blame_file(const char *path, struct error *error);
 
-/* Serves the API on the listeners, which it takes over, until SIGINT or SIGTERM, which the caller
- * has blocked. 0 or -errno. */
-int control_serve(const struct api_backend *backend, const struct api_options *options,
-                  const int *fds, size_t count, struct error *error);
+struct control;
+
+/* Opens the API on the listeners, which it takes over, on failure too; all that can fail at the
+ * start is behind it. SIGINT and SIGTERM are blocked by the caller. 0 or -errno. */
+int control_create(const struct api_backend *backend, const struct api_options *options,
+                   const int *fds, size_t count, struct control **control, struct error *error);
+/* Serves until one of the two signals. 0 or -errno. */
+int control_serve(struct control *control, struct error *error);
+void control_destroy(struct control *control); /* NULL is fine */
 
 #endif

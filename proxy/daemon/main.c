@@ -13,6 +13,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "proxy/base/log.h"
 #include "proxy/base/text.h"
 #include "proxy/base/version.h"
@@ -183,6 +185,21 @@ static void say_ready(const struct daemon *daemon)
     text_free(&line);
 }
 
+static int serve(struct daemon *daemon, struct error *error)
+{
+    struct api_backend api = backend_api(daemon->backend);
+    struct api_options options = api_options_of(daemon);
+    struct control *control;
+    int result =
+        control_create(&api, &options, daemon->fds, daemon->options.listen_count, &control, error);
+    if (result)
+        return result;
+    say_ready(daemon);
+    result = control_serve(control, error);
+    control_destroy(control);
+    return result;
+}
+
 static int run(struct daemon *daemon, struct error *error)
 {
     const struct options *options = &daemon->options;
@@ -194,7 +211,6 @@ static int run(struct daemon *daemon, struct error *error)
                             daemon->files, error);
     if (result)
         return result;
-    struct api_options api_options;
     daemon->mechanisms.segment_filters = !options->stall_only && filter_allowed() == 0;
     daemon->mechanisms.icmp_unreachable = datagram_can_refuse();
     struct backend_options backend = {.workers = options->workers,
@@ -210,10 +226,7 @@ static int run(struct daemon *daemon, struct error *error)
         for (size_t i = 0; i < options->listen_count; i++)
             close(daemon->fds[i]);
     } else {
-        struct api_backend api = backend_api(daemon->backend);
-        api_options = api_options_of(daemon);
-        say_ready(daemon);
-        result = control_serve(&api, &api_options, daemon->fds, options->listen_count, error);
+        result = serve(daemon, error);
     }
     backend_destroy(daemon->backend);
     control_unlink(daemon->bound, daemon->files, options->listen_count);
@@ -244,6 +257,7 @@ int main(int argc, char **argv)
         log_error("LOG_LEVEL is '%.32s', which is none of panic, fatal, error, warn, info, debug, "
                   "trace, disabled",
                   getenv("LOG_LEVEL"));
+    json_set_alloc_funcs(memory_allocate, free); /* no answer with half of it missing */
     raise_file_limit();
     find_clock_library(daemon.clock_library, sizeof(daemon.clock_library));
     result = run(&daemon, &error);

@@ -40,6 +40,7 @@ struct workers {
     uint64_t settled;                      /* sequence that all have settled on; under lock */
     atomic_bool stopping;
     struct workers_options options;
+    struct descriptors descriptors; /* of all workers' connections and sessions */
     unsigned count;
     struct worker list[];
 };
@@ -109,12 +110,14 @@ static int worker_start(struct worker *worker, const struct publication *first, 
     struct stream_options stream = {.loop = worker->loop,
                                     .pool = worker->pool,
                                     .counters = worker->counters,
+                                    .descriptors = &worker->workers->descriptors,
                                     .states = options->states,
                                     .resolver = worker->resolver,
                                     .filters = options->filters};
     struct datagram_options datagram = {.loop = worker->loop,
                                         .pool = worker->pool,
                                         .counters = worker->counters,
+                                        .descriptors = &worker->workers->descriptors,
                                         .states = options->states,
                                         .resolver = worker->resolver};
     if ((result = stream_plane_create(&stream, &worker->stream, error)) ||
@@ -143,6 +146,7 @@ int workers_create(const struct workers_options *options, const struct publicati
     pthread_cond_init(&workers->changed, NULL);
     workers->count = count;
     workers->options = *options;
+    descriptors_open(&workers->descriptors);
     for (unsigned i = 0; i < count; i++) {
         workers->list[i].workers = workers;
         workers->list[i].index = i;
@@ -215,6 +219,7 @@ void workers_get_totals(const struct workers *workers, struct workers_totals *to
     for (unsigned i = 0; i < workers->count; i++) {
         const struct worker *worker = &workers->list[i];
         struct loop_lateness lateness;
+        totals->buffer_bytes += pool_used_bytes(worker->pool);
         totals->connections_open += stream_plane_open(worker->stream);
         totals->connections_total += stream_plane_total(worker->stream);
         totals->sessions_open += datagram_plane_open(worker->datagram);

@@ -64,6 +64,7 @@ const struct fault_counters *workers_counters(const struct workers *workers, uns
 
 struct workers_totals {
     uint64_t connections_open, connections_total, sessions_open, sessions_total;
+    uint64_t buffer_bytes; /* taken from the pools */
     struct loop_lateness lateness;
 };
 void workers_get_totals(const struct workers *workers, struct workers_totals *totals);

@@ -3,9 +3,9 @@
  * Threading as in the stream plane. Each client address that sends to a route has a session: a
  * connected upstream socket and a pipeline in each direction. A session ends when nothing has
  * arrived or left in it for idle_ns. A cut drops what arrives and what is still on its way (counted
- * as cut). With the session table, the buffers or a socket's send buffer full, datagrams are
- * dropped and counted (as queue). An upstream that refuses (ICMP) is counted and changes nothing
- * else.
+ * as cut). With the session table, the buffers or a socket's send buffer full, or no descriptors
+ * left, datagrams are dropped and counted (as queue). An upstream that refuses (ICMP) is counted
+ * and changes nothing else.
  *
  * A route whose upstream is a host name looks it up for each session that begins: the first few
  * datagrams wait for the answer, the others are dropped and counted (as queue); so are all when
@@ -21,6 +21,7 @@
 #include "proxy/fault/counters.h"
 #include "proxy/fault/plan.h"
 #include "proxy/fault/states.h"
+#include "proxy/io/descriptors.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/pool.h"
 #include "proxy/io/resolver.h"
@@ -30,12 +31,13 @@
 struct datagram_plane;
 
 struct datagram_options {            /* 0 in a field: its default */
-    uint32_t sessions_max;           /* 4096; each is a descriptor */
+    uint32_t sessions_max;           /* 4096 */
     uint64_t idle_ns;                /* 60 s */
     uint64_t flow_bytes_max;         /* held in one direction of one session; 16 MiB */
     struct loop *loop;               /* borrowed */
     struct pool *pool;               /* borrowed; may be shared with other planes of the thread */
     struct fault_counters *counters; /* borrowed; this worker's */
+    struct descriptors *descriptors; /* borrowed, all workers'; one a session; NULL: no bound */
     struct resolver *resolver;       /* borrowed; NULL: no host name has an address */
     struct fault_states *states;     /* borrowed; NULL: no fault counts sessions or shares a rate */
 };

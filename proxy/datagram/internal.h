@@ -107,6 +107,7 @@ struct datagram_plane {
     struct loop *loop;
     struct pool *pool;
     struct resolver *resolver;
+    struct descriptors *descriptors;
     struct fault_counters *counters;
     struct fault_states *states;
     uint64_t idle_ns, flow_bytes_max;
@@ -120,6 +121,7 @@ struct datagram_plane {
     struct datagram_listener *listeners; /* by route slot */
     uint32_t listeners_end;
     struct loop_timer idle_timer;
+    struct loop_timer watch_timer; /* tries again what could not be watched */
     struct unreachable unreachable;
     _Atomic uint64_t open_count, total_count;
 

@@ -17,9 +17,11 @@
 
 enum { DEFAULT_SESSIONS = 4096 };
 #define DEFAULT_IDLE_NS (60 * NS_PER_S)
+#define WATCH_RETRY_NS (100 * NS_PER_MS)
 #define DEFAULT_FLOW_BYTES (UINT64_C(16) << 20)
 
 static void idle_on_timer(struct loop_timer *timer);
+static void watch_on_timer(struct loop_timer *timer);
 
 static bool allocate_tables(struct datagram_plane *plane, uint32_t count)
 {
@@ -51,10 +53,12 @@ int datagram_plane_create(const struct datagram_options *options, struct datagra
     plane->pool = options->pool;
     plane->counters = options->counters;
     plane->resolver = options->resolver;
+    plane->descriptors = options->descriptors;
     plane->states = options->states;
     plane->idle_ns = options->idle_ns ? options->idle_ns : DEFAULT_IDLE_NS;
     plane->flow_bytes_max = options->flow_bytes_max ? options->flow_bytes_max : DEFAULT_FLOW_BYTES;
     plane->idle_timer.fn = idle_on_timer;
+    plane->watch_timer.fn = watch_on_timer;
     unreachable_open(&plane->unreachable);
     datagram_receive_prepare(plane);
     for (uint32_t i = count; i-- > 0;) {
@@ -74,6 +78,7 @@ void datagram_plane_destroy(struct datagram_plane *plane)
     for (uint32_t i = 0; i < plane->listeners_end; i++)
         loop_watch_remove(&plane->listeners[i].watch);
     loop_timer_cancel(&plane->idle_timer);
+    loop_timer_cancel(&plane->watch_timer);
     unreachable_close(&plane->unreachable);
     free(plane->buckets);
     free(plane->sessions);
@@ -194,6 +199,26 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
         socket_take_error(watch->fd); /* an ICMP error of an answer: not to spin on it */
 }
 
+static void listener_watch(struct datagram_listener *listener)
+{
+    struct datagram_plane *plane = listener->plane;
+    int result = loop_watch_add(plane->loop, &listener->watch, listener->spec->fd, EPOLLIN,
+                                listener_on_event);
+    if (result == 0)
+        return;
+    log_warn("cannot watch the socket of route slot %u: %s; trying again", listener->spec->slot,
+             strerror(-result));
+    loop_timer_set(plane->loop, &plane->watch_timer, loop_now_ns(plane->loop) + WATCH_RETRY_NS);
+}
+
+static void watch_on_timer(struct loop_timer *timer)
+{
+    struct datagram_plane *plane = loop_container(timer, struct datagram_plane, watch_timer);
+    for (uint32_t i = 0; i < plane->listeners_end; i++)
+        if (plane->listeners[i].spec && !plane->listeners[i].watch.loop)
+            listener_watch(&plane->listeners[i]);
+}
+
 static void listener_open(struct datagram_plane *plane, const struct route_spec *spec)
 {
     struct datagram_listener *listener = &plane->listeners[spec->slot];
@@ -209,10 +234,7 @@ static void listener_open(struct datagram_plane *plane, const struct route_spec 
         listener->bound.length = 0;
     datagram_socket_prepare(spec->fd, &listener->bound);
     listener->overflowed = datagram_socket_overflowed(spec->fd);
-    int result =
-        loop_watch_add(plane->loop, &listener->watch, spec->fd, EPOLLIN, listener_on_event);
-    if (result)
-        log_error("cannot watch the socket of route slot %u: %s", spec->slot, strerror(-result));
+    listener_watch(listener);
 }
 
 static void apply_listeners(struct datagram_plane *plane, const struct route_table *table)

@@ -241,6 +241,7 @@ static void session_init(struct datagram_session *session, struct datagram_liste
 static void session_free(struct datagram_session *session)
 {
     struct datagram_plane *plane = session->plane;
+    descriptors_give(plane->descriptors, 1);
     session->listener = NULL;
     session->next = plane->free;
     plane->free = session;
@@ -252,7 +253,7 @@ struct datagram_session *datagram_session_begin(struct datagram_listener *listen
 {
     struct datagram_plane *plane = listener->plane;
     struct datagram_session *session = plane->free;
-    if (!session)
+    if (!session || !descriptors_take(plane->descriptors, 1))
         return NULL;
     plane->free = session->next;
     session_init(session, listener, peer, local);

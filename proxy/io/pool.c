@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,7 @@ struct pool {
     int room[CLASSES];
     uint64_t room_blocks[CLASSES]; /* blocks that the class's own slabs can give */
     uint64_t idle_count;
-    uint64_t used_bytes;
+    _Atomic uint64_t used_bytes;
     struct slab slabs[];
 };
 
@@ -160,6 +161,13 @@ static void slab_leave(struct pool *pool, int index)
     list_push(pool, &pool->idle_cold, index);
 }
 
+/* The pool's thread is the only writer. */
+static void note_used(struct pool *pool, uint64_t more)
+{
+    uint64_t used = atomic_load_explicit(&pool->used_bytes, memory_order_relaxed);
+    atomic_store_explicit(&pool->used_bytes, used + more, memory_order_relaxed);
+}
+
 void *pool_take(struct pool *pool, size_t size)
 {
     int class_index = class_of(size);
@@ -175,7 +183,7 @@ void *pool_take(struct pool *pool, size_t size)
                 slab->carved++ * class_bytes[class_index];
     slab->used++;
     pool->room_blocks[class_index]--;
-    pool->used_bytes += class_bytes[class_index];
+    note_used(pool, class_bytes[class_index]);
     if (slab->used == class_capacity(class_index))
         list_remove(pool, &pool->room[class_index], index);
     return block;
@@ -201,7 +209,7 @@ void pool_give(struct pool *pool, void *block)
     slab->free = freed;
     slab->used--;
     pool->room_blocks[class_index]++;
-    pool->used_bytes -= class_bytes[class_index];
+    note_used(pool, -(uint64_t)class_bytes[class_index]);
     if (slab->used == 0)
         slab_leave(pool, index);
 }
@@ -224,7 +232,7 @@ uint64_t pool_available(const struct pool *pool, size_t size)
 
 uint64_t pool_used_bytes(const struct pool *pool)
 {
-    return pool->used_bytes;
+    return atomic_load_explicit(&pool->used_bytes, memory_order_relaxed);
 }
 
 uint64_t pool_limit_bytes(const struct pool *pool)

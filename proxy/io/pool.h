@@ -34,7 +34,7 @@ size_t pool_block_bytes(size_t size);
 size_t pool_bytes_of(const struct pool *pool, const void *block);
 /* How many blocks of this size can be taken now. */
 uint64_t pool_available(const struct pool *pool, size_t size);
-/* Bytes of all taken blocks, and the bound. */
+/* Bytes of all taken blocks (any thread), and the bound. */
 uint64_t pool_used_bytes(const struct pool *pool);
 uint64_t pool_limit_bytes(const struct pool *pool);
 

@@ -90,6 +90,7 @@ void stream_connection_end(struct stream_connection *connection, bool reset)
     connection->next = plane->free;
     plane->free = connection;
     count_up(&plane->open_count, (uint64_t)-1);
+    descriptors_give(plane->descriptors, STREAM_ENDS);
     if (plane->accept_paused)
         stream_plane_resume_accept(plane);
 }

@@ -154,6 +154,7 @@ struct stream_plane {
     struct loop *loop;
     struct pool *pool;
     struct fault_counters *counters;
+    struct descriptors *descriptors;
     struct fault_states *states;
     struct resolver *resolver;
     uint64_t flow_bytes_max;
@@ -165,8 +166,8 @@ struct stream_plane {
     struct stream_listener *listeners; /* by route slot */
     uint32_t listeners_end;            /* above the highest slot ever in use */
     bool accept_paused;
-    int files_max;
     struct loop_timer accept_timer; /* tries again when descriptors had run out */
+    uint64_t accept_said_ns;        /* when that was last in the log */
     struct stream_flow *starved;
     struct loop_timer starved_timer;
     struct stream_filters *filters; /* NULL: cuts are stalls only */
@@ -318,8 +319,6 @@ void stream_ready_pop(struct stream_flow *flow);
 
 /* Listeners of the table's routes, and whether they refuse. */
 void stream_listeners_apply(struct stream_plane *plane);
-/* Accepting pauses when a socket has this number or a higher one. */
-int stream_files_max(void);
 void stream_plane_resume_accept(struct stream_plane *plane);
 void stream_plane_on_accept_timer(struct loop_timer *timer);
 

@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "proxy/base/log.h"
@@ -19,15 +18,21 @@
 #include "proxy/io/socket.h"
 #include "proxy/stream/internal.h"
 
-enum { FILES_LEFT = 64 };
 #define ACCEPT_RETRY_NS (100 * NS_PER_MS)
+#define ACCEPT_SAY_NS (10 * NS_PER_S)
+
+static void listener_watch(struct stream_listener *listener);
 
 static void set_accepting(struct stream_plane *plane, bool accepting)
 {
     plane->accept_paused = !accepting;
-    for (uint32_t i = 0; i < plane->listeners_end; i++)
-        if (plane->listeners[i].watch.loop)
-            loop_watch_modify(&plane->listeners[i].watch, accepting ? EPOLLIN : 0u);
+    for (uint32_t i = 0; i < plane->listeners_end; i++) {
+        struct stream_listener *listener = &plane->listeners[i];
+        if (listener->watch.loop)
+            loop_watch_modify(&listener->watch, accepting ? EPOLLIN : 0u);
+        else if (accepting && listener->spec && !listener->refusing)
+            listener_watch(listener);
+    }
 }
 
 void stream_plane_resume_accept(struct stream_plane *plane)
@@ -59,20 +64,16 @@ void stream_plane_on_accept_timer(struct loop_timer *timer)
     stream_plane_resume_accept(plane);
 }
 
-/* Descriptors or places in the table have run out, or will soon. */
-static void pause_accepting(struct stream_plane *plane)
+/* Until a connection ends, here or elsewhere in the process. */
+static void pause_accepting(struct stream_plane *plane, const char *why)
 {
+    uint64_t now_ns = loop_now_ns(plane->loop);
+    if (plane->accept_said_ns == 0 || now_ns - plane->accept_said_ns >= ACCEPT_SAY_NS) {
+        log_warn("accept: %s; trying again when a connection ends", why);
+        plane->accept_said_ns = now_ns;
+    }
     set_accepting(plane, false);
-    loop_timer_set(plane->loop, &plane->accept_timer, loop_now_ns(plane->loop) + ACCEPT_RETRY_NS);
-}
-
-int stream_files_max(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > INT_MAX)
-        return INT_MAX;
-    int files = (int)limit.rlim_cur;
-    return files - (files / 4 < FILES_LEFT ? files / 4 : FILES_LEFT);
+    loop_timer_set(plane->loop, &plane->accept_timer, now_ns + ACCEPT_RETRY_NS);
 }
 
 static void listener_on_event(struct loop_watch *watch, uint32_t events)
@@ -83,23 +84,26 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
     for (int i = 0; i < STREAM_ACCEPTS; i++) {
         struct address peer = {0};
         if (!plane->free) {
-            pause_accepting(plane);
+            pause_accepting(plane, "the table of connections is full");
+            return;
+        }
+        if (!descriptors_take(plane->descriptors, STREAM_ENDS)) {
+            pause_accepting(plane, "no descriptors are left for connections");
             return;
         }
         int fd = socket_accept(watch->fd, &peer);
         if (fd >= 0) {
             stream_connection_begin(listener, fd, &peer);
-            if (fd < plane->files_max)
-                continue;
-            pause_accepting(plane);
+            continue;
+        }
+        descriptors_give(plane->descriptors, STREAM_ENDS);
+        if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
+            pause_accepting(plane, strerror(-fd));
             return;
-        } else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
-            log_warn("accept: %s; trying again when a connection ends", strerror(-fd));
-            pause_accepting(plane);
+        }
+        if (fd == -EAGAIN)
             return;
-        } else if (fd == -EAGAIN) {
-            return;
-        } /* else: that connection was gone before it was accepted */
+        /* else: that connection was gone before it was accepted */
     }
 }
 
@@ -108,9 +112,12 @@ static void listener_watch(struct stream_listener *listener)
     struct stream_plane *plane = listener->plane;
     int result = loop_watch_add(plane->loop, &listener->watch, listener->spec->fd,
                                 plane->accept_paused ? 0u : EPOLLIN, listener_on_event);
-    if (result)
-        log_error("cannot watch the listener of route slot %u: %s", listener->spec->slot,
-                  strerror(-result));
+    if (result) {
+        log_warn("cannot watch the listener of route slot %u: %s; trying again",
+                 listener->spec->slot, strerror(-result));
+        loop_timer_set(plane->loop, &plane->accept_timer,
+                       loop_now_ns(plane->loop) + ACCEPT_RETRY_NS);
+    }
 }
 
 static void listener_open(struct stream_plane *plane, const struct route_spec *spec)

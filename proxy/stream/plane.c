@@ -30,12 +30,12 @@ int stream_plane_create(const struct stream_options *options, struct stream_plan
     plane->loop = options->loop;
     plane->pool = options->pool;
     plane->counters = options->counters;
+    plane->descriptors = options->descriptors;
     plane->states = options->states;
     plane->resolver = options->resolver;
     plane->flow_bytes_max =
         options->flow_bytes_max ? options->flow_bytes_max : pool_limit_bytes(options->pool) / 2;
     plane->connections_max = count;
-    plane->files_max = stream_files_max();
     plane->starved_timer.fn = starved_on_timer;
     plane->accept_timer.fn = stream_plane_on_accept_timer;
     stream_conduits_create(plane, options->copy_only);

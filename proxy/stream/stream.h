@@ -19,10 +19,10 @@
  * accepted and closed. One that is sure also resets the connections that are open when it comes
  * into force.
  *
- * At its bounds the plane pushes back: with the connection table full it stops accepting, with
- * the buffers used up it stops reading. It never drops a byte of a stream that is alive, unless a
- * fault says so. Every byte is accounted for: what a route has received it has sent, dropped or
- * still holds (struct fault_route_counters). */
+ * At its bounds the plane pushes back: with the connection table full, or no descriptors left, it
+ * stops accepting, with the buffers used up it stops reading. It never drops a byte of a stream
+ * that is alive, unless a fault says so. Every byte is accounted for: what a route has received it
+ * has sent, dropped or still holds (struct fault_route_counters). */
 #ifndef SEVER_STREAM_STREAM_H
 #define SEVER_STREAM_STREAM_H
 
@@ -34,6 +34,7 @@
 #include "proxy/fault/counters.h"
 #include "proxy/fault/plan.h"
 #include "proxy/fault/states.h"
+#include "proxy/io/descriptors.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/pool.h"
 #include "proxy/io/resolver.h"
@@ -49,6 +50,7 @@ struct stream_options {              /* 0 in a field: its default */
     struct loop *loop;               /* borrowed */
     struct pool *pool;               /* borrowed; may be shared with other planes of the thread */
     struct fault_counters *counters; /* borrowed; this worker's */
+    struct descriptors *descriptors; /* borrowed, all workers'; two a connection; NULL: no bound */
     struct fault_states *states;     /* borrowed, all workers'; NULL: no fault counts connections or
                                         shares a rate */
     struct resolver *resolver;       /* borrowed; NULL: no host name has an address */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "proxy/base/monotonic.h"
+#include "proxy/base/text.h"
 #include "proxy/wire/client_internal.h"
 #include "proxy/wire/codec.h"
 #include "proxy/wire/parse.h"
@@ -133,10 +134,7 @@ static void add_header(struct curl_slist **headers, const char *name, const char
 {
     struct text line = {0};
     text_append(&line, "%s: %s", name, value);
-    struct curl_slist *longer = curl_slist_append(*headers, text_get(&line));
-    if (!longer)
-        abort();
-    *headers = longer;
+    *headers = memory_must(curl_slist_append(*headers, text_get(&line)));
     text_free(&line);
 }
 
@@ -276,9 +274,7 @@ static int request(struct wire_client *client, const char *method, const char *p
     int code = wire_client_prepare(client, path, &headers, error);
     if (code < 0)
         return code;
-    char *text = body ? json_dumps(body, WIRE_DUMP_FLAGS) : NULL;
-    if (body && !text)
-        abort();
+    char *text = body ? memory_must(json_dumps(body, WIRE_DUMP_FLAGS)) : NULL;
     curl_easy_setopt(client->curl, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, collect);
     curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, client);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proxy/base/monotonic.h"
+#include "proxy/base/text.h"
 #include "proxy/wire/client_internal.h"
 #include "proxy/wire/parse.h"
 
@@ -153,9 +154,7 @@ int wire_client_events(struct wire_client *client, wire_event_fn fn, void *conte
     int code = wire_client_prepare(client, "/v1/events", &headers, error);
     if (code < 0)
         return code;
-    CURLM *multi = curl_multi_init();
-    if (!multi)
-        abort();
+    CURLM *multi = memory_must(curl_multi_init());
     curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, receive);
     curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &stream);

@@ -22,7 +22,8 @@
 
 struct severd {
     pid_t pid;
-    int log_fd; /* its standard error */
+    int log_fd;     /* its standard error */
+    char log[8192]; /* what severd_await_log has read last */
     char directory[64], url[96], run_directory[96];
     struct wire_client *client;
 };
@@ -45,16 +46,17 @@ static inline void severd_program(const char *name, char *path, size_t size)
 /* Reads its log until a line has `wanted`. */
 static inline void severd_await_log(struct severd *severd, const char *wanted)
 {
-    char log[8192] = "";
+    char *log = severd->log;
     size_t used = 0;
     uint64_t deadline_ns = monotonic_now_ns() + 30 * NS_PER_S;
+    log[0] = '\0';
     while (!strstr(log, wanted)) {
         struct pollfd wait = {.fd = severd->log_fd, .events = POLLIN};
-        if (monotonic_now_ns() > deadline_ns || used + 1 >= sizeof(log))
+        if (monotonic_now_ns() > deadline_ns || used + 1 >= sizeof(severd->log))
             fail_msg("severd did not say '%s' but: %s", wanted, log);
         if (poll(&wait, 1, 100) <= 0)
             continue;
-        ssize_t got = read(severd->log_fd, log + used, sizeof(log) - 1 - used);
+        ssize_t got = read(severd->log_fd, log + used, sizeof(severd->log) - 1 - used);
         if (got <= 0)
             fail_msg("severd ended: %s", log);
         used += (size_t)got;
@@ -62,9 +64,10 @@ static inline void severd_await_log(struct severd *severd, const char *wanted)
     }
 }
 
-/* extra: further arguments, NULL-terminated, or NULL. */
-static inline void severd_start(struct severd *severd, const char *workers,
-                                const char *const *extra)
+/* Starts it and does not wait. extra: further arguments, NULL-terminated, or NULL. prepare: what
+ * the process does before it becomes severd; NULL: nothing. */
+static inline void severd_launch(struct severd *severd, const char *workers,
+                                 const char *const *extra, void (*prepare)(struct severd *severd))
 {
     char program[PATH_MAX], listen[96];
     int log_pipe[2];
@@ -95,16 +98,25 @@ static inline void severd_start(struct severd *severd, const char *workers,
         dup2(log_pipe[1], STDERR_FILENO);
         close(log_pipe[0]);
         close(log_pipe[1]);
+        if (prepare)
+            prepare(severd);
         execv(program, (char *const *)(uintptr_t)arguments);
         fprintf(stderr, "%s: %s\n", program, strerror(errno));
         _exit(127);
     }
     close(log_pipe[1]);
     severd->log_fd = log_pipe[0];
-    severd_await_log(severd, "ready: control");
     struct error error = {0};
     if (wire_client_create(severd->url, "test", &severd->client, &error))
         fail_msg("%s", error.message);
+}
+
+/* Starts it and waits until it is ready. */
+static inline void severd_start(struct severd *severd, const char *workers,
+                                const char *const *extra)
+{
+    severd_launch(severd, workers, extra, NULL);
+    severd_await_log(severd, "ready: control");
 }
 
 /* Ends it with SIGTERM; it must leave with 0 and leave nothing behind. */

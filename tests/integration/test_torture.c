@@ -5,7 +5,7 @@
  * it says so and aborts.)
  *
  * All of it takes long: `make torture`. By itself the test takes a few calls of each function. A
- * failure prints the call; `test_torture FUNCTION NUMBER` repeats that one. */
+ * failure prints the call; `test_torture FUNCTION NUMBER [LAST]` repeats that one (or those). */
 #include "tests/integration/torture.h"
 
 #include <arpa/inet.h>
@@ -13,6 +13,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+#define SLOW_NS (2 * NS_PER_S) /* worth a word */
 
 enum { SAMPLES = 4, BYTES = 100000, DATAGRAMS = 3 };
 
@@ -135,7 +137,7 @@ static void ask_raw(struct torture *torture, const char *method, const char *pat
     for (size_t total = 0; got > 0 && total < enough; total += (size_t)got) {
         struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
         if (poll(&poll_fd, 1, (int)(TORTURE_PATIENCE_NS / NS_PER_MS)) <= 0)
-            torture_fail(torture, "%s %s: no answer", method, path);
+            fail_msg("%s %s: no answer", method, path);
         got = recv(fd, answer, sizeof(answer), 0);
     }
     close(fd);
@@ -175,7 +177,7 @@ static void relay_send(struct relay *relay)
 }
 
 /* False at the end. */
-static bool relay_receive(struct torture *torture, struct relay *relay)
+static bool relay_receive(struct relay *relay)
 {
     unsigned char bytes[8192];
     ssize_t got = recv(relay->far, bytes, sizeof(bytes), 0);
@@ -183,7 +185,7 @@ static bool relay_receive(struct torture *torture, struct relay *relay)
         return errno == EAGAIN;
     for (ssize_t i = 0; i < got; i++)
         if (bytes[i] != pattern(relay->received + (size_t)i))
-            torture_fail(torture, "byte %zu is another", relay->received + (size_t)i);
+            fail_msg("byte %zu is another", relay->received + (size_t)i);
     relay->received += (size_t)got;
     return got > 0;
 }
@@ -197,17 +199,16 @@ static bool relay_near_ended(const struct relay *relay)
 }
 
 /* One step of waiting; false when the connection is over. */
-static bool relay_step(struct torture *torture, struct relay *relay, int listener)
+static bool relay_step(struct relay *relay, int listener)
 {
     struct pollfd polled[2] = {
         {.fd = relay->near, .events = (short)(POLLIN | (relay->sent < BYTES ? POLLOUT : 0))},
         {.fd = relay->far >= 0 ? relay->far : listener, .events = POLLIN}};
     if (poll(polled, 2, (int)(TORTURE_PATIENCE_NS / NS_PER_MS)) <= 0)
-        torture_fail(torture, "a connection hangs after %zu of %zu bytes", relay->received,
-                     relay->sent);
+        fail_msg("a connection hangs after %zu of %zu bytes", relay->received, relay->sent);
     if (relay->far < 0 && polled[1].revents)
         relay->far = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    else if (relay->far >= 0 && polled[1].revents && !relay_receive(torture, relay))
+    else if (relay->far >= 0 && polled[1].revents && !relay_receive(relay))
         return false;
     if (polled[0].revents & POLLOUT && relay->sent < BYTES)
         relay_send(relay);
@@ -236,7 +237,7 @@ static void note_broken(struct torture *torture, const char *what)
 {
     torture->broken++;
     if (torture_is_running(torture) && !torture_has_failed(torture))
-        torture_fail(torture, "%s, and nothing has failed", what);
+        fail_msg("%s, and nothing has failed", what);
 }
 
 /* All bytes, or an end of the connection for which there is a reason. between: what is done when
@@ -250,7 +251,7 @@ static void relay(struct torture *torture, const struct far *far, enum way way,
     struct relay relay = {.near = connect_near(torture, way), .far = -1};
     bool alive = relay.near >= 0;
     while (alive && torture->running) {
-        alive = relay_step(torture, &relay, far->listeners[way]);
+        alive = relay_step(&relay, far->listeners[way]);
         if (between && relay.received > 0) {
             between(torture);
             between = NULL;
@@ -268,7 +269,7 @@ static void send_datagrams(struct torture *torture, const struct far *far)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
     char buffer[64];
-    int got = 0;
+    int got = 0, waited_ms = 0;
     if (!torture_is_running(torture))
         return;
     while (recv(far->udp, buffer, sizeof(buffer), 0) >= 0)
@@ -280,8 +281,9 @@ static void send_datagrams(struct torture *torture, const struct far *far)
         sendto(fd, "datagram", 8, 0, (struct sockaddr *)&address, sizeof(address));
     while (got < DATAGRAMS) { /* lost ones don't come, so there is an end to waiting */
         struct pollfd poll_fd = {.fd = far->udp, .events = POLLIN};
-        int patience_ms = torture_has_failed(torture) ? 200 : 20000;
-        if (poll(&poll_fd, 1, patience_ms) <= 0)
+        if (poll(&poll_fd, 1, 50) <= 0)
+            waited_ms += 50;
+        if (waited_ms >= (torture_has_failed(torture) ? 200 : 20000))
             break;
         if (recv(far->udp, buffer, sizeof(buffer), 0) == 8)
             got++;
@@ -356,7 +358,7 @@ static void check_health(struct torture *torture, const struct far *far)
     send_datagrams(torture, far);
     torture_tell(torture, "PUT", "/v1/ruleset", empty_ruleset());
     if (torture->running && (torture->refused > refused || torture->broken > broken))
-        torture_fail(torture, "it does not serve after the failure");
+        fail_msg("it does not serve after the failure");
 }
 
 static uint64_t totals[FAILING_CALLS_END]; /* of each call, in a run without failures */
@@ -366,7 +368,7 @@ static size_t descriptors;
 
 static void count_descriptors(void)
 {
-    struct torture torture;
+    static struct torture torture;
     torture_prepare(&torture, FAILING_malloc, 0);
     assert_true(torture_start(&torture));
     torture_tell(&torture, "PUT", "/v1/ruleset", empty_ruleset());
@@ -378,7 +380,7 @@ static void count_descriptors(void)
 /* One run. True when the call was there to fail. */
 static bool run(enum failing_call call, uint64_t at)
 {
-    struct torture torture;
+    static struct torture torture;
     struct far far;
     torture_prepare(&torture, call, at);
     open_far(&far, &torture);
@@ -402,36 +404,51 @@ static bool run(enum failing_call call, uint64_t at)
 }
 
 static int only_call = -1;
-static uint64_t only_at;
+static uint64_t only_at, only_last;
+
+/* One call of this function after the other; all: until there is none left. */
+static void fail_in_turn(enum failing_call call, bool all)
+{
+    uint64_t total = totals[call], failed = 0;
+    uint64_t step = all || total <= SAMPLES ? 1 : total / SAMPLES;
+    bool there = true;
+    for (uint64_t at = 1; at <= total || (all && there); at += step) {
+        uint64_t begin_ns = monotonic_now_ns();
+        there = run(call, at);
+        failed += there;
+        uint64_t took_ns = monotonic_now_ns() - begin_ns;
+        if (took_ns > SLOW_NS)
+            print_message("%s %llu took %.1f s\n", torture_names[call], (unsigned long long)at,
+                          (double)took_ns / 1e9);
+    }
+    print_message("%-15s %6llu calls, %llu failed in turn\n", torture_names[call],
+                  (unsigned long long)total, (unsigned long long)failed);
+}
 
 static void whatever_fails_severd_goes_on_or_says_why(void **state)
 {
     (void)state;
-    bool all = getenv("SEVER_TORTURE") != NULL;
     count_descriptors();
     assert_false(run(FAILING_malloc, 0));
     if (only_call >= 0) {
-        assert_true(run((enum failing_call)only_call, only_at));
+        for (uint64_t at = only_at; at <= only_last; at++)
+            run((enum failing_call)only_call, at);
         return;
     }
-    for (int call = 0; call < FAILING_CALLS_END; call++) {
-        uint64_t total = totals[call], runs = 0;
-        uint64_t step = all || total <= SAMPLES ? 1 : total / SAMPLES;
-        for (uint64_t at = 1; at <= total; at += step)
-            runs += run((enum failing_call)call, at);
-        print_message("%-15s %6llu calls, %llu failed in turn\n", torture_names[call],
-                      (unsigned long long)total, (unsigned long long)runs);
-    }
+    for (int call = 0; call < FAILING_CALLS_END; call++)
+        fail_in_turn((enum failing_call)call, getenv("SEVER_TORTURE") != NULL);
 }
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(whatever_fails_severd_goes_on_or_says_why)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(whatever_fails_severd_goes_on_or_says_why, torture_end)};
     struct rlimit no_core = {0};
     setrlimit(RLIMIT_CORE, &no_core);
-    for (int i = 0; argc == 3 && i < FAILING_CALLS_END; i++)
+    for (int i = 0; argc >= 3 && i < FAILING_CALLS_END; i++)
         if (strcmp(argv[1], torture_names[i]) == 0)
             only_call = i;
-    only_at = argc == 3 ? strtoull(argv[2], NULL, 10) : 0;
+    only_at = argc >= 3 ? strtoull(argv[2], NULL, 10) : 0;
+    only_last = argc >= 4 ? strtoull(argv[3], NULL, 10) : only_at;
     return cmocka_run_group_tests_name("torture", tests, NULL, NULL);
 }

@@ -9,6 +9,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "tests/integration/preload/failing.h"
 #include "tests/lib/child.h"
@@ -32,14 +34,27 @@ struct torture {
     unsigned broken;  /* connections that were refused or reset, datagrams that were lost */
 };
 
-#define torture_fail(torture, ...)                                                                 \
-    do {                                                                                           \
-        print_error("%s #%llu failed at %s; severd said:\n%s",                                     \
-                    torture_names[atomic_load(&(torture)->page->call)],                            \
-                    (unsigned long long)atomic_load(&(torture)->page->at), (torture)->page->where, \
-                    text_get(&(torture)->said));                                                   \
-        fail_msg(__VA_ARGS__);                                                                     \
-    } while (0)
+/* The run under way; NULL between runs. */
+static struct torture *torture_current;
+
+static inline void torture_say(const struct torture *torture)
+{
+    print_error("%s #%llu failed at %s; severd said:\n%s",
+                torture_names[atomic_load(&torture->page->call)],
+                (unsigned long long)atomic_load(&torture->page->at), torture->page->where,
+                text_get(&torture->said));
+}
+
+/* After the test. */
+static inline int torture_end(void **state)
+{
+    (void)state;
+    if (!torture_current)
+        return 0;
+    torture_say(torture_current);
+    child_kill(&torture_current->child);
+    return 0;
+}
 
 static inline bool torture_has_failed(const struct torture *torture)
 {
@@ -64,9 +79,11 @@ static inline void torture_prepare(struct torture *torture, enum failing_call ca
     atomic_store(&torture->page->call, call);
     atomic_store(&torture->page->at, at);
     atomic_store(&torture->page->armed, 1);
+    torture_current = torture;
 }
 
-/* But for loaded socket filters, which severd keeps a bounded number of. say: on the test's output.
+/* But for loaded socket filters and pipes, which severd keeps a bounded number of. say: on the
+ * test's output.
  */
 static inline size_t torture_list_descriptors(const struct torture *torture, bool say)
 {
@@ -79,7 +96,7 @@ static inline size_t torture_list_descriptors(const struct torture *torture, boo
         snprintf(link, sizeof(link), "%s/%.16s", path, entry->d_name);
         ssize_t length = readlink(link, target, sizeof(target) - 1);
         target[length > 0 ? length : 0] = '\0';
-        count += length > 0 && !strstr(target, "bpf-prog");
+        count += length > 0 && !strstr(target, "bpf-prog") && !strstr(target, "pipe:");
         if (say && length > 0)
             print_error("%s -> %s\n", link, target);
     }
@@ -100,7 +117,8 @@ static inline void torture_clean(struct torture *torture)
     snprintf(path, sizeof(path), "%s/run", torture->directory);
     rmdir(path);
     if (rmdir(torture->directory))
-        torture_fail(torture, "%s: %s", torture->directory, strerror(errno));
+        fail_msg("%s: %s", torture->directory, strerror(errno));
+    torture_current = NULL;
     munmap(torture->page, sizeof(*torture->page));
     wire_client_destroy(torture->client);
     text_free(&torture->said);
@@ -113,19 +131,41 @@ static inline void torture_check_end(struct torture *torture, bool started)
     enum failing_call call = (enum failing_call)atomic_load(&torture->page->call);
     int code = child_finish(&torture->child, &torture->said);
     bool memory = call == FAILING_malloc || call == FAILING_calloc || call == FAILING_realloc;
-    bool aborted = code == 128 + SIGABRT && memory &&
-                   strstr(text_get(&torture->said), "out of memory") != NULL;
-    bool refused =
-        code == EXIT_FAILURE && !started && (call == FAILING_write || torture->said.length > 0);
+    const char *said = text_get(&torture->said);
+    bool aborted = code == 128 + SIGABRT && memory && strstr(said, "out of memory");
+    aborted |= code == 2 && memory && strstr(said, "out of dynamic memory"); /* libpcap's scanner */
+    bool refused = code == EXIT_FAILURE && !started && torture->said.length > 0;
     torture->running = false;
     if (!torture_has_failed(torture) || (!aborted && !refused))
-        torture_fail(torture, "severd ended with %d", code);
+        fail_msg("severd ended with %d", code);
+}
+
+/* Until it says so, or, when writing is what fails, until it can be asked. False: it ended. */
+static inline bool torture_await_ready(struct torture *torture)
+{
+    char line[2048];
+    struct error error;
+    uint64_t deadline_ns = monotonic_now_ns() + TORTURE_PATIENCE_NS;
+    assert_int_equal(wire_client_create(torture->url, "test", &torture->client, &error), 0);
+    if (atomic_load(&torture->page->call) == FAILING_write) {
+        while (wire_client_request(torture->client, "GET", "/v1/status", NULL, NULL, &error)) {
+            assert_true(monotonic_now_ns() < deadline_ns);
+            monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
+        }
+        return true;
+    }
+    while (child_read_line(&torture->child, line, sizeof(line))) {
+        text_append(&torture->said, "%s\n", line);
+        if (strstr(line, "ready: control"))
+            return true;
+    }
+    return false;
 }
 
 /* False: it did not start, for a good reason. */
 static inline bool torture_start(struct torture *torture)
 {
-    char program[PATH_MAX], library[PATH_MAX + 16], page[128], run[96], line[2048];
+    char program[PATH_MAX], library[PATH_MAX + 16], page[128], run[96];
     severd_program("severd", program, sizeof(program));
     severd_program("../lib/libsever-failing.so", library + 11, sizeof(library) - 11);
     memcpy(library, "LD_PRELOAD=", 11);
@@ -137,14 +177,8 @@ static inline bool torture_start(struct torture *torture)
     const char *const environment[] = {library, page, NULL};
     child_start(&torture->child, arguments, environment);
     torture->running = true;
-    while (child_read_line(&torture->child, line, sizeof(line))) {
-        text_append(&torture->said, "%s\n", line);
-        if (strstr(line, "ready: control")) {
-            struct error error;
-            assert_int_equal(wire_client_create(torture->url, "test", &torture->client, &error), 0);
-            return true;
-        }
-    }
+    if (torture_await_ready(torture))
+        return true;
     torture_check_end(torture, false);
     return false;
 }
@@ -163,6 +197,18 @@ static inline bool torture_is_running(struct torture *torture)
     return false;
 }
 
+/* Whether somebody listens on the control socket. */
+static inline bool torture_listens(const struct torture *torture)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", torture->url + strlen("unix:"));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    bool listens = connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    close(fd);
+    return listens;
+}
+
 /* One request; takes over body. The answer is the caller's, NULL when there is none or it was
  * refused. A connection that was broken by the failure is tried once more. */
 static inline json_t *torture_ask(struct torture *torture, const char *method, const char *path,
@@ -176,16 +222,16 @@ static inline json_t *torture_ask(struct torture *torture, const char *method, c
         code = wire_client_request(torture->client, method, path, body, &answer, &error);
         if (code != -EPROTO && code != -ECONNREFUSED)
             break;
-        if (torture_is_running(torture) && code == -ECONNREFUSED)
-            torture_check_end(torture, true); /* nobody listens */
+        if (torture_is_running(torture) && !torture_listens(torture))
+            torture_check_end(torture, true);
     }
     json_decref(body);
     if (!torture->running)
         return NULL;
     if (code < 0 && (!error.message[0] || code == -ETIMEDOUT))
-        torture_fail(torture, "%s %s: %d '%s'", method, path, code, error.message);
+        fail_msg("%s %s: %d '%s'", method, path, code, error.message);
     if (code < 0 && !torture_has_failed(torture))
-        torture_fail(torture, "%s %s: %s: %s", method, path, error.place, error.message);
+        fail_msg("%s %s: %s: %s", method, path, error.place, error.message);
     torture->refused += code < 0;
     return answer;
 }
@@ -204,7 +250,7 @@ static inline void torture_check_descriptors(struct torture *torture, size_t wan
     while ((count = torture_list_descriptors(torture, false)) > wanted) {
         if (monotonic_now_ns() > deadline_ns) {
             torture_list_descriptors(torture, true);
-            torture_fail(torture, "%zu descriptors, more than %zu", count, wanted);
+            fail_msg("%zu descriptors, more than %zu", count, wanted);
         }
         monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
     }
@@ -217,7 +263,7 @@ static inline void torture_stop(struct torture *torture)
     int code = child_finish(&torture->child, &torture->said);
     torture->running = false;
     if (code != 0)
-        torture_fail(torture, "severd ended with %d after SIGTERM", code);
+        fail_msg("severd ended with %d after SIGTERM", code);
 }
 
 #endif

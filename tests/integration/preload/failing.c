@@ -141,8 +141,12 @@ FUNCTION(int, -1, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, i
          (fd, messages, count, flags))
 FUNCTION(ssize_t, -1, sendmsg, (int fd, const struct msghdr *message, int flags),
          (fd, message, flags))
+FUNCTION(int, -1, pipe2, (int fds[2], int flags), (fds, flags))
+FUNCTION(ssize_t, -1, splice,
+         (int from, off_t *from_offset, int to, off_t *to_offset, size_t length, unsigned flags),
+         (from, from_offset, to, to_offset, length, flags))
 FUNCTION(int, -1, mkdir, (const char *path, mode_t mode), (path, mode))
-FUNCTION(int, -1, ftruncate, (int fd, off_t length), (fd, length))
+FUNCTION(int, ENOSPC, posix_fallocate, (int fd, off_t offset, off_t length), (fd, offset, length))
 FUNCTION(int, EAGAIN, pthread_create,
          (pthread_t * thread, const pthread_attr_t *attributes, void *(*start)(void *),
           void *context),

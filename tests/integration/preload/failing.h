@@ -38,8 +38,10 @@
     call(fcntl, EMFILE) \
     call(open, EMFILE) \
     call(mkdir, ENOSPC) \
-    call(ftruncate, ENOSPC) \
-    call(write, ENOSPC)
+    call(posix_fallocate, ENOSPC) \
+    call(write, ENOSPC) \
+    call(pipe2, EMFILE) \
+    call(splice, ENOMEM)
 /* clang-format on */
 
 enum failing_call {

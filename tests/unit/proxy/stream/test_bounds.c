@@ -1,7 +1,5 @@
 #include "tests/unit/proxy/stream/rig.h"
 
-#include <sys/resource.h>
-
 static void a_full_table_pushes_back(void **state)
 {
     (void)state;
@@ -318,36 +316,6 @@ static void many_short_connections_leave_nothing(void **state)
     rig_close(&rig);
 }
 
-/* Connections wait before the last descriptors are taken: the control API needs some, too. */
-static void some_files_are_left_to_others(void **state)
-{
-    enum { FILES = 256, OTHERS = 32, CLIENTS = 80 };
-    (void)state;
-    struct rig rig;
-    struct rlimit before;
-    int clients[CLIENTS], others[OTHERS], server;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    struct rlimit few = {.rlim_cur = FILES, .rlim_max = before.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-    rig_open(&rig, 1024, 8 << 20);
-    for (int i = 0; i < CLIENTS; i++)
-        clients[i] = rig_connect(&rig);
-    rig_turn_for(&rig, 300 * NS_PER_MS);
-    assert_in_range(stream_plane_open(rig.plane), 1, CLIENTS - 1);
-    for (int i = 0; i < OTHERS; i++)
-        assert_true((others[i] = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
-    for (int i = 0; i < OTHERS; i++)
-        close(others[i]);
-    for (int i = 0; i < CLIENTS; i++) {
-        rig_await(&rig, rig_try_accept(&rig, &server));
-        assert_true(rig_is_silent(clients[i])); /* nobody is reset */
-        close(clients[i]);
-        close(server);
-    }
-    rig_close(&rig);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-}
-
 /* On a cut link nobody reads what a client sends, its end included: those that have left are found
  * when there is no place for another. */
 static void held_clients_that_left_make_room(void **state)
@@ -376,7 +344,6 @@ static void held_clients_that_left_make_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        rig_test_both(some_files_are_left_to_others),
         rig_test_both(a_full_table_pushes_back),
         rig_test_both(held_clients_that_left_make_room),
         cmocka_unit_test_setup(an_exhausted_pool_pushes_back, rig_copies),
