@@ -425,6 +425,25 @@ const struct ruleset *api_current(const struct api_call *call)
     return call->api->backend.current(call->api->backend.context);
 }
 
+/* What a file or an address was refused with says nothing about the request's path or who asks:
+ * -ENOENT is no 404 here. An address that can't be had is the request's fault, all else severd's.
+ */
+static int code_of_failure(int code, const char *place)
+{
+    switch (-code) {
+    case ENOENT:
+    case EPERM:
+    case EROFS:
+    case ELOOP:
+    case EBUSY:
+    case EFBIG:
+    case EOPNOTSUPP:
+        return strncmp(place, "routes[", 7) == 0 ? -EADDRNOTAVAIL : -EIO;
+    default:
+        return code;
+    }
+}
+
 int api_apply(struct api_call *call, const struct ruleset *next, struct error *error)
 {
     struct api *api = call->api;
@@ -433,7 +452,7 @@ int api_apply(struct api_call *call, const struct ruleset *next, struct error *e
     if (code == 0)
         api_listeners_tell_change(&api->listeners, api_current(call)->version, call->by, changes);
     json_decref(changes);
-    return code;
+    return code_of_failure(code, error->place);
 }
 
 int api_apply_element(struct api_call *call, const struct ruleset *next, const char *array,
