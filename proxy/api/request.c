@@ -460,9 +460,10 @@ int api_apply_element(struct api_call *call, const struct ruleset *next, const c
 {
     char prefix[64], rest[ERROR_PLACE_MAX];
     int code = api_apply(call, next, error);
-    size_t length = (size_t)snprintf(prefix, sizeof(prefix), "%s[%zu].", array, index);
-    if (code < 0 && strncmp(error->place, prefix, length) == 0) {
-        snprintf(rest, sizeof(rest), "%s", error->place + length);
+    size_t length = (size_t)snprintf(prefix, sizeof(prefix), "%s[%zu]", array, index);
+    const char *after = error->place + length;
+    if (code < 0 && strncmp(error->place, prefix, length) == 0 && strchr(".", *after)) {
+        snprintf(rest, sizeof(rest), "%s", *after ? after + 1 : "");
         snprintf(error->place, sizeof(error->place), "%s", rest);
     }
     return code;

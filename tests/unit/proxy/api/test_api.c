@@ -271,6 +271,8 @@ static void a_file_that_is_not_there_is_no_404(void **state)
         {-EPERM, "routes[0].listen", -EINVAL, "listen: the backend was told to fail"},
         {-EROFS, "routes[0].listen", -EINVAL, "listen: the backend was told to fail"},
         {-EMFILE, "routes[0].listen", -EIO, "listen: the backend was told to fail"},
+        {-E2BIG, "routes[0]", -EINVAL, "the backend was told to fail"},
+        {-E2BIG, "routes[0]x", -EINVAL, "routes[0]x: the backend was told to fail"},
         {-ENOENT, "/run/n9.clock", -EIO, "/run/n9.clock: the backend was told to fail"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
