@@ -28,8 +28,8 @@ int control_read_config(const char *path, struct ruleset *ruleset, struct error 
 /* Puts the file before the place of an error about what is in it. error: not NULL. */
 void control_blame_file(const char *path, struct error *error);
 
-/* Serves the API on the listeners, which it takes over, until SIGINT or SIGTERM, which the caller
- * has blocked. 0 or -errno. */
+/* Serves the API on the listeners, which it takes over, until SIGINT, SIGTERM or SIGHUP, where the
+ * caller has blocked it. 0 or -errno. */
 int control_serve(const struct api_backend *backend, const struct api_options *options,
                   const int *fds, size_t count, struct error *error);
 
