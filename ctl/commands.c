@@ -31,9 +31,10 @@ const struct command commands[] = {
      "severctl nodes add n1 --address 127.0.1.1", OPTION_ADDRESS | OPTION_CLIENT, 0, 2, run_nodes},
     {"links", "[NODE]", "every link, open or cut, and what has crossed it",
      "A link is a directed pair of nodes; with NODE only its own links are shown. UNITS are chunks "
-     "of a stream or datagrams; DROPPED counts those that a cut, loss or a full queue has taken; "
+     "of a stream or datagrams; DROPPED counts those that a cut, a fault or a full queue has "
+     "taken; "
      "HELD is what arrived while the link was cut and continues when it heals; REFUSED counts "
-     "connections that were not let in.",
+     "dials to an upstream that failed.",
      "severctl links n1", 0, 0, 1, run_links},
     {"routes", "[add NAME LISTEN UPSTREAM | remove|enable|disable NAME]",
      "list, add, remove, disable or enable routes",

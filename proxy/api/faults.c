@@ -1,9 +1,11 @@
 /* /v1/faults */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/api/internal.h"
+#include "proxy/base/text.h"
 #include "proxy/wire/codec.h"
 
 static json_t *encode(const struct api_call *call, const struct ruleset_fault *fault)
@@ -24,11 +26,6 @@ static int answer_with(struct api_call *call, const char *name, int status)
     return status;
 }
 
-static bool is_taken(const struct ruleset *ruleset, const char *name)
-{
-    return ruleset_find_fault(ruleset, name) != NULL;
-}
-
 int api_list_faults(struct api_call *call, struct error *error)
 {
     const struct ruleset *ruleset = api_current(call);
@@ -47,23 +44,73 @@ int api_get_fault(struct api_call *call, struct error *error)
     return answer_with(call, call->name, API_OK);
 }
 
+/* Which N "TYPE-N" has been taken with, for each type: so every name is looked at once, however
+ * many are chosen. */
+struct numbers {
+    size_t limit;                       /* N is below it: more than there will be names */
+    bool *taken;                        /* [type * limit + N] */
+    size_t lowest[RULESET_FAULT_TYPES]; /* below it all are taken */
+};
+
+static void take_number(struct numbers *numbers, const char *name)
+{
+    char type_name[RULESET_FAULT_NAME_MAX], again[RULESET_FAULT_NAME_MAX];
+    enum ruleset_fault_type type;
+    const char *dash = strrchr(name, '-');
+    if (!dash)
+        return;
+    snprintf(type_name, sizeof(type_name), "%.*s", (int)(dash - name), name);
+    unsigned long long number = strtoull(dash + 1, NULL, 10);
+    if (number >= numbers->limit || ruleset_parse_fault_type(type_name, &type, NULL) < 0)
+        return;
+    snprintf(again, sizeof(again), "%s-%llu", type_name, number); /* "noop-07" is another name */
+    if (strcmp(again, name) == 0)
+        numbers->taken[type * numbers->limit + number] = true;
+}
+
+/* more: how many faults will be added. */
+static void open_numbers(struct numbers *numbers, const struct ruleset *ruleset, size_t more)
+{
+    *numbers = (struct numbers){.limit = ruleset->fault_count + more + 2};
+    numbers->taken =
+        memory_allocate_zeroed(RULESET_FAULT_TYPES * numbers->limit, sizeof(*numbers->taken));
+    for (size_t i = 0; i < RULESET_FAULT_TYPES; i++)
+        numbers->lowest[i] = 1;
+    for (size_t i = 0; i < ruleset->fault_count; i++)
+        take_number(numbers, ruleset->faults[i].name);
+}
+
+static void choose_name(struct numbers *numbers, struct ruleset_fault *fault)
+{
+    const bool *taken = numbers->taken + fault->type * numbers->limit;
+    size_t *lowest = &numbers->lowest[fault->type];
+    while (taken[*lowest])
+        ++*lowest;
+    snprintf(fault->name, sizeof(fault->name), "%s-%zu", ruleset_fault_type_name(fault->type),
+             *lowest);
+}
+
 /* Decodes one and appends it, with a name that is free when it has none. */
-static int append_fault(struct ruleset *next, json_t *json, struct error *error)
+static int append_fault(struct ruleset *next, struct numbers *numbers, json_t *json,
+                        struct error *error)
 {
     struct ruleset_fault fault;
     int code = wire_decode_fault(json, NULL, &fault, error);
     if (code < 0)
         return code;
     if (!fault.name[0])
-        api_choose_name(next, ruleset_fault_type_name(fault.type), is_taken, fault.name,
-                        sizeof(fault.name));
+        choose_name(numbers, &fault);
+    take_number(numbers, fault.name);
     ruleset_add_fault(next, &fault);
     return 0;
 }
 
 static int add_one(struct api_call *call, struct ruleset *next, struct error *error)
 {
-    int code = append_fault(next, call->body, error);
+    struct numbers numbers;
+    open_numbers(&numbers, next, 1);
+    int code = append_fault(next, &numbers, call->body, error);
+    free(numbers.taken);
     if (code == 0)
         code = api_apply_element(call, next, "faults", next->fault_count - 1, error);
     return code < 0 ? code
@@ -84,23 +131,34 @@ static void renumber_place(struct error *error, size_t first)
              ERROR_PLACE_MAX - 32, rest);
 }
 
+/* Each of the array, until one fails. */
+static int append_each(struct ruleset *next, json_t *faults, struct error *error)
+{
+    struct numbers numbers;
+    int code = 0;
+    open_numbers(&numbers, next, json_array_size(faults));
+    for (size_t i = 0; code == 0 && i < json_array_size(faults); i++) {
+        char place[ERROR_PLACE_MAX];
+        snprintf(place, sizeof(place), "faults[%zu]", i);
+        code = append_fault(next, &numbers, json_array_get(faults, i), error);
+        if (code < 0)
+            error_prefix_place(error, place);
+    }
+    free(numbers.taken);
+    return code;
+}
+
 static int append_faults(struct ruleset *next, json_t *body, struct error *error)
 {
     json_t *faults = json_object_get(body, "faults");
     if (!json_is_array(faults) || json_array_size(faults) == 0)
         return error_set_at(error, -EINVAL, "faults", "an array of faults is wanted here");
+    if (json_array_size(faults) > RULESET_FAULTS_MAX)
+        return error_set_at(error, -EINVAL, "faults", "at most %d are possible, not %zu",
+                            RULESET_FAULTS_MAX, json_array_size(faults));
     if (json_object_size(body) > 1)
         return error_set_at(error, -EINVAL, "faults", "beside 'faults' nothing can be here");
-    for (size_t i = 0; i < json_array_size(faults); i++) {
-        int code = append_fault(next, json_array_get(faults, i), error);
-        char place[ERROR_PLACE_MAX];
-        snprintf(place, sizeof(place), "faults[%zu]", i);
-        if (code < 0) {
-            error_prefix_place(error, place);
-            return code;
-        }
-    }
-    return 0;
+    return append_each(next, faults, error);
 }
 
 /* All of them come into force in one step, or none. */
@@ -153,7 +211,7 @@ int api_patch_fault(struct api_call *call, struct error *error)
 int api_remove_fault(struct api_call *call, struct error *error)
 {
     struct ruleset next;
-    if (!is_taken(api_current(call), call->name))
+    if (!ruleset_find_fault(api_current(call), call->name))
         return api_no_such(call, "fault", error);
     ruleset_copy(&next, api_current(call));
     ruleset_remove_fault(&next, call->name);

@@ -103,9 +103,11 @@ bool api_is_authorized(const char *authorization, const char *token);
 /* For handlers. */
 
 const struct ruleset *api_current(const struct api_call *call);
-/* Puts next in force and tells the listeners. 0 or a negative errno. */
+/* Puts next in force and tells the listeners. 0, or a negative errno that status_of has a fitting
+ * status for; error->code may be another, that of the system call that failed. */
 int api_apply(struct api_call *call, const struct ruleset *next, struct error *error);
-/* As api_apply for a change of one element: "faults[7].delay_ns" becomes "delay_ns". */
+/* As api_apply for a change of one element: "faults[7].delay_ns" becomes "delay_ns",
+ * "faults[7]" nothing. */
 int api_apply_element(struct api_call *call, const struct ruleset *next, const char *array,
                       size_t index, struct error *error);
 /* -ENOENT: "there is no WHAT 'NAME'", for "node" with those that there are. */

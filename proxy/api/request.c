@@ -8,9 +8,12 @@
  * large, or for which there is no room among the bodies of all connections, is read on and thrown
  * away (the connection's deadline bounds that).
  *
- * A web page must not drive severd. Its requests carry the page's Origin, or, after DNS rebinding,
- * the page's Host: the first must be ours, the second a loopback name (on TCP, while no token does
- * the same).
+ * A web page must not drive severd. Its requests carry the page's Origin, or tell in Sec-Fetch-Site
+ * that they are from elsewhere (images and scripts have no Origin, and /v1/doctor and /v1/events
+ * are dear), or, after DNS rebinding, carry the page's Host. The first must be ours, the second not
+ * another site, the third a loopback name (on TCP, while no token does the same). Where neither a
+ * loopback name nor a token is wanted (--no-token on a network), what a browser sends must be to an
+ * address: only names can be led here.
  *
  * Two APIs share all of this, and differ in paths and in the form of answers: /v1 is ours, the rest
  * is Toxiproxy's (toxiproxy_http.h). */
@@ -56,19 +59,42 @@ static const char *header_of(struct MHD_Connection *connection, const char *name
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
 }
 
-static int check_origin(const struct api_server *server, struct MHD_Connection *connection,
-                        struct error *error)
+/* Whether it comes from a browser: then it may come from a page. */
+static bool is_browsed(struct MHD_Connection *connection)
+{
+    const char *agent = header_of(connection, MHD_HTTP_HEADER_USER_AGENT);
+    return header_of(connection, MHD_HTTP_HEADER_ORIGIN) ||
+           (agent && strncmp(agent, "Mozilla/", 8) == 0);
+}
+
+static int check_host(const struct api_server *server, struct MHD_Connection *connection,
+                      struct error *error)
+{
+    const char *host = header_of(connection, MHD_HTTP_HEADER_HOST);
+    const struct api *api = server->api;
+    if (server->unix_socket || api->token[0])
+        return 0;
+    if (!api->options.any_host && (!host || !api_host_is_loopback(host)))
+        return error_set_at(error, -EPERM, "Host",
+                            "the API answers only requests to localhost, 127.0.0.0/8 or [::1]");
+    if (api->options.any_host && is_browsed(connection) && (!host || !api_host_is_address(host)))
+        return error_set_at(error, -EPERM, "Host",
+                            "without a token the API answers a browser at an IP address only");
+    return 0;
+}
+
+static int check_origin(struct MHD_Connection *connection, struct error *error)
 {
     const char *host = header_of(connection, MHD_HTTP_HEADER_HOST);
     const char *origin = header_of(connection, MHD_HTTP_HEADER_ORIGIN);
-    bool any_host = server->unix_socket || server->api->options.any_host;
-    if (!any_host && (!host || !api_host_is_loopback(host)))
-        return error_set_at(error, -EPERM, "Host",
-                            "the API answers only requests to localhost, 127.0.0.0/8 or [::1]");
-    if (origin &&
-        (!host || strncasecmp(origin, "http://", 7) != 0 || strcasecmp(origin + 7, host) != 0))
-        return error_set_at(error, -EPERM, "Origin", "a page of another origin can't drive severd");
-    return 0;
+    const char *site = header_of(connection, "Sec-Fetch-Site");
+    bool ours = !origin || (host && strncasecmp(origin, "http://", 7) == 0 &&
+                            strcasecmp(origin + 7, host) == 0);
+    bool typed = !site || strcasecmp(site, "same-origin") == 0 || strcasecmp(site, "none") == 0;
+    if (ours && typed)
+        return 0;
+    return error_set_at(error, -EPERM, ours ? "Sec-Fetch-Site" : "Origin",
+                        "a page of another origin can't drive severd");
 }
 
 static int check_token(const struct api_server *server, struct MHD_Connection *connection,
@@ -174,7 +200,9 @@ static int judge_headers(struct api_request *request, const struct api_server *s
     struct api_call *call = &request->call;
     struct error *error = &request->error;
     request->for_toxiproxy = toxiproxy_has(url);
-    int code = check_origin(server, call->connection, error);
+    int code = check_host(server, call->connection, error);
+    if (code == 0)
+        code = check_origin(call->connection, error);
     if (code == 0)
         code = check_token(server, call->connection, error);
     if (code < 0)
@@ -393,6 +421,25 @@ const struct ruleset *api_current(const struct api_call *call)
     return call->api->backend.current(call->api->backend.context);
 }
 
+/* What a file or an address was refused with says nothing about the request's path or who asks:
+ * -ENOENT is no 404 here. An address that can't be had is the request's fault, all else severd's.
+ */
+static int code_of_failure(int code, const char *place)
+{
+    switch (-code) {
+    case ENOENT:
+    case EPERM:
+    case EROFS:
+    case ELOOP:
+    case EBUSY:
+    case EFBIG:
+    case EOPNOTSUPP:
+        return strncmp(place, "routes[", 7) == 0 ? -EADDRNOTAVAIL : -EIO;
+    default:
+        return code;
+    }
+}
+
 int api_apply(struct api_call *call, const struct ruleset *next, struct error *error)
 {
     struct api *api = call->api;
@@ -401,7 +448,7 @@ int api_apply(struct api_call *call, const struct ruleset *next, struct error *e
     if (code == 0)
         api_listeners_tell_change(&api->listeners, api_current(call)->version, call->by, changes);
     json_decref(changes);
-    return code;
+    return code_of_failure(code, error->place);
 }
 
 int api_apply_element(struct api_call *call, const struct ruleset *next, const char *array,
@@ -409,9 +456,10 @@ int api_apply_element(struct api_call *call, const struct ruleset *next, const c
 {
     char prefix[64], rest[ERROR_PLACE_MAX];
     int code = api_apply(call, next, error);
-    size_t length = (size_t)snprintf(prefix, sizeof(prefix), "%s[%zu].", array, index);
-    if (code < 0 && strncmp(error->place, prefix, length) == 0) {
-        snprintf(rest, sizeof(rest), "%s", error->place + length);
+    size_t length = (size_t)snprintf(prefix, sizeof(prefix), "%s[%zu]", array, index);
+    const char *after = error->place + length;
+    if (code < 0 && strncmp(error->place, prefix, length) == 0 && strchr(".", *after)) {
+        snprintf(rest, sizeof(rest), "%s", *after ? after + 1 : "");
         snprintf(error->place, sizeof(error->place), "%s", rest);
     }
     return code;

@@ -25,6 +25,11 @@ json_t *toxiproxy_parse(const char *body, size_t length, struct error *error)
         error_set(error, -EINVAL, TOXIPROXY_BAD_BODY "EOF");
         return NULL;
     }
+    if (wire_has_too_many(body, length)) {
+        error_set(error, -EINVAL, TOXIPROXY_BAD_BODY "more than %d objects and arrays",
+                  WIRE_CONTAINERS_MAX);
+        return NULL;
+    }
     json_t *json = json_loadb(body, length, JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY, &why);
     if (json)
         return json;
@@ -129,6 +134,10 @@ int toxiproxy_decode_proxies(const json_t *json, struct toxiproxy_proxy **out, s
         return toxiproxy_wrong_type(json, "", "an array", error);
     int code = 0;
     *count = json_array_size(json);
+    if (*count > RULESET_ROUTES_MAX)
+        return error_set(error, -EINVAL,
+                         TOXIPROXY_BAD_BODY "at most %d proxies are possible, not %zu",
+                         RULESET_ROUTES_MAX, *count);
     struct toxiproxy_proxy *proxies = memory_allocate_zeroed(*count + 1, sizeof(*proxies));
     for (size_t i = 0; code == 0 && i < *count; i++) {
         proxies[i].enabled = true;

@@ -275,9 +275,10 @@ const struct ruleset_route *toxiproxy_find_proxy(struct toxiproxy_call *call)
 }
 
 /* "listen tcp 127.0.0.1:80: bind: address already in use", as clients know it. */
-static void reword_bind_error(struct toxiproxy_call *call, const char *listen, int code)
+static void reword_bind_error(struct toxiproxy_call *call, const char *listen)
 {
     char why[64];
+    int code = call->error.code;
     snprintf(why, sizeof(why), "%s", strerror(-code));
     if (why[0] >= 'A' && why[0] <= 'Z')
         why[0] = (char)(why[0] - 'A' + 'a');
@@ -291,7 +292,7 @@ unsigned toxiproxy_refuse_change(struct toxiproxy_call *call, const struct rules
     bool listen = sscanf(call->error.place, "routes[%zu].listen%n", &index, &end) == 1 && end > 0 &&
                   index < next->route_count;
     if (listen && code != -EINVAL)
-        reword_bind_error(call, next->routes[index].listen, code);
+        reword_bind_error(call, next->routes[index].listen);
     if (listen)
         return MHD_HTTP_INTERNAL_SERVER_ERROR;
     if (code == -EEXIST)

@@ -144,8 +144,8 @@ static void pin_listen(struct toxiproxy_call *call, const char *name)
     ruleset_free(&pinned.next);
 }
 
-/* Whether the change fails only because the proxy's own socket is in its way: another host of the
- * same port. */
+/* Whether the change may have failed only because the proxy's own socket is in its way: the same
+ * port of every address, now or then. */
 static bool is_own_obstacle(const struct toxiproxy_call *call, const struct change *change,
                             int code)
 {
@@ -156,7 +156,8 @@ static bool is_own_obstacle(const struct toxiproxy_call *call, const struct chan
     return code == -EADDRINUSE && old && old->enabled && change->route->enabled &&
            address_parse(listen_of(call, old, buffer), &now, NULL) == 0 &&
            address_parse(change->route->listen, &then, NULL) == 0 && address_port(&now) > 0 &&
-           address_port(&now) == address_port(&then);
+           address_port(&now) == address_port(&then) &&
+           (address_is_any(&now) || address_is_any(&then));
 }
 
 /* Closes the old socket first; when the new address can't be had all the same, it listens on the

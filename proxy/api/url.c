@@ -47,19 +47,43 @@ static bool is_port(const char *text)
     return text[0] == '\0' || (text[0] == ':' && text[1 + strspn(text + 1, "0123456789")] == '\0');
 }
 
-bool api_host_is_loopback(const char *host)
+/* The host in front of the port, without brackets. False when it is malformed. */
+static bool read_host(const char *host, char name[HOST_MAX], bool *v6)
 {
-    char name[HOST_MAX] = "";
-    struct in_addr address;
-    if (strncmp(host, "[::1]", 5) == 0)
-        return is_port(host + 5);
-    size_t length = strcspn(host, ":");
-    if (length >= sizeof(name) || !is_port(host + length))
+    *v6 = host[0] == '[';
+    host += *v6;
+    size_t length = strcspn(host, *v6 ? "]" : ":");
+    const char *rest = host + length;
+    if (length >= HOST_MAX || (*v6 && *rest++ != ']'))
         return false;
     memcpy(name, host, length);
+    name[length] = '\0';
+    return is_port(rest);
+}
+
+bool api_host_is_loopback(const char *host)
+{
+    char name[HOST_MAX];
+    bool v6;
+    struct in_addr address;
+    if (!read_host(host, name, &v6))
+        return false;
+    if (v6)
+        return strcmp(name, "::1") == 0;
     if (strcasecmp(name, "localhost") == 0)
         return true;
     return inet_pton(AF_INET, name, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+}
+
+bool api_host_is_address(const char *host)
+{
+    char name[HOST_MAX];
+    bool v6;
+    struct in6_addr address;
+    if (!read_host(host, name, &v6))
+        return false;
+    return inet_pton(v6 ? AF_INET6 : AF_INET, name, &address) == 1 ||
+           (!v6 && strcasecmp(name, "localhost") == 0);
 }
 
 unsigned api_text_distance(const char *a, size_t a_length, const char *b, size_t b_length)

@@ -164,7 +164,7 @@ static void on_signal(struct loop_watch *watch, uint32_t events)
     (void)events;
     if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
         return;
-    log_info("%s: ending", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
+    log_info("SIG%s: ending", sigabbrev_np((int)info.ssi_signo));
     control->stopping = true;
 }
 
@@ -189,6 +189,7 @@ static int control_open(struct control *control, const struct api_backend *backe
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
     control->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     if (control->signal_fd < 0)
         return error_set(error, -errno, "signalfd: %s", strerror(errno));

@@ -31,10 +31,11 @@ void control_blame_file(const char *path, struct error *error);
 struct control;
 
 /* Opens the API on the listeners, which it takes over, on failure too; all that can fail at the
- * start is behind it. SIGINT and SIGTERM are blocked by the caller. 0 or -errno. */
+ * start is behind it. SIGINT, SIGTERM and SIGHUP are blocked by the caller (SIGHUP
+ * only where it was not ignored). 0 or -errno. */
 int control_create(const struct api_backend *backend, const struct api_options *options,
                    const int *fds, size_t count, struct control **control, struct error *error);
-/* Serves until one of the two signals. 0 or -errno. */
+/* Serves until one of these signals. 0 or -errno. */
 int control_serve(struct control *control, struct error *error);
 void control_destroy(struct control *control); /* NULL is fine */
 

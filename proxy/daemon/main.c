@@ -1,6 +1,6 @@
 /* severd: start-up in one direction, end in the other. The order: options, limits, run directory,
- * ruleset, control sockets, workers, API. SIGINT and SIGTERM are blocked before any thread starts
- * and read by the control thread. */
+ * ruleset, control sockets, workers, API. SIGINT, SIGTERM and SIGHUP are blocked before any thread
+ * starts and read by the control thread. */
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
@@ -64,12 +64,15 @@ static void raise_file_limit(void)
 
 static void set_signals(const struct options *options)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, hangup;
     sigset_t signals;
     sigaction(SIGPIPE, &ignore, NULL);
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
+    /* Its terminal is gone: no clock must stay shifted. Under nohup it stays ignored. */
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     if (options->die_with_parent)
         prctl(PR_SET_PDEATHSIG, SIGTERM);

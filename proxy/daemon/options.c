@@ -43,7 +43,7 @@ static const char help_text[] =
     "      --proxy-metrics      /metrics has toxiproxy_proxy_* beside sever_*\n"
     "      --runtime-metrics    and process_*\n"
     "\n"
-    "SIGINT and SIGTERM end it; open connections are reset.\n";
+    "SIGINT, SIGTERM and SIGHUP end it; open connections are reset.\n";
 
 void options_print_help(void)
 {

@@ -27,6 +27,7 @@ _Static_assert(ROUTE_NO_NODE == FAULT_NO_NODE, "one word for no node");
 struct socket_set {
     unsigned users;
     struct address bound;
+    char text[ADDRESS_TEXT_MAX]; /* bound, as it is compared thousands of times */
     struct socket_file file;
     size_t count; /* 1, or the number of workers */
     int fds[WORKERS_MAX];
@@ -53,11 +54,9 @@ struct routes {
  */
 static bool same_socket(const struct entry *entry, const struct ruleset_route *route)
 {
-    char text[ADDRESS_TEXT_MAX];
     return entry->route.protocol == route->protocol && entry->route.spread == route->spread &&
            (strcmp(entry->route.listen, route->listen) == 0 ||
-            (entry->sockets &&
-             strcmp(address_format(&entry->sockets->bound, text), route->listen) == 0));
+            (entry->sockets && strcmp(entry->sockets->text, route->listen) == 0));
 }
 
 static bool same_route(const struct entry *entry, const struct ruleset_route *route)
@@ -135,6 +134,7 @@ static int entry_bind(struct entry *entry, unsigned workers, struct error *error
         sockets->fds[sockets->count++] = fd;
     }
     socket_remember_file(&sockets->bound, &sockets->file);
+    address_format(&sockets->bound, sockets->text);
     entry->sockets = sockets;
     return 0;
 }

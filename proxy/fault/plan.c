@@ -288,7 +288,8 @@ static int check_chain(const struct fault_plan *plan, uint16_t from, uint16_t to
                  plan->route_name[plan->routes.element_of[route]],
                  ruleset_direction_name(direction));
     snprintf(place, sizeof(place), "faults[%u]", faults[FAULT_CHAIN_MAX]);
-    return error_set_at(error, -E2BIG, place, "more than %d faults meet%s", FAULT_CHAIN_MAX, where);
+    return error_set_at(error, -E2BIG, place, "more than %d faults meet%s: remove some",
+                        FAULT_CHAIN_MAX, where);
 }
 
 /* A route's chains: alone, and with each link that its connections can be on. Its dialling node

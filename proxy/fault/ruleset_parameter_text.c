@@ -122,8 +122,13 @@ static int parse_any(const struct ruleset_parameter *parameter, const char *text
         return units_parse_duration(text, value, error);
     case RULESET_PARAMETER_BYTES:
         return units_parse_size(text, value, error);
-    case RULESET_PARAMETER_RATE: /* "0" is a rate too: nothing passes */
-        return strcmp(text, "0") == 0 ? 0 : units_parse_rate(text, value, error);
+    case RULESET_PARAMETER_RATE: /* "0" is a rate too */
+        if (strcmp(text, "0") == 0 || units_parse_rate(text, value, NULL) == 0)
+            return 0;
+        return error_set(error, -EINVAL,
+                         "'%.64s' is not a rate: write one such as 10mbit, 64kbit or 1MB/s, or 0: "
+                         "nothing passes",
+                         text);
     case RULESET_PARAMETER_PROBABILITY:
         return parse_probability(text, value, error);
     case RULESET_PARAMETER_COUNT:

@@ -55,7 +55,7 @@ static const struct ruleset_parameter loss[] = {
     PROBABILITY("p23", loss.p23_ppb, false, MODEL(MARKOV)),
     PROBABILITY("p14", loss.p14_ppb, false, MODEL(MARKOV)),
     {"every", RULESET_PARAMETER_COUNT, AT(loss.every), 1, UINT32_MAX, true, MODEL(EVERY),
-     "every which unit is lost is 1 to 4294967295"},
+     "a loss of every n-th unit has an n of 1 to 4294967295"},
 };
 
 static const struct ruleset_parameter rate[] = {

@@ -97,10 +97,23 @@ static void address_ipv6(struct message *message, const struct address *to, cons
     set_source(message, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 }
 
+/* Not a group, not everybody, not nobody: who sent it may have written any source. */
+static bool is_one_host(const struct address *address)
+{
+    uint8_t host[16];
+    if (address_is_any(address))
+        return false;
+    if (address_get_ipv4(address, host))
+        return host[0] != 0 && host[0] < 224;
+    return address_get_ipv6(address, host) && host[0] != 0xff;
+}
+
 bool unreachable_send(const struct unreachable *unreachable, const struct address *source,
                       const struct address *destination, uint32_t length)
 {
     unsigned char bytes[ICMP_HEADER + IP_HEADER_ROOM] = {0};
+    if (!is_one_host(source))
+        return false;
     uint8_t to[16], from[16];
     struct message message = {
         .header = {.msg_name = &message.to, .msg_iov = &message.vector, .msg_iovlen = 1}};

@@ -20,7 +20,8 @@ void unreachable_close(struct unreachable *unreachable);
 bool unreachable_works(const struct unreachable *unreachable);
 
 /* Tells `source` that its datagram of `length` bytes to `destination`, an address of this host,
- * found nobody. False when it could not be sent. */
+ * found nobody. False when it could not be sent, and for a source that is not one host (multicast,
+ * broadcast, none), which must not be told (RFC 1122 3.2.2). */
 bool unreachable_send(const struct unreachable *unreachable, const struct address *source,
                       const struct address *destination, uint32_t length);
 

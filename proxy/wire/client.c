@@ -29,8 +29,18 @@ static void start_curl(void)
     curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
-/* "http://host:port" and nothing after it but a slash. */
-static bool is_http_url(const char *url)
+/* Visible ASCII, so that it is one header's value and nothing else. */
+static bool is_token(const char *text)
+{
+    size_t length = 0;
+    while (text[length] > ' ' && text[length] < 0x7f)
+        length++;
+    return length > 0 && text[length] == '\0';
+}
+
+/* "http://host:port" and nothing after it but a slash; a password in front of the host is the
+ * token, curl's to free (NULL: none). */
+static bool is_http_url(const char *url, char **token)
 {
     char *port = NULL, *path = NULL, *extra = NULL;
     CURLU *parsed = curl_url();
@@ -39,8 +49,11 @@ static bool is_http_url(const char *url)
                 curl_url_get(parsed, CURLUPART_PORT, &port, 0) == CURLUE_OK &&
                 curl_url_get(parsed, CURLUPART_PATH, &path, 0) == CURLUE_OK &&
                 strcmp(path, "/") == 0 &&
-                curl_url_get(parsed, CURLUPART_QUERY, &extra, 0) != CURLUE_OK &&
-                curl_url_get(parsed, CURLUPART_USER, &extra, 0) != CURLUE_OK;
+                curl_url_get(parsed, CURLUPART_QUERY, &extra, 0) != CURLUE_OK;
+    if (fine && curl_url_get(parsed, CURLUPART_PASSWORD, token, CURLU_URLDECODE) == CURLUE_OK)
+        fine = is_token(*token);
+    else
+        fine = fine && curl_url_get(parsed, CURLUPART_USER, &extra, 0) != CURLUE_OK;
     curl_free(port);
     curl_free(path);
     curl_free(extra);
@@ -59,42 +72,48 @@ static bool is_header_text(const char *text)
     return true;
 }
 
-/* Visible ASCII, so that it is one header's value and nothing else. */
-static bool is_token(const char *text)
+/* token: NULL for none in the URL. */
+static struct wire_client *make_client(CURL *curl, const char *url, bool unix_socket,
+                                       const char *by, const char *token)
 {
-    size_t length = 0;
-    while (text[length] > ' ' && text[length] < 0x7f)
-        length++;
-    return length > 0 && text[length] == '\0';
-}
-
-int wire_client_create(const char *url, const char *by, struct wire_client **client,
-                       struct error *error)
-{
-    bool unix_socket = strncmp(url, "unix:/", 6) == 0;
-    if (!unix_socket && !is_http_url(url))
-        return error_set(error, -EINVAL,
-                         "'%.200s' is not where severd can be: write http://host:port, such as %s, "
-                         "or unix:/path/to.sock",
-                         url, WIRE_DEFAULT_URL);
-    if (!is_header_text(by))
-        return error_set(error, -EINVAL, "who asks is named by 1 to %d bytes of text", BY_MAX);
-    pthread_once(&curl_once, start_curl);
-    CURL *curl = curl_ready == CURLE_OK ? curl_easy_init() : NULL;
-    if (!curl)
-        return error_set(error, -ENOMEM, "libcurl does not start");
     struct wire_client *made = memory_allocate_zeroed(1, sizeof(*made));
+    struct text shown = {0};
+    text_append(&shown, "%s%s", token ? "http://" : "", token ? strrchr(url, '@') + 1 : url);
     made->curl = curl;
-    made->url = memory_copy_text(url);
-    made->base = memory_copy_text(unix_socket ? "http://localhost" : url);
+    made->url = memory_copy_text(text_get(&shown));
+    made->base = memory_copy_text(unix_socket ? "http://localhost" : made->url);
     size_t length = strlen(made->base);
     if (made->base[length - 1] == '/')
         made->base[length - 1] = '\0';
     made->socket_path = unix_socket ? memory_copy_text(url + 5) : NULL;
     made->by = memory_copy_text(by);
+    made->token = token ? memory_copy_text(token) : NULL;
     made->timeout_ns = DEFAULT_TIMEOUT_NS;
-    *client = made;
-    return 0;
+    text_free(&shown);
+    return made;
+}
+
+int wire_client_create(const char *url, const char *by, struct wire_client **client,
+                       struct error *error)
+{
+    char *token = NULL;
+    CURL *curl = NULL;
+    bool unix_socket = strncmp(url, "unix:/", 6) == 0;
+    int code = 0;
+    if (!unix_socket && !is_http_url(url, &token))
+        code = error_set(error, -EINVAL,
+                         "'%.200s' is not where severd can be: write http://host:port, such as %s, "
+                         "or unix:/path/to.sock",
+                         url, WIRE_DEFAULT_URL);
+    else if (!is_header_text(by))
+        code = error_set(error, -EINVAL, "who asks is named by 1 to %d bytes of text", BY_MAX);
+    pthread_once(&curl_once, start_curl);
+    if (code == 0 && !(curl = curl_ready == CURLE_OK ? curl_easy_init() : NULL))
+        code = error_set(error, -ENOMEM, "libcurl does not start");
+    if (code == 0)
+        *client = make_client(curl, url, unix_socket, by, token);
+    curl_free(token);
+    return code;
 }
 
 void wire_client_destroy(struct wire_client *client)
@@ -107,6 +126,7 @@ void wire_client_destroy(struct wire_client *client)
     free(client->base);
     free(client->socket_path);
     free(client->by);
+    free(client->token);
     free(client);
 }
 
@@ -157,7 +177,7 @@ int wire_client_prepare(struct wire_client *client, const char *path, struct cur
         curl_easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, client->socket_path);
     add_header(headers, "X-Sever-By", client->by);
     add_header(headers, "User-Agent", "sever-wire");
-    const char *token = getenv("SEVER_TOKEN");
+    const char *token = client->token ? client->token : getenv("SEVER_TOKEN");
     if (token && is_token(token)) {
         struct text bearer = {0};
         text_append(&bearer, "Bearer %s", token);

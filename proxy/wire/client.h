@@ -16,13 +16,14 @@ enum { WIRE_PATH_MAX = 512 }; /* enough for a path with two names and a query */
 
 struct wire_client;
 
-/* url: "http://host:port" or "unix:/path/to.sock". by: what to send as X-Sever-By, 1 to 63 bytes of
- * text. -EINVAL for anything else. Proxy settings of the environment are not used; SEVER_TOKEN is
- * what requests carry when it is set. */
+/* url: "http://host:port", "http://ANY:TOKEN@host:port" or "unix:/path/to.sock". by: what to send
+ * as X-Sever-By, 1 to 63 bytes of text. -EINVAL for anything else. Proxy settings of the
+ * environment are not used; SEVER_TOKEN is what requests carry when it is set and the URL has no
+ * token. */
 int wire_client_create(const char *url, const char *by, struct wire_client **client,
                        struct error *error);
-void wire_client_destroy(struct wire_client *client); /* NULL is fine */
-const char *wire_client_url(const struct wire_client *client);
+void wire_client_destroy(struct wire_client *client);          /* NULL is fine */
+const char *wire_client_url(const struct wire_client *client); /* without the token */
 
 /* One request. method: "GET", ...; path: from "/v1"; body: borrowed, NULL for none; answer: new
  * reference, NULL for an empty one (204); may be NULL when not wanted. timeout_ns: for the whole

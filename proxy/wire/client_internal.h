@@ -11,10 +11,11 @@ enum { WIRE_ANSWER_MAX = 64 * 1024 * 1024 }; /* bytes; the largest ruleset is be
 
 struct wire_client {
     CURL *curl;
-    char *url;         /* as given */
+    char *url;         /* as given, without a token */
     char *base;        /* what paths are appended to */
     char *socket_path; /* NULL unless unix: */
     char *by;
+    char *token; /* of the URL; NULL: SEVER_TOKEN's */
     uint64_t timeout_ns;
     struct text received; /* body of the answer at hand */
 };

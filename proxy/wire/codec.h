@@ -23,11 +23,18 @@
 /* The highest version that is read: counting on from there never leaves JSON's integers. */
 #define WIRE_VERSION_MAX (UINT64_C(1) << 62)
 
-enum { WIRE_BODY_MAX = 8 * 1024 * 1024, WIRE_DEPTH_MAX = 16 };
+enum {
+    WIRE_BODY_MAX = 8 * 1024 * 1024,
+    WIRE_DEPTH_MAX = 16,
+    WIRE_CONTAINERS_MAX = 1 << 17 /* objects and arrays; a ruleset has less than a third */
+};
 
 /* Parses a body: one JSON object, duplicate keys refused, place "line 3, column 7". NULL with
- * *error (-EINVAL; -E2BIG above WIRE_BODY_MAX bytes) otherwise. */
+ * *error (-EINVAL; -E2BIG above WIRE_BODY_MAX bytes or WIRE_CONTAINERS_MAX) otherwise. */
 json_t *wire_parse_object(const char *body, size_t length, struct error *error);
+/* Whether a text, which need not be JSON, has more than WIRE_CONTAINERS_MAX: parsing it could take
+ * gigabytes. */
+bool wire_has_too_many(const char *json, size_t length);
 
 json_t *wire_encode_ruleset(const struct ruleset *ruleset);
 json_t *wire_encode_node(const struct ruleset_node *node);

@@ -370,6 +370,29 @@ static void the_same_address_is_no_change(void **state)
     close(upstream);
 }
 
+/* The port of another host is somebody else's: the update fails, and nobody notices. */
+static void an_update_that_fails_ends_no_connection(void **state)
+{
+    (void)state;
+    int upstream_port, upstream = listen_anywhere(8, &upstream_port);
+    int port = server_add_proxy(&server, "a", upstream_port);
+    int client = connect_to(port), behind = accept_from(upstream);
+    struct sockaddr_in taken = loopback(port);
+    char body[128];
+    int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    taken.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+    assert_int_equal(bind(other, (struct sockaddr *)&taken, sizeof(taken)), 0);
+    assert_int_equal(listen(other, 1), 0);
+    snprintf(body, sizeof(body), "{\"listen\":\"127.0.0.2:%d\"}", port);
+    server_tell(&server, "POST", "/proxies/a", body, 500);
+    send_text(client, "hello", 5);
+    expect_bytes(behind, "hello", 5);
+    close(other);
+    close(client);
+    close(behind);
+    close(upstream);
+}
+
 static void creating_toxics(void **state)
 {
     (void)state;
@@ -684,6 +707,7 @@ int main(void)
         TEST(updating_a_proxy),
         TEST(a_proxy_keeps_its_port),
         TEST(the_same_address_is_no_change),
+        TEST(an_update_that_fails_ends_no_connection),
         TEST(creating_toxics),
         TEST(every_type_of_toxic),
         TEST(toxicities),

@@ -119,14 +119,14 @@ static inline void severd_start(struct severd *severd, const char *workers,
     severd_await_log(severd, "ready: control");
 }
 
-/* Ends it with SIGTERM; it must leave with 0 and leave nothing behind. */
-static inline void severd_stop(struct severd *severd)
+/* Ends it with this signal; it must leave with 0 and leave nothing behind. */
+static inline void severd_stop_with(struct severd *severd, int signal)
 {
     int status = 0;
     char path[128];
     uint64_t deadline_ns = monotonic_now_ns() + 30 * NS_PER_S;
     wire_client_destroy(severd->client);
-    assert_int_equal(kill(severd->pid, SIGTERM), 0);
+    assert_int_equal(kill(severd->pid, signal), 0);
     while (waitpid(severd->pid, &status, WNOHANG) == 0) {
         char dropped[4096];
         struct pollfd wait = {.fd = severd->log_fd, .events = POLLIN};
@@ -144,6 +144,11 @@ static inline void severd_stop(struct severd *severd)
     assert_int_equal(access(path, F_OK), -1);
     assert_int_equal(access(severd->run_directory, F_OK), -1); /* made and removed by severd */
     assert_int_equal(rmdir(severd->directory), 0);
+}
+
+static inline void severd_stop(struct severd *severd)
+{
+    severd_stop_with(severd, SIGTERM);
 }
 
 /* A request that must succeed; takes over body; the answer is the caller's, NULL for 204. */

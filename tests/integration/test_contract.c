@@ -519,6 +519,22 @@ static void a_stuck_peer_delays_nobody(void **state)
     severd_stop(&severd);
 }
 
+/* A terminal that closes must not leave clocks shifted, nor end what was started under nohup. */
+static void a_hangup_ends_it_unless_that_is_ignored(void **state)
+{
+    (void)state;
+    struct severd severd;
+    severd_start(&severd, "1", NULL);
+    severd_stop_with(&severd, SIGHUP);
+    signal(SIGHUP, SIG_IGN);
+    severd_start(&severd, "1", NULL);
+    signal(SIGHUP, SIG_DFL);
+    assert_int_equal(kill(severd.pid, SIGHUP), 0);
+    for (int i = 0; i < 2; i++) /* a signal is seen at the latest with the first */
+        json_decref(severd_ask(&severd, "GET", "/v1/status", NULL));
+    severd_stop(&severd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +546,7 @@ int main(void)
         cmocka_unit_test(segments_that_a_cut_drops_are_counted),
         cmocka_unit_test(a_refused_change_changes_nothing),
         cmocka_unit_test(a_stuck_peer_delays_nobody),
+        cmocka_unit_test(a_hangup_ends_it_unless_that_is_ignored),
     };
     return cmocka_run_group_tests_name("contract", tests, NULL, NULL);
 }

@@ -34,6 +34,7 @@ struct fixture {
     _Atomic bool stop;
     _Atomic uint64_t skew_ns; /* added to the server's clock */
     _Atomic int fail_code;    /* the next change fails with this */
+    const char *fail_place;   /* and there; NULL: nowhere */
 };
 
 static inline const struct ruleset *fixture_current(void *context)
@@ -47,7 +48,8 @@ static inline int fixture_change(void *context, const struct ruleset *next, cons
     struct fixture *fixture = context;
     int code = atomic_exchange(&fixture->fail_code, 0);
     if (code < 0)
-        return error_set(error, code, "the backend was told to fail");
+        return error_set_at(error, code, fixture->fail_place ? fixture->fail_place : "",
+                            "the backend was told to fail");
     code = ruleset_check(next, error);
     if (code < 0)
         return code;

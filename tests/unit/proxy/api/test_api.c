@@ -257,6 +257,34 @@ static void a_route_that_cannot_be_bound_is_refused(void **state)
     assert_string_equal(text_get(&text), "{\"routes\":[]}");
 }
 
+/* ENOENT of a directory is not that of the path that was asked for. */
+static void a_file_that_is_not_there_is_no_404(void **state)
+{
+    (void)state;
+    static const struct {
+        int code;
+        const char *place;
+        int seen;
+        const char *told;
+    } cases[] = {
+        {-ENOENT, "routes[0].listen", -EINVAL, "listen: the backend was told to fail"},
+        {-EPERM, "routes[0].listen", -EINVAL, "listen: the backend was told to fail"},
+        {-EROFS, "routes[0].listen", -EINVAL, "listen: the backend was told to fail"},
+        {-EMFILE, "routes[0].listen", -EIO, "listen: the backend was told to fail"},
+        {-E2BIG, "routes[0]", -EINVAL, "the backend was told to fail"},
+        {-E2BIG, "routes[0]x", -EINVAL, "routes[0]x: the backend was told to fail"},
+        {-ENOENT, "/run/n9.clock", -EIO, "/run/n9.clock: the backend was told to fail"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fixture->fail_place = cases[i].place;
+        atomic_store(&fixture->fail_code, cases[i].code);
+        assert_int_equal(ask("POST", "/v1/routes",
+                             "{\"name\":\"r\",\"listen\":\"unix:/x/y\",\"upstream\":\"h:1\"}"),
+                         cases[i].seen);
+        assert_string_equal(text_get(&text), cases[i].told);
+    }
+}
+
 static void faults(void **state)
 {
     (void)state;
@@ -469,6 +497,7 @@ int main(void)
         TEST(links),
         TEST(routes),
         TEST(a_route_that_cannot_be_bound_is_refused),
+        TEST(a_file_that_is_not_there_is_no_404),
         TEST(faults),
         TEST(faults_are_removed_by_link),
         TEST(partitions),

@@ -130,6 +130,53 @@ static void several_or_none(void **state)
     }
 }
 
+/* Names that nobody gave: the lowest free number of the type, whatever else is called like that. */
+static void names_are_chosen(void **state)
+{
+    (void)state;
+    static const char *const wanted[] = {"noop-2", "noop-07", "noop-4294967297", "x-noop-1",
+                                         "noop-1", "noop-3",  "noop-4",          "timeout-1"};
+    assert_int_equal(ask("POST", "/v1/faults",
+                         "{\"faults\":[{\"name\":\"noop-2\",\"type\":\"timeout\","
+                         "\"link\":\"n1->n2\",\"timeout_ns\":5},"
+                         "{\"name\":\"noop-07\",\"type\":\"noop\",\"link\":\"n1->n2\"},"
+                         "{\"name\":\"noop-4294967297\",\"type\":\"noop\",\"link\":\"n1->n2\"},"
+                         "{\"name\":\"x-noop-1\",\"type\":\"noop\",\"link\":\"n1->n2\"},"
+                         "{\"type\":\"noop\",\"link\":\"n1->n2\"},"
+                         "{\"type\":\"noop\",\"link\":\"n1->n2\"},"
+                         "{\"type\":\"noop\",\"link\":\"n1->n2\"},"
+                         "{\"type\":\"timeout\",\"link\":\"n1->n2\",\"timeout_ns\":5}]}"),
+                     0);
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        assert_string_equal(fixture->ruleset.faults[i].name, wanted[i]);
+    assert_int_equal(ask("DELETE", "/v1/faults/noop-1", NULL), 0);
+    assert_int_equal(ask("POST", "/v1/faults", "{\"type\":\"noop\",\"link\":\"n2->n1\"}"), 0);
+    assert_has("{\"name\":\"noop-1\"");
+}
+
+static int add_unnamed(int count)
+{
+    struct text body = {0};
+    for (int i = 0; i < count; i++)
+        text_append(&body, "%s{\"type\":\"noop\",\"link\":\"n1->n2\"}", i ? "," : "{\"faults\":[");
+    text_append(&body, "]}");
+    int code = ask("POST", "/v1/faults", text_get(&body));
+    text_free(&body);
+    return code;
+}
+
+/* Time grows with their number, not with its cube, or the client would give up after 10 s. */
+static void thousands_of_names_are_chosen_at_once(void **state)
+{
+    (void)state;
+    char last[40];
+    assert_int_equal(add_unnamed(RULESET_FAULTS_MAX + 1), -EINVAL);
+    assert_has("faults: at most 16384 are possible, not 16385");
+    assert_int_equal(add_unnamed(RULESET_FAULTS_MAX), 0);
+    snprintf(last, sizeof(last), "\"noop-%d\"", RULESET_FAULTS_MAX);
+    assert_has(last);
+}
+
 static void tables_come_and_go(void **state)
 {
     (void)state;
@@ -179,6 +226,8 @@ int main(void)
         TEST(every_type_is_set_and_changed),
         TEST(several_are_set_in_one_step),
         TEST(several_or_none),
+        TEST(names_are_chosen),
+        TEST(thousands_of_names_are_chosen_at_once),
         TEST(tables_come_and_go),
         TEST(tables_are_refused_with_their_place),
     };

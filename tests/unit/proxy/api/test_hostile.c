@@ -94,6 +94,48 @@ static void origins(void **state)
     assert_int_equal(fixture->ruleset.partition_count, 1);
 }
 
+/* A page's image, script or no-cors fetch has no Origin; browsers say from where it is. */
+static void requests_of_other_sites(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *site;
+        int status;
+    } cases[] = {{"cross-site", 403}, {"same-site", 403}, {"same-origin", 200}, {"none", 200}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char lines[128];
+        snprintf(lines, sizeof(lines), "Host: localhost\r\nSec-Fetch-Site: %s\r\n", cases[i].site);
+        if (raw("GET /v1/doctor", lines, NULL) != cases[i].status)
+            fail_msg("%s: %s", cases[i].site, text_get(&text));
+    }
+}
+
+/* --no-token on a network: any Host is served, but a page must not have led its name here. */
+static void names_that_lead_here(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *lines;
+        int status;
+    } cases[] = {
+        {"Host: toxiproxy:8474\r\n", 201},
+        {"Host: toxiproxy:8474\r\nUser-Agent: curl/7\r\n", 201},
+        {"Host: 10.0.0.1\r\nUser-Agent: Mozilla/5.0\r\n", 201},
+        {"Host: 10.0.0.1\r\nOrigin: http://10.0.0.1\r\n", 201},
+        {"Host: localhost:1\r\nOrigin: http://localhost:1\r\n", 201},
+        {"Host: evil.example\r\nOrigin: http://evil.example\r\n", 403},
+        {"Host: evil.example\r\nUser-Agent: Mozilla/5.0\r\n", 403},
+        {"Host: 10.0.0.1\r\nOrigin: http://evil.example\r\n", 403},
+    };
+    fixture_stop(fixture);
+    fixture = fixture_create("127.0.0.1:0");
+    api_configure(fixture->api, &(struct api_options){.any_host = true});
+    assert_int_equal(pthread_create(&fixture->thread, NULL, fixture_serve, fixture), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (raw("POST /v1/partitions", cases[i].lines, "{\"isolate\":\"n1\"}") != cases[i].status)
+            fail_msg("%s: %s", cases[i].lines, text_get(&text));
+}
+
 static void statuses_and_headers(void **state)
 {
     (void)state;
@@ -394,6 +436,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(hosts),
         TEST(origins),
+        TEST(requests_of_other_sites),
+        TEST(names_that_lead_here),
         TEST(statuses_and_headers),
         TEST(who_asks),
         TEST(queries_without_a_value_are_refused),

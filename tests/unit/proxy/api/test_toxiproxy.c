@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/api/toxiproxy.h"
+#include "proxy/base/text.h"
+#include "proxy/wire/codec.h"
 
 static int decode(const char *text, struct ruleset_fault *toxic, struct error *error)
 {
@@ -164,6 +167,38 @@ static void the_first_value_counts(void **state)
     assert_null(toxiproxy_parse("{}\0", 0, &error));
 }
 
+/* As many proxies as there can be routes, and no body that takes gigabytes to read. */
+static void arrays_are_bounded(void **state)
+{
+    (void)state;
+    struct toxiproxy_proxy *proxies = NULL;
+    struct error error = {0};
+    struct text body = {0};
+    size_t count;
+    for (int i = 0; i < RULESET_ROUTES_MAX; i++)
+        text_append(&body, "%s{\"name\":\"a\",\"upstream\":\"h:1\"}", i ? "," : "[");
+    struct text more = {0};
+    text_append(&more, "%s,{\"name\":\"a\",\"upstream\":\"h:1\"}]", text_get(&body));
+    text_append(&body, "]");
+    json_t *json = toxiproxy_parse(text_get(&body), body.length, &error);
+    assert_int_equal(toxiproxy_decode_proxies(json, &proxies, &count, &error), 0);
+    assert_int_equal(count, RULESET_ROUTES_MAX);
+    json_decref(json);
+    free(proxies);
+    json = toxiproxy_parse(text_get(&more), more.length, &error);
+    assert_int_equal(toxiproxy_decode_proxies(json, &proxies, &count, &error), -EINVAL);
+    assert_non_null(strstr(error.message, "at most 4096 proxies are possible, not 4097"));
+    json_decref(json);
+    text_clear(&more);
+    for (int i = 0; i < WIRE_CONTAINERS_MAX; i++)
+        text_append(&more, i ? ",{}" : "[{}");
+    text_append(&more, "]");
+    assert_null(toxiproxy_parse(text_get(&more), more.length, &error));
+    assert_string_equal(error.message, "bad request body: more than 131072 objects and arrays");
+    text_free(&body);
+    text_free(&more);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +207,7 @@ int main(void)
         cmocka_unit_test(what_is_a_toxic),
         cmocka_unit_test(addresses_to_listen_on),
         cmocka_unit_test(the_first_value_counts),
+        cmocka_unit_test(arrays_are_bounded),
     };
     return cmocka_run_group_tests_name("proxy/api toxiproxy", tests, NULL, NULL);
 }

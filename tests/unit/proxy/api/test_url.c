@@ -75,6 +75,22 @@ static void loopback_hosts(void **state)
             fail_msg("%s", bad[i]);
 }
 
+static void hosts_that_are_addresses(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"10.0.0.1",  "10.0.0.1:8474", "127.0.0.1",   "localhost:1",
+                                       "LOCALHOST", "[::1]",         "[fe80::1]:80"};
+    static const char *const bad[] = {"",          "toxiproxy",   "toxiproxy:8474", "10.0.0.1.evil",
+                                      "10.0.0.1x", "10.0.0.1:1x", "[10.0.0.1]",     "::1",
+                                      "[::1",      "[::1]x",      "[localhost]",    "127.1"};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+        if (!api_host_is_address(good[i]))
+            fail_msg("%s", good[i]);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        if (api_host_is_address(bad[i]))
+            fail_msg("%s", bad[i]);
+}
+
 static unsigned distance(const char *a, const char *b)
 {
     unsigned one = api_text_distance(a, strlen(a), b, strlen(b));
@@ -101,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segments_are_decoded),
         cmocka_unit_test(loopback_hosts),
+        cmocka_unit_test(hosts_that_are_addresses),
         cmocka_unit_test(distances),
     };
     return cmocka_run_group_tests_name("proxy/api/url", tests, NULL, NULL);

@@ -98,6 +98,29 @@ static void what_has_no_host_is_not_sent(void **state)
     assert_false(unreachable_send(&unreachable, &host, &host, 1));
 }
 
+/* Anybody can write these as a source. */
+static void groups_are_not_told(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {{"0.0.0.0:1", "127.0.0.1:1"},
+                                           {"224.0.0.1:1", "127.0.0.1:1"},
+                                           {"255.255.255.255:1", "127.0.0.1:1"},
+                                           {"0.1.2.3:1", "127.0.0.1:1"},
+                                           {"[::]:1", "[::1]:1"},
+                                           {"[ff02::1]:1", "[::1]:1"},
+                                           {"[::ffff:224.0.0.1]:1", "127.0.0.1:1"}};
+    struct unreachable unreachable;
+    unreachable_open(&unreachable);
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        struct address source, destination;
+        assert_int_equal(address_parse(pairs[i][0], &source, NULL), 0);
+        assert_int_equal(address_parse(pairs[i][1], &destination, NULL), 0);
+        if (unreachable_send(&unreachable, &source, &destination, 1))
+            fail_msg("%s", pairs[i][0]);
+    }
+    unreachable_close(&unreachable);
+}
+
 static void headers_are_as_the_standards_say(void **state)
 {
     (void)state;
@@ -129,9 +152,8 @@ static void headers_are_as_the_standards_say(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_connected_sender_is_refused),
-        cmocka_unit_test(another_is_not),
-        cmocka_unit_test(what_has_no_host_is_not_sent),
+        cmocka_unit_test(a_connected_sender_is_refused),    cmocka_unit_test(another_is_not),
+        cmocka_unit_test(what_has_no_host_is_not_sent),     cmocka_unit_test(groups_are_not_told),
         cmocka_unit_test(headers_are_as_the_standards_say),
     };
     return cmocka_run_group_tests_name("proxy/io/unreachable", tests, NULL, NULL);

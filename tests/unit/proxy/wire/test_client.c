@@ -94,6 +94,9 @@ static void urls(void **state)
                                       "http://127.0.0.1:8474/v1",
                                       "http://127.0.0.1:8474/?a=b",
                                       "http://user@127.0.0.1:8474",
+                                      "http://user:@127.0.0.1:8474",
+                                      "http://x:a%0d%0ab@127.0.0.1:8474",
+                                      "http://x:secret@127.0.0.1:8474/v1",
                                       "http://127.0.0.1:99999",
                                       "unix:relative",
                                       "ftp://127.0.0.1:1"};
@@ -113,6 +116,35 @@ static void urls(void **state)
     assert_int_equal(wire_client_create(good[0], "", &client, &error), -EINVAL);
     assert_int_equal(wire_client_create(good[0], "a\r\nb: c", &client, &error), -EINVAL);
     wire_client_destroy(NULL);
+}
+
+/* It is sent in place of SEVER_TOKEN, and shown to nobody. */
+static void a_token_in_the_url(void **state)
+{
+    (void)state;
+    struct server server;
+    char url[80];
+    start(&server, "HTTP/1.1 204 No Content\r\n\r\n");
+    setenv("SEVER_TOKEN", "other", 1);
+    snprintf(url, sizeof(url), "http://x:s%%40cret@%s/", server.url + 7);
+    struct wire_client *client = connect_to(url);
+    assert_null(strstr(wire_client_url(client), "cret"));
+    assert_int_equal(wire_client_request(client, "GET", "/v1/x", NULL, NULL, NULL), 0);
+    wire_client_destroy(client);
+    pthread_join(server.thread, NULL);
+    assert_non_null(strstr(text_get(&server.request), "\r\nAuthorization: Bearer s@cret\r\n"));
+    text_clear(&server.request);
+    assert_int_equal(pthread_create(&server.thread, NULL, serve, &server), 0);
+    client = connect_to(server.url);
+    assert_int_equal(wire_client_request(client, "GET", "/v1/x", NULL, NULL, NULL), 0);
+    wire_client_destroy(client);
+    unsetenv("SEVER_TOKEN");
+    pthread_join(server.thread, NULL);
+    assert_non_null(strstr(text_get(&server.request), "\r\nAuthorization: Bearer other\r\n"));
+    close(server.release[0]);
+    close(server.release[1]);
+    close(server.listener);
+    text_free(&server.request);
 }
 
 static void what_is_sent(void **state)
@@ -351,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(urls),
+        cmocka_unit_test(a_token_in_the_url),
         cmocka_unit_test(what_is_sent),
         cmocka_unit_test(headers),
         cmocka_unit_test(refusals_are_mapped),

@@ -66,9 +66,8 @@ static void random_fault(struct random_stream *dice, struct ruleset *ruleset, si
     if (on_route) {
         memcpy(fault.route, route->name, sizeof(fault.route));
         fault.direction = (enum ruleset_direction)below(dice, 3);
-        bool dials = type == RULESET_REJECT || type == RULESET_ACCEPT_DELAY;
-        if (dials && route->protocol == RULESET_TCP && fault.direction == RULESET_DOWNSTREAM)
-            fault.direction = RULESET_UPSTREAM; /* that is who they are for */
+        if (type == RULESET_ACCEPT_DELAY || type == RULESET_REJECT) /* refused downstream */
+            fault.direction = RULESET_UPSTREAM;
     } else {
         fault.both_ways = below(dice, 2);
         name_of(fault.link.from, "n", 0);
@@ -142,7 +141,8 @@ static void random_rulesets_survive_the_round_trip(void **state)
     for (int i = 0; i < 2000; i++) {
         struct ruleset ruleset = random_ruleset(&dice), decoded;
         struct error error = {0};
-        assert_int_equal(ruleset_check(&ruleset, &error), 0);
+        if (ruleset_check(&ruleset, &error) < 0)
+            fail_msg("round %d: %s: %s", i, error.place, error.message);
         json_t *json = wire_encode_ruleset(&ruleset);
         char *text = json_dumps(json, JSON_COMPACT);
         json_t *parsed = wire_parse_object(text, strlen(text), &error);
@@ -332,6 +332,29 @@ static void bodies_are_bounded(void **state)
     free(body);
 }
 
+/* An empty object is two bytes of a body and hundreds of memory. */
+static void objects_are_bounded(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    struct text body = {0};
+    text_append(&body, "{\"a\":[\"{[\""); /* two; none in the text */
+    for (int i = 2; i < WIRE_CONTAINERS_MAX; i++)
+        text_append(&body, i % 2 ? ",{}" : ",[]");
+    struct text more = {0};
+    text_append(&more, "%s,{}]}", text_get(&body));
+    text_append(&body, "]}");
+    json_t *json = wire_parse_object(text_get(&body), body.length, &error);
+    assert_non_null(json);
+    json_decref(json);
+    assert_null(wire_parse_object(text_get(&more), more.length, &error));
+    assert_int_equal(error.code, -E2BIG);
+    assert_false(wire_has_too_many(text_get(&body), body.length));
+    assert_true(wire_has_too_many(text_get(&more), more.length));
+    text_free(&body);
+    text_free(&more);
+}
+
 /* No prefix and no changed byte of a document makes the decoder do anything but answer. */
 static void mutations_are_answered(void **state)
 {
@@ -443,6 +466,7 @@ int main(void)
         cmocka_unit_test(refusals_name_the_place),
         cmocka_unit_test(malformed_json_has_line_and_column),
         cmocka_unit_test(bodies_are_bounded),
+        cmocka_unit_test(objects_are_bounded),
         cmocka_unit_test(mutations_are_answered),
         cmocka_unit_test(partitions_come_in_three_forms),
         cmocka_unit_test(bad_partitions),
