@@ -11,7 +11,7 @@ RUN_ENV += TEST_WRAPPER="setarch -R" TSAN_OPTIONS=halt_on_error=1:second_deadloc
 endif
 
 .PHONY: help deps deps-build debug clang asan tsan coverage fuzz-build check check-unit \
-    check-integration test valgrind demo lint fuzz soak bench
+    check-integration test valgrind demo lint fuzz soak soak-connections bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' \
@@ -80,6 +80,10 @@ coverage: ## line coverage of the unit and integration tests, as a table by fold
 SOAK_RUNS ?= 100
 soak: all ## SOAK_RUNS (100) runs of three.yaml with as many seeds; all must agree
 	@examples/split-brain/soak.sh $(BUILD) $(SOAK_RUNS)
+
+SOAK_CONNECTIONS ?= 10000 4000
+soak-connections: all $(BUILD)/tests/integration/test_connections ## SOAK_CONNECTIONS (10000, 4000 at once) under changing rules
+	@SEVER_SOAK_CONNECTIONS='$(SOAK_CONNECTIONS)' $(RUN_ENV) $(BUILD)/tests/integration/test_connections
 
 BENCH_MISSING := rows of peers that are missing say "not installed"
 bench: all $(BENCHMARKS) ## throughput, round trips, delay error, ... of severd and its peers, side by side

@@ -235,6 +235,15 @@ void socket_set_nodelay(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
+void socket_set_probing(int fd, bool on)
+{
+    int value = on, first_s = 5, next_s = 10, count = 90;
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &first_s, sizeof(first_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &next_s, sizeof(next_s));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof(value));
+}
+
 void socket_close_reset(int fd)
 {
     struct linger linger = {.l_onoff = 1, .l_linger = 0};

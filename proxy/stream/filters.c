@@ -14,6 +14,9 @@
  * Programs are kept by what they do: a split of many nodes needs a handful, and each is attached to
  * many sockets. One that is thrown out of the cache lives on in the sockets that have it.
  *
+ * A peer that goes away says so once, with RST, and a cut that is a filter loses that. So after the
+ * heal TCP asks whether it is still there.
+ *
  * What a filter drops is counted by the kernel, per socket: the count is read when a filter comes
  * and goes, and every COUNT_NS in between. */
 #include <assert.h>
@@ -25,6 +28,7 @@
 #include "proxy/base/log.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/io/filter.h"
+#include "proxy/io/socket.h"
 #include "proxy/stream/internal.h"
 
 enum { PROGRAMS_MAX = 64, SOURCES_MAX = RULESET_NODES_MAX * RULESET_NODE_ADDRESSES_MAX };
@@ -230,8 +234,11 @@ void stream_end_filter(struct stream_end *end)
     stream_end_count_dropped(end);
     if (set_filter(filters, end->fd, key_of_loss(ppb), ppb, 0))
         ppb = 0;
+    bool cut = ppb > 0 && end->in->cut;
+    if (cut != end->filtered_cut) /* RST is not sent twice: the cut may have lost it */
+        socket_set_probing(end->fd, !cut);
     end->filtered_ppb = ppb;
-    end->filtered_cut = ppb > 0 && end->in->cut;
+    end->filtered_cut = cut;
     end->inherited = false;
     if (ppb > 0) {
         end->dropped_seen = filter_dropped(end->fd);

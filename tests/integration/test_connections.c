@@ -26,7 +26,7 @@ enum {
     HEADER = 4, /* the number of the connection, before all else from the client */
     PIECE = 16384
 };
-#define END_NS (90 * NS_PER_S) /* all is healed */
+#define END_NS (60 * NS_PER_S) /* all is healed */
 
 enum kind { STEADY, CUTTING, CORRUPTING, KINDS };
 static const char *const kind_names[KINDS] = {"steady", "cutting", "corrupting"};
@@ -131,8 +131,7 @@ static void pair_break(struct pair *pair, struct end *end, bool reset)
 {
     end_close(end, reset);
     pair->broken = true;
-    if (pair->near.fd < 0 && pair->far.fd < 0)
-        pair_free(pair);
+    pair_settle(pair);
 }
 
 static void begin_connection(void)
@@ -420,6 +419,7 @@ static void check_accounts(void)
     struct text page = {0};
     net_await((get_metrics(&page), metric(&page, "sever_connections_open") == 0));
     assert_int_equal(metric(&page, "sever_buffer_bytes"), 0);
+    assert_true(route_bytes(&page, "sent", ways[0], STEADY) > 0);
     for (int kind = 0; kind < KINDS; kind++)
         for (int way = 0; way < 2; way++) {
             uint64_t received = route_bytes(&page, "received", ways[way], kind);
@@ -428,7 +428,6 @@ static void check_accounts(void)
             print_message("%s %s: %" PRIu64 " received, %" PRIu64 " sent, %" PRIu64 " dropped\n",
                           kind_names[kind], ways[way], received, sent, dropped);
             assert_int_equal(received, sent + dropped);
-            assert_true(received > 0);
         }
     text_free(&page);
 }
@@ -487,6 +486,20 @@ static void trouble(void)
     }
 }
 
+static void say_alive(void)
+{
+    for (uint32_t i = 0; i < soak.at_once; i++) {
+        const struct pair *pair = &soak.pairs[i];
+        const struct end *ends[2] = {&pair->near, &pair->far};
+        for (int e = 0; pair->used && e < 2; e++)
+            print_error("connection %u, %s, %s: fd %d, %" PRIu64 " written, %" PRIu64
+                        " read%s%s%s\n",
+                        pair->number, kind_names[pair->kind], e ? "far" : "near", ends[e]->fd,
+                        ends[e]->written, ends[e]->read, ends[e]->shut ? ", shut" : "",
+                        ends[e]->ended ? ", ended" : "", pair->broken ? ", broken" : "");
+    }
+}
+
 /* All is healed: both peers of each connection finish, and read what there is. */
 static void end_all(void)
 {
@@ -503,8 +516,10 @@ static void end_all(void)
                 end_shut(pair, &pair->far);
         }
         take_events(20);
-        if (monotonic_now_ns() > deadline_ns)
+        if (monotonic_now_ns() > deadline_ns) {
+            say_alive();
             fail_msg("%u connections do not end", soak.alive);
+        }
     }
     for (uint32_t i = 0; i < PAIRS_MAX; i++)
         if (soak.strangers[i].used)

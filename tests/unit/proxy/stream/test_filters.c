@@ -325,6 +325,23 @@ static void ends_wait_for_the_heal(void **state)
     rig_close(&rig);
 }
 
+/* Nobody writes: TCP asks whether the peer is still there. */
+static void a_peer_that_went_during_the_cut_is_found_after_the_heal(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    open_filtered(&rig);
+    rig_pair(&rig, &client, &server);
+    rig_cut(&rig, "cut", true, true);
+    socket_close_reset(server);
+    rig_heal(&rig, "cut");
+    rig_await(&rig, rig_has_reset(client));
+    rig_await(&rig, stream_plane_open(rig.plane) == 0);
+    close(client);
+    rig_close(&rig);
+}
+
 /* "localhost" may be ::1 first: the next address is tried. */
 static void an_upstream_may_be_a_name(void **state)
 {
@@ -373,6 +390,7 @@ int main(void)
         rig_test_both(a_loss_that_went_before_the_accept_is_gone),
         rig_test_both(a_loss_begins_after_its_time),
         rig_test_both(ends_wait_for_the_heal),
+        cmocka_unit_test(a_peer_that_went_during_the_cut_is_found_after_the_heal),
         rig_test_both(an_upstream_may_be_a_name),
     };
     return cmocka_run_group_tests_name("proxy/stream filters", tests, NULL, NULL);
