@@ -60,6 +60,7 @@ void stream_end_close(struct stream_end *end, bool reset)
         return;
     stream_end_count_dropped(end);
     loop_watch_remove(&end->watch);
+    stream_end_unfilter(end);
     if (reset)
         socket_close_reset(end->fd);
     else

@@ -14,6 +14,10 @@
  * Programs are kept by what they do: a split of many nodes needs a handful, and each is attached to
  * many sockets. One that is thrown out of the cache lives on in the sockets that have it.
  *
+ * A socket that is closed may still have bytes to deliver, and nobody could take its filter off any
+ * more, at heal or ever: the ACKs of what it sends would be lost, and the stream would end short.
+ * So it goes without.
+ *
  * A peer that goes away says so once, with RST, and a cut that is a filter loses that. So after the
  * heal TCP asks whether it is still there.
  *
@@ -244,6 +248,13 @@ void stream_end_filter(struct stream_end *end)
         end->dropped_seen = filter_dropped(end->fd);
         count_from_now_on(filters);
     }
+}
+
+void stream_end_unfilter(struct stream_end *end)
+{
+    if (end->filtered_ppb > 0 || end->inherited)
+        filter_detach(end->fd);
+    end->filtered_ppb = 0;
 }
 
 /* --- listeners --- */

@@ -328,6 +328,8 @@ struct stream_filters *stream_filters_create(struct stream_plane *plane); /* NUL
 void stream_filters_destroy(struct stream_filters *filters);              /* NULL is fine */
 /* Sets the filter that the cut and the loss of end->in ask for. */
 void stream_end_filter(struct stream_end *end);
+/* Before it is closed. */
+void stream_end_unfilter(struct stream_end *end);
 /* Counts what the kernel has dropped; before the socket is closed. */
 void stream_end_count_dropped(struct stream_end *end);
 /* Leaves the socket as it was found. */

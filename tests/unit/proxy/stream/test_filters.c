@@ -325,6 +325,38 @@ static void ends_wait_for_the_heal(void **state)
     rig_close(&rig);
 }
 
+/* Both streams have ended, and severd has closed its sockets, while one way is cut; the ACKs that
+ * come in on the closed one are still needed. */
+static void a_socket_that_is_closed_has_no_filter(void **state)
+{
+    (void)state;
+    enum { BYTES = 1000000 };
+    static char bytes[BYTES];
+    struct rig rig;
+    int client, server;
+    size_t sent = 0, got = 0;
+    open_filtered(&rig);
+    rig_pair(&rig, &client, &server);
+    shutdown(server, SHUT_WR);
+    rig_await(&rig, recv(client, bytes, 1, MSG_DONTWAIT) == 0);
+    rig_cut(&rig, "cut", false, true); /* b->a: what comes in from the server */
+    while (sent < BYTES) {
+        ssize_t done = send(client, bytes + sent, BYTES - sent, MSG_DONTWAIT);
+        sent += done > 0 ? (size_t)done : 0;
+        rig_turn(&rig);
+    }
+    shutdown(client, SHUT_WR);
+    rig_await(&rig, stream_plane_open(rig.plane) == 0);
+    for (ssize_t done = 1; done != 0;) {
+        rig_await(&rig, (done = recv(server, bytes, BYTES, MSG_DONTWAIT)) >= 0);
+        got += (size_t)done;
+    }
+    assert_int_equal(got, BYTES);
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
 /* Nobody writes: TCP asks whether the peer is still there. */
 static void a_peer_that_went_during_the_cut_is_found_after_the_heal(void **state)
 {
@@ -390,6 +422,7 @@ int main(void)
         rig_test_both(a_loss_that_went_before_the_accept_is_gone),
         rig_test_both(a_loss_begins_after_its_time),
         rig_test_both(ends_wait_for_the_heal),
+        cmocka_unit_test(a_socket_that_is_closed_has_no_filter),
         cmocka_unit_test(a_peer_that_went_during_the_cut_is_found_after_the_heal),
         rig_test_both(an_upstream_may_be_a_name),
     };
