@@ -323,13 +323,18 @@ static json_t *draw_parameters(const char *type)
 static const char *const cuts[] = {"{\"links\": [\"a->b\"]}", "{\"links\": [\"b->a\"]}",
                                    "{\"isolate\": \"b\"}"};
 
-static void change_partition(bool heal_only)
+static bool is_cut;
+
+/* Cuts are short and rare: TCP waits twice as long after each segment that is lost, and those that
+ * meet one cut after the other would be here for minutes. */
+static void change_partition(void)
 {
-    if (chance(2) || heal_only)
+    if (is_cut)
         severd_tell(&soak.severd, "DELETE", "/v1/partitions", NULL);
     else
         severd_tell(&soak.severd, "POST", "/v1/partitions",
                     json_loads(cuts[below(sizeof(cuts) / sizeof(cuts[0]))], 0, NULL));
+    is_cut = !is_cut;
 }
 
 static bool rule_stands[sizeof(rules) / sizeof(rules[0])];
@@ -359,15 +364,16 @@ static void change_fault(size_t index)
 
 static void change_rules(void)
 {
-    if (chance(6))
-        change_partition(false);
+    if (is_cut || chance(12))
+        change_partition();
     else
         change_fault(below(sizeof(rules) / sizeof(rules[0])));
 }
 
 static void remove_rules(void)
 {
-    change_partition(true);
+    if (is_cut)
+        change_partition();
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
         char path[64];
         snprintf(path, sizeof(path), "/v1/faults/rule%zu", i);
