@@ -39,7 +39,7 @@ struct api_status {
     unsigned workers;
     uint64_t connections_open, connections_total;
     uint64_t sessions_open, sessions_total;
-    uint64_t buffer_bytes; /* in use for what is on its way */
+    uint64_t buffer_bytes;         /* in use for what is on its way */
     const char *cut_tcp, *cut_udp; /* what a cut does on such routes */
     bool loss_tcp;                 /* whether loss does anything on TCP routes */
     const char *clock_library, *clock_directory;

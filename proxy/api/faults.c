@@ -175,8 +175,7 @@ static int add_several(struct api_call *call, struct ruleset *next, struct error
     }
     json_t *faults = json_array();
     for (size_t i = first; i < next->fault_count; i++)
-        json_array_append_new(
-            faults, encode(call, ruleset_find_fault(api_current(call), next->faults[i].name)));
+        json_array_append_new(faults, encode(call, &api_current(call)->faults[i]));
     call->answer = json_pack("{s:o}", "faults", faults);
     return API_CREATED;
 }

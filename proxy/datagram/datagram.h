@@ -31,7 +31,7 @@
 struct datagram_plane;
 
 struct datagram_options {            /* 0 in a field: its default */
-    uint32_t sessions_max;           /* 4096 */
+    uint32_t sessions_max;           /* 8192; one route has at most half of them, and one */
     uint64_t idle_ns;                /* 60 s */
     uint64_t flow_bytes_max;         /* held in one direction of one session; 16 MiB */
     struct loop *loop;               /* borrowed */

@@ -83,6 +83,7 @@ struct datagram_listener {
     struct address bound; /* an "any" address: each datagram says what it was sent to */
     uint32_t overflowed;  /* datagrams that its socket had no room for */
     bool seen;
+    uint32_t session_count; /* now */
     uint32_t ordinals[ROUTE_NODE_SLOTS];
 };
 
@@ -117,6 +118,7 @@ struct datagram_plane {
     struct datagram_session *sessions, *free, *newest, *oldest;
     struct datagram_session **buckets;
     uint32_t bucket_mask;
+    uint32_t free_count;
     struct fault_pipeline *pipelines;    /* two per session, untouched until a fault is met */
     struct datagram_listener *listeners; /* by route slot */
     uint32_t listeners_end;

@@ -15,7 +15,7 @@
 #include "proxy/datagram/internal.h"
 #include "proxy/io/socket.h"
 
-enum { DEFAULT_SESSIONS = 4096 };
+enum { DEFAULT_SESSIONS = 8192 };
 #define DEFAULT_IDLE_NS (60 * NS_PER_S)
 #define WATCH_RETRY_NS (100 * NS_PER_MS)
 #define DEFAULT_FLOW_BYTES (UINT64_C(16) << 20)
@@ -61,6 +61,7 @@ int datagram_plane_create(const struct datagram_options *options, struct datagra
     plane->watch_timer.fn = watch_on_timer;
     unreachable_open(&plane->unreachable);
     datagram_receive_prepare(plane);
+    plane->free_count = count;
     for (uint32_t i = count; i-- > 0;) {
         plane->sessions[i].next = plane->free;
         plane->free = &plane->sessions[i];
@@ -222,7 +223,9 @@ static void watch_on_timer(struct loop_timer *timer)
 static void listener_open(struct datagram_plane *plane, const struct route_spec *spec)
 {
     struct datagram_listener *listener = &plane->listeners[spec->slot];
+    uint32_t session_count = listener->session_count; /* of the route before, until they end */
     memset(listener, 0, sizeof(*listener));
+    listener->session_count = session_count;
     listener->plane = plane;
     listener->spec = spec;
     listener->serial = spec->serial;

@@ -6,7 +6,10 @@
  * nothing) expires.
  *
  * A session of a route whose upstream is a host name has no socket until the name has been looked
- * up. A failed look-up is not the end of it: the next datagram asks again. */
+ * up. A failed look-up is not the end of it: the next datagram asks again.
+ *
+ * A route takes no more sessions than are left for the others, and one: n crowded routes have
+ * 1/(n+1) of the table each, so that a flood of senders on one of them leaves room on the rest. */
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -242,6 +245,8 @@ static void session_free(struct datagram_session *session)
 {
     struct datagram_plane *plane = session->plane;
     descriptors_give(plane->descriptors, 1);
+    session->listener->session_count--;
+    plane->free_count++;
     session->listener = NULL;
     session->next = plane->free;
     plane->free = session;
@@ -253,9 +258,12 @@ struct datagram_session *datagram_session_begin(struct datagram_listener *listen
 {
     struct datagram_plane *plane = listener->plane;
     struct datagram_session *session = plane->free;
-    if (!session || !descriptors_take(plane->descriptors, 1))
+    if (!session || listener->session_count > plane->free_count ||
+        !descriptors_take(plane->descriptors, 1))
         return NULL;
     plane->free = session->next;
+    plane->free_count--;
+    listener->session_count++;
     session_init(session, listener, peer, local);
     const struct address *upstream = &listener->spec->upstream;
     if (upstream->length > 0 && !session_connect(session, upstream)) {

@@ -146,6 +146,7 @@ static struct lookup *lookup_start(int done_fd)
 static void waiter_remove(struct resolver_waiter *waiter)
 {
     struct resolver *resolver = waiter->resolver;
+    assert(resolver != NULL);
     *(waiter->previous ? &waiter->previous->next : &resolver->first) = waiter->next;
     *(waiter->next ? &waiter->next->previous : &resolver->last) = waiter->previous;
     waiter->resolver = NULL;

@@ -264,7 +264,7 @@ int wire_decode_table(json_t *json, struct ruleset_table *out, struct error *err
 
 static int append_table(json_t *json, struct ruleset *ruleset, struct error *error)
 {
-    struct ruleset_table table;
+    struct ruleset_table table = {0};
     int code = wire_decode_table(json, &table, error);
     if (code < 0)
         return code;

@@ -17,6 +17,12 @@ static inline void require(int condition)
         abort();
 }
 
+/* Nothing was written, not even padding. */
+static inline int same_bytes(const void *a, const void *b, size_t size)
+{
+    return memcmp(a, b, size) == 0;
+}
+
 /* Whoever is refused is told why. */
 static inline void require_reason(int code, const struct error *error)
 {

@@ -81,7 +81,7 @@ static void try_node(json_t *json, struct error *error)
     int code = wire_decode_node(json, &node, error);
     if (code < 0) {
         require_reason(code, error);
-        require(memcmp(&node, &untouched, sizeof(node)) == 0);
+        require(same_bytes(&node, &untouched, sizeof(node)));
         return;
     }
     struct ruleset changed;
@@ -98,7 +98,7 @@ static void try_route(json_t *json, struct error *error)
     int code = wire_decode_route(json, &route, error);
     if (code < 0) {
         require_reason(code, error);
-        require(memcmp(&route, &untouched, sizeof(route)) == 0);
+        require(same_bytes(&route, &untouched, sizeof(route)));
         return;
     }
     struct ruleset changed;
@@ -116,7 +116,7 @@ static void try_route_patch(json_t *json, struct error *error)
     int code = wire_decode_route_patch(json, route, error);
     if (code < 0) {
         require_reason(code, error);
-        require(memcmp(route, &untouched, sizeof(untouched)) == 0);
+        require(same_bytes(route, &untouched, sizeof(untouched)));
     }
     require(strcmp(route->name, "r") == 0 && strcmp(route->listen, untouched.listen) == 0);
     check_ruleset(&changed);
@@ -130,7 +130,7 @@ static void try_fault(json_t *json, struct error *error)
     int code = wire_decode_fault(json, NULL, &fault, error);
     if (code < 0) {
         require_reason(code, error);
-        require(memcmp(&fault, &untouched, sizeof(fault)) == 0);
+        require(same_bytes(&fault, &untouched, sizeof(fault)));
         return;
     }
     struct ruleset changed;
@@ -150,7 +150,7 @@ static void try_fault_patch(json_t *json, struct error *error)
         int code = wire_decode_fault(json, base, &patched, error);
         if (code < 0) {
             require_reason(code, error);
-            require(memcmp(&patched, base, sizeof(patched)) == 0);
+            require(same_bytes(&patched, base, sizeof(patched)));
             continue;
         }
         require(patched.type == base->type && strcmp(patched.name, base->name) == 0);

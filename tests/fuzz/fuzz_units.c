@@ -91,7 +91,7 @@ static void try_parameter(const struct ruleset_parameter *parameter, enum rulese
     size_t length = ruleset_parameter_name(parameter, &name);
     require(ruleset_parameter_find(type, name, length) != NULL);
     if (!is_read(ruleset_parameter_write(parameter, &fault, text, &error)))
-        require(memcmp(&fault, &before, sizeof(fault)) == 0);
+        require(same_bytes(&fault, &before, sizeof(fault)));
     if (parameter->kind == RULESET_PARAMETER_TABLE)
         return;
     if (is_read(ruleset_parameter_parse(parameter, text, &value, &error)))

@@ -307,7 +307,7 @@ static json_t *draw_parameters(const char *type)
     if (strcmp(type, "latency") == 0)
         return json_pack("{s:I, s:I}", "delay_ns", delay_ns, "jitter_ns", delay_ns / 2);
     if (strcmp(type, "rate") == 0)
-        return json_pack("{s:I}", "bytes_per_s", (json_int_t)(1000000 + below(100000000)));
+        return json_pack("{s:I}", "bytes_per_s", 1000000 + (json_int_t)below(100000000));
     if (strcmp(type, "slicer") == 0)
         return json_pack("{s:I, s:I, s:I}", "average_bytes", 1000 + bytes, "variation_bytes",
                          bytes / 3, "delay_ns", (json_int_t)below(2) * 10000);

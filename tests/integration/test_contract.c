@@ -524,11 +524,12 @@ static void a_hangup_ends_it_unless_that_is_ignored(void **state)
 {
     (void)state;
     struct severd severd;
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
     severd_start(&severd, "1", NULL);
     severd_stop_with(&severd, SIGHUP);
-    signal(SIGHUP, SIG_IGN);
+    sigaction(SIGHUP, &ignore, &before);
     severd_start(&severd, "1", NULL);
-    signal(SIGHUP, SIG_DFL);
+    sigaction(SIGHUP, &before, NULL);
     assert_int_equal(kill(severd.pid, SIGHUP), 0);
     for (int i = 0; i < 2; i++) /* a signal is seen at the latest with the first */
         json_decref(severd_ask(&severd, "GET", "/v1/status", NULL));

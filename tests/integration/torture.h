@@ -169,7 +169,7 @@ static inline bool torture_start(struct torture *torture)
     char program[PATH_MAX], library[PATH_MAX + 16], page[128], run[96];
     severd_program("severd", program, sizeof(program));
     severd_program("../lib/libsever-failing.so", library + 11, sizeof(library) - 11);
-    memcpy(library, "LD_PRELOAD=", 11);
+    memcpy(library, "LD_PRELOAD=", 11); // NOLINT(bugprone-not-null-terminated-result): text follows
     snprintf(page, sizeof(page), FAILING_PAGE "=%s/page", torture->directory);
     snprintf(run, sizeof(run), "%s/run", torture->directory);
     const char *const arguments[] = {

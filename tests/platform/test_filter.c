@@ -680,9 +680,10 @@ static uint64_t measure(const char *what, const int *fds, const struct filter_pr
         last_ns = now_ns;
     }
     qsort(taken, SOCKETS, sizeof(taken[0]), compare_u64);
+    uint64_t median_ns = taken[SOCKETS / 2];
     print_message("%-34s %8.0f us for %d sockets, p50 %6.2f us\n", what,
-                  (double)(last_ns - begin_ns) / 1000, SOCKETS, (double)taken[SOCKETS / 2] / 1000);
-    return taken[SOCKETS / 2];
+                  (double)(last_ns - begin_ns) / 1000, SOCKETS, (double)median_ns / 1000);
+    return median_ns;
 }
 
 /* A loaded program is attached many times faster than one that the kernel compiles each time: what
