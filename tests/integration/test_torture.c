@@ -16,7 +16,7 @@
 
 #define SLOW_NS (2 * NS_PER_S) /* worth a word */
 
-enum { SAMPLES = 4, BYTES = 100000, DATAGRAMS = 3 };
+enum { SAMPLES = 3, BYTES = 100000, DATAGRAMS = 3 };
 
 /* The far ends of the routes; they outlive all runs but for the unix one, which is in the run's
  * directory. */

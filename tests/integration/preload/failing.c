@@ -1,7 +1,8 @@
 /* Fails one call of one function of a program that runs under it (failing.h).
  *
- * epoll_ctl fails for EPOLL_CTL_ADD alone, and write not on an eventfd: the others can't fail. The
- * calls that do an allocation's work inside glibc are not seen, but its calls of malloc are. */
+ * epoll_ctl fails for EPOLL_CTL_ADD alone, setsockopt not when it takes a filter off, and write not
+ * on an eventfd: those can't fail. The calls that do an allocation's work inside glibc are not
+ * seen, but its calls of malloc are. */
 #include "tests/integration/preload/failing.h"
 
 #include <dlfcn.h>
@@ -124,8 +125,6 @@ FUNCTION(int, -1, bind, (int fd, const struct sockaddr *address, socklen_t lengt
 FUNCTION(int, -1, listen, (int fd, int backlog), (fd, backlog))
 FUNCTION(int, -1, epoll_create1, (int flags), (flags))
 FUNCTION(int, -1, signalfd, (int fd, const sigset_t *mask, int flags), (fd, mask, flags))
-FUNCTION(int, -1, setsockopt, (int fd, int level, int name, const void *value, socklen_t length),
-         (fd, level, name, value, length))
 FUNCTION(int, -1, getsockopt, (int fd, int level, int name, void *value, socklen_t *length),
          (fd, level, name, value, length))
 FUNCTION(int, -1, getsockname, (int fd, struct sockaddr *address, socklen_t *length),
@@ -157,6 +156,13 @@ int epoll_ctl(int epoll_fd, int operation, int fd, struct epoll_event *event)
     if (operation == EPOLL_CTL_ADD && FAILS(epoll_ctl))
         return -1;
     return REAL(epoll_ctl)(epoll_fd, operation, fd, event);
+}
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+    if (name != SO_DETACH_FILTER && FAILS(setsockopt))
+        return -1;
+    return REAL(setsockopt)(fd, level, name, value, length);
 }
 
 int eventfd(unsigned initial, int flags)
