@@ -66,12 +66,13 @@ static void end_connection(struct api_connection *c)
         shutdown(info->connect_fd, SHUT_RDWR);
 }
 
-/* The one of this server that is next to be ended anyway, event listeners apart. */
-static void end_nearest(const struct api_server *server)
+/* The one that is next to be ended anyway, event listeners apart, and those that have come, or have
+ * asked for something, just now. server: one of this server's; NULL: of any. */
+static void end_nearest(const struct api *api, const struct api_server *server)
 {
     struct api_connection *nearest = NULL;
-    for (struct api_connection *c = server->api->connections; c; c = c->next)
-        if (c->server == server && c->deadline_ns != UINT64_MAX &&
+    for (struct api_connection *c = api->connections; c; c = c->next)
+        if ((!server || c->server == server) && c->deadline_ns < api->now_ns + IDLE_NS &&
             (!nearest || c->deadline_ns <= nearest->deadline_ns))
             nearest = c;
     if (nearest)
@@ -94,7 +95,7 @@ static void open_connection(struct api_server *server, struct MHD_Connection *co
 {
     struct api *api = server->api;
     if (server->connection_count >= API_CONNECTIONS_MAX)
-        end_nearest(server);
+        end_nearest(api, server);
     if (!server->unix_socket)
         set_nodelay(connection);
     struct api_connection *c = memory_allocate_zeroed(1, sizeof(*c));
@@ -172,11 +173,12 @@ static void set_accepting(struct api_server *server, bool accepting)
     server->paused = !accepting;
 }
 
-/* Descriptors or memory have run out: who has been silent for longest makes room. */
+/* Descriptors or memory have run out: who has been silent for longest, wherever, makes room. (The
+ * kernel says so before it looks whether anybody is waiting.) */
 static void pause_accepting(struct api_server *server)
 {
     struct api *api = server->api;
-    end_nearest(server);
+    end_nearest(api, NULL);
     set_accepting(server, false);
     api->accept_ns = api->now_ns + ACCEPT_RETRY_NS;
 }
