@@ -34,7 +34,8 @@ static void __attribute__((constructor)) begin(void)
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         _exit(125);
-    long mapped = syscall(SYS_mmap, NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    long mapped =
+        syscall(SYS_mmap, NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, (long)fd, 0L);
     if (mapped < 0 && mapped > -4096)
         _exit(125);
     page = (struct failing_page *)(uintptr_t)mapped;
