@@ -105,7 +105,7 @@ static int parse_duration_span(const char *text, size_t length, uint64_t *value,
 {
     int result = read_quantity(text, length, duration_units, value);
     if (result == -2)
-        return error_set(error, -ERANGE, "duration '%.*s' is too long (292 years at most)",
+        return error_set(error, -EINVAL, "duration '%.*s' is too long (292 years at most)",
                          (int)length, text);
     if (result)
         return error_set(error, -EINVAL, "'%.*s' is not a duration: %s", (int)length, text,
