@@ -29,14 +29,14 @@ finish() { # PROGRAM INDEX
     local status us passed failed
     read -r status us <"$logs/$2.status"
     passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s)\.$/\1/p' "$logs/$2.log" | tail -1)
-    failed=$(grep -c '^\[  FAILED  \] .*[^)]$' "$logs/$2.log")
+    failed=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test(s), listed below:$/\1/p' "$logs/$2.log" | tail -1)
     total_passed=$((total_passed + ${passed:-0}))
     if [ "$status" = 0 ] && [ "${passed:-0}" -gt 0 ]; then
         printf '  ok    %-58s %3d tests %7.2f s\n' "${1#build/}" "$passed" "$((us / 10000))e-2"
         return
     fi
     [ "$status" = 124 ] && echo "timed out after $limit s" >>"$logs/$2.log"
-    [ "$failed" -gt 0 ] || failed=1
+    [ "${failed:-0}" -gt 0 ] || failed=1
     total_failed=$((total_failed + failed))
     printf '  FAIL  %s (exit %s); its output:\n' "${1#build/}" "$status"
     sed 's/^/    | /' "$logs/$2.log" | tail -120

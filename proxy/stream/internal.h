@@ -317,6 +317,8 @@ void stream_ready_pop(struct stream_flow *flow);
 
 /* listener.c */
 
+/* Before another plan is taken: what has to happen under the one in force. */
+void stream_listeners_leave_plan(struct stream_plane *plane);
 /* Listeners of the table's routes, and whether they refuse. */
 void stream_listeners_apply(struct stream_plane *plane);
 void stream_plane_resume_accept(struct stream_plane *plane);

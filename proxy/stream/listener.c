@@ -76,11 +76,9 @@ static void pause_accepting(struct stream_plane *plane, const char *why)
     loop_timer_set(plane->loop, &plane->accept_timer, now_ns + ACCEPT_RETRY_NS);
 }
 
-static void listener_on_event(struct loop_watch *watch, uint32_t events)
+static void listener_accept(struct stream_listener *listener)
 {
-    struct stream_listener *listener = loop_container(watch, struct stream_listener, watch);
     struct stream_plane *plane = listener->plane;
-    (void)events;
     for (int i = 0; i < STREAM_ACCEPTS; i++) {
         struct address peer = {0};
         if (!plane->free) {
@@ -91,7 +89,7 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
             pause_accepting(plane, "no descriptors are left for connections");
             return;
         }
-        int fd = socket_accept(watch->fd, &peer);
+        int fd = socket_accept(listener->watch.fd, &peer);
         if (fd >= 0) {
             stream_connection_begin(listener, fd, &peer);
             continue;
@@ -105,6 +103,12 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
             return;
         /* else: that connection was gone before it was accepted */
     }
+}
+
+static void listener_on_event(struct loop_watch *watch, uint32_t events)
+{
+    (void)events;
+    listener_accept(loop_container(watch, struct stream_listener, watch));
 }
 
 static void listener_watch(struct stream_listener *listener)
@@ -216,6 +220,21 @@ static void apply_table(struct stream_plane *plane, const struct route_table *ta
     for (size_t i = 0; i < table->route_count; i++)
         if (!plane->listeners[table->routes[i].slot].spec)
             listener_open(plane, &table->routes[i]);
+}
+
+/* A client that has connected waits in the kernel until it is accepted. To itself it is on the
+ * proxy, under the plan in force: when a timeout goes, that is one more to close. */
+static void accept_waiting(struct stream_plane *plane)
+{
+    for (uint32_t i = 0; i < plane->listeners_end && !plane->accept_paused; i++)
+        if (plane->listeners[i].watch.loop)
+            listener_accept(&plane->listeners[i]);
+}
+
+void stream_listeners_leave_plan(struct stream_plane *plane)
+{
+    if (plane->plan && fault_plan_has_type(plane->plan, RULESET_TIMEOUT))
+        accept_waiting(plane);
 }
 
 void stream_listeners_apply(struct stream_plane *plane)

@@ -133,6 +133,7 @@ void stream_plane_apply(struct stream_plane *plane, const struct fault_plan *pla
                         const struct route_table *table)
 {
     struct stream_connection *next;
+    stream_listeners_leave_plan(plane);
     plane->plan = plan;
     plane->table = table;
     stream_listeners_apply(plane);

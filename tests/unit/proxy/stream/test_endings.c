@@ -267,6 +267,22 @@ static void removing_a_timeout_closes(void **state)
     rig_close(&rig);
 }
 
+/* Who has connected before the removal is on the timeout, accepted or not. */
+static void removing_a_timeout_closes_what_waits_to_be_accepted(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 8, 8 << 20);
+    struct ruleset_fault fault = one_way("stop", RULESET_TIMEOUT, UP);
+    rig_set_fault(&rig, &fault);
+    int client = rig_connect(&rig); /* and no turn of the loop */
+    assert_int_equal(stream_plane_open(rig.plane), 0);
+    rig_remove_fault(&rig, "stop");
+    rig_await(&rig, rig_has_end(client));
+    close(client);
+    rig_close(&rig);
+}
+
 /* At both ends, whether bytes flow or not, before and after it was dialled. */
 static void reset_peer_resets_idle_busy_and_new_ones(void **state)
 {
@@ -457,6 +473,7 @@ int main(void)
         rig_test_both(lingering_ends),
         rig_test_both(a_timeout_discards_then_closes),
         rig_test_both(removing_a_timeout_closes),
+        cmocka_unit_test(removing_a_timeout_closes_what_waits_to_be_accepted),
         rig_test_both(reset_peer_resets_idle_busy_and_new_ones),
         rig_test_both(a_removed_reset_peer_is_harmless),
         rig_test_both(endings_wait_for_the_heal),
