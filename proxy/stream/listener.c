@@ -76,18 +76,19 @@ static void pause_accepting(struct stream_plane *plane, const char *why)
     loop_timer_set(plane->loop, &plane->accept_timer, now_ns + ACCEPT_RETRY_NS);
 }
 
-static void listener_accept(struct stream_listener *listener)
+/* True: more may wait. */
+static bool listener_accept(struct stream_listener *listener)
 {
     struct stream_plane *plane = listener->plane;
     for (int i = 0; i < STREAM_ACCEPTS; i++) {
         struct address peer = {0};
         if (!plane->free) {
             pause_accepting(plane, "the table of connections is full");
-            return;
+            return false;
         }
         if (!descriptors_take(plane->descriptors, STREAM_ENDS)) {
             pause_accepting(plane, "no descriptors are left for connections");
-            return;
+            return false;
         }
         int fd = socket_accept(listener->watch.fd, &peer);
         if (fd >= 0) {
@@ -97,12 +98,13 @@ static void listener_accept(struct stream_listener *listener)
         descriptors_give(plane->descriptors, STREAM_ENDS);
         if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
             pause_accepting(plane, strerror(-fd));
-            return;
+            return false;
         }
         if (fd == -EAGAIN)
-            return;
+            return false;
         /* else: that connection was gone before it was accepted */
     }
+    return true;
 }
 
 static void listener_on_event(struct loop_watch *watch, uint32_t events)
@@ -227,8 +229,8 @@ static void apply_table(struct stream_plane *plane, const struct route_table *ta
 static void accept_waiting(struct stream_plane *plane)
 {
     for (uint32_t i = 0; i < plane->listeners_end && !plane->accept_paused; i++)
-        if (plane->listeners[i].watch.loop)
-            listener_accept(&plane->listeners[i]);
+        while (plane->listeners[i].watch.loop && listener_accept(&plane->listeners[i]))
+            ;
 }
 
 void stream_listeners_leave_plan(struct stream_plane *plane)

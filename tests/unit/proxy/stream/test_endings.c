@@ -267,19 +267,24 @@ static void removing_a_timeout_closes(void **state)
     rig_close(&rig);
 }
 
-/* Who has connected before the removal is on the timeout, accepted or not. */
+/* Who has connected before the removal is on the timeout, accepted or not, however many wait. */
 static void removing_a_timeout_closes_what_waits_to_be_accepted(void **state)
 {
     (void)state;
+    enum { WAITING = 100 };
     struct rig rig;
-    rig_open(&rig, 8, 8 << 20);
+    int clients[WAITING];
+    rig_open(&rig, WAITING, 8 << 20);
     struct ruleset_fault fault = one_way("stop", RULESET_TIMEOUT, UP);
     rig_set_fault(&rig, &fault);
-    int client = rig_connect(&rig); /* and no turn of the loop */
+    for (int i = 0; i < WAITING; i++)
+        clients[i] = rig_connect(&rig); /* and no turn of the loop */
     assert_int_equal(stream_plane_open(rig.plane), 0);
     rig_remove_fault(&rig, "stop");
-    rig_await(&rig, rig_has_end(client));
-    close(client);
+    for (int i = 0; i < WAITING; i++) {
+        rig_await(&rig, rig_has_end(clients[i]));
+        close(clients[i]);
+    }
     rig_close(&rig);
 }
 

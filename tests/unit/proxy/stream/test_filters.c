@@ -82,6 +82,47 @@ static void one_way_cuts_one_way(void **state)
     rig_close(&rig);
 }
 
+/* The server of a pair whose way back is cut: takes what has come. How much that was. */
+static uint64_t take_pattern(int server, uint64_t from)
+{
+    unsigned char bytes[65536];
+    uint64_t taken = 0;
+    for (ssize_t got; (got = recv(server, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0;)
+        for (ssize_t i = 0; i < got; i++)
+            assert_int_equal(bytes[i], rig_byte(11, from + taken++));
+    return taken;
+}
+
+static uint64_t give_pattern(int client, uint64_t from)
+{
+    unsigned char bytes[65536];
+    for (uint64_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = rig_byte(11, from + i);
+    ssize_t sent = send(client, bytes, sizeof(bytes), MSG_DONTWAIT);
+    return sent > 0 ? (uint64_t)sent : 0;
+}
+
+/* A filter drops whole segments, and the other way's ACKs are in them: what is open stalls when the
+ * first window is full (the client is told to wait, and probes), and goes on after the heal. */
+static void the_open_way_stalls_without_acks(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    uint64_t sent = 0, taken = 0;
+    open_filtered(&rig);
+    rig_pair(&rig, &client, &server);
+    rig_cut(&rig, "cut", false, true); /* b->a */
+    rig_await(&rig, (sent += give_pattern(client, sent), taken += take_pattern(server, taken),
+                     info_of(client).tcpi_backoff >= 2));
+    assert_true(taken > 0 && taken < sent);
+    rig_heal(&rig, "cut");
+    rig_await(&rig, (taken += take_pattern(server, taken)) == sent);
+    close(client);
+    close(server);
+    rig_close(&rig);
+}
+
 /* Whichever way is cut, the handshake needs both. */
 static void a_cut_listener_answers_no_syn(void **state)
 {
@@ -415,6 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         rig_test_both(a_cut_connection_is_silent_both_ways),
         rig_test_both(one_way_cuts_one_way),
+        rig_test_both(the_open_way_stalls_without_acks),
         rig_test_both(a_cut_listener_answers_no_syn),
         rig_test_both(a_listener_of_many_cuts_one_source),
         rig_test_both(losses_are_retransmitted_and_nothing_is_lost),
