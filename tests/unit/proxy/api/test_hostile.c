@@ -3,37 +3,6 @@
 
 #include "proxy/base/random.h"
 
-static struct fixture *fixture;
-static struct text text;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture = fixture_start("127.0.0.1:0");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_stop(fixture);
-    text_free(&text);
-    return 0;
-}
-
-/* One request with these header lines. */
-static int raw(const char *first_line, const char *headers, const char *body)
-{
-    struct text request = {0};
-    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%s", first_line, headers);
-    if (body)
-        text_append(&request, "Content-Length: %zu\r\n", strlen(body));
-    text_append(&request, "\r\n%s", body ? body : "");
-    int status = fixture_raw(fixture, text_get(&request), &text);
-    text_free(&request);
-    return status;
-}
-
 static void hosts(void **state)
 {
     (void)state;
@@ -432,7 +401,7 @@ static void noise_is_survived(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(hosts),
         TEST(origins),

@@ -5,36 +5,12 @@
 #define TOKEN "s3cret"
 #define WITH_TOKEN "Host: localhost\r\nAuthorization: Bearer " TOKEN "\r\n"
 
-static struct fixture *fixture;
-static struct text text;
-
 static int set_up(void **state)
 {
     (void)state;
     fixture = fixture_create("127.0.0.1:0");
     api_configure(fixture->api, &(struct api_options){.token = TOKEN, .any_host = true});
     return pthread_create(&fixture->thread, NULL, fixture_serve, fixture);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_stop(fixture);
-    text_free(&text);
-    return 0;
-}
-
-/* One request with these header lines. */
-static int raw(const char *first_line, const char *headers, const char *body)
-{
-    struct text request = {0};
-    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%s", first_line, headers);
-    if (body)
-        text_append(&request, "Content-Length: %zu\r\n", strlen(body));
-    text_append(&request, "\r\n%s", body ? body : "");
-    int status = fixture_raw(fixture, text_get(&request), &text);
-    text_free(&request);
-    return status;
 }
 
 static const char *const lines[] = {
@@ -223,7 +199,7 @@ static void slow_clients_wait_alone(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(every_path_wants_the_token),
         TEST(a_page_with_the_token_is_refused),
