@@ -10,7 +10,6 @@
 #include "tests/lib/test.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "tests/lib/child.h"
+#include "tests/lib/files.h"
 
 struct fixture {
     char directory[64];
@@ -76,14 +76,6 @@ static int set_up(void **state)
     return -1;
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
@@ -92,7 +84,7 @@ static int tear_down(void **state)
         kill(fixture->severd.pid, SIGTERM);
         result = child_finish(&fixture->severd, NULL);
     }
-    nftw(fixture->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    files_remove_folder(fixture->directory);
     free(fixture);
     return result;
 }
