@@ -1,7 +1,6 @@
 #include "ctl/command.h"
 #include "ctl/format.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static void describe_route(struct text *text, json_t *route)

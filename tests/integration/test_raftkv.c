@@ -7,7 +7,6 @@
  * end, and every write that was refused with NOQUORUM or NOTDONE is not. */
 #include "tests/lib/test.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
