@@ -17,7 +17,7 @@ static int set_partition(struct session *session, const struct arguments *argume
     return code;
 }
 
-/* "split n1 | n2 as partition-1: 2 links cut (ruleset 9)", the links only when `counted`; then says
+/* "split n1 / n2 as split-1: 2 links cut (ruleset 9)", the links only when `counted`; then says
  * so when a TCP route's cut is less than a cut cable. Takes partition. */
 static int report(struct session *session, json_t *partition, const char *verb, const char *target,
                   bool counted)
