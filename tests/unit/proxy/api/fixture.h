@@ -352,4 +352,20 @@ static inline int raw(const char *first_line, const char *headers, const char *b
     return status;
 }
 
+/* Opens a connection, and hands in all of a body but its last byte. */
+static inline int hand_in(const char *line, const char *headers, size_t length)
+{
+    int fd = fixture_connect(fixture);
+    struct text request = {0};
+    char *body = memory_allocate(length);
+    memset(body, ' ', length);
+    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n", line,
+                headers, length);
+    fixture_send(fd, text_get(&request), request.length);
+    fixture_send(fd, body, length - 1);
+    text_free(&request);
+    free(body);
+    return fd;
+}
+
 #endif

@@ -229,22 +229,6 @@ static void a_huge_body_is_refused_and_answered(void **state)
     assert_int_equal(fixture->ruleset.version, 1);
 }
 
-/* Opens a connection, and hands in all of a body but its last byte. */
-static int hand_in(const char *line, const char *headers, size_t length)
-{
-    int fd = fixture_connect(fixture);
-    struct text request = {0};
-    char *body = memory_allocate(length);
-    memset(body, ' ', length);
-    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n", line,
-                headers, length);
-    fixture_send(fd, text_get(&request), request.length);
-    fixture_send(fd, body, length - 1);
-    text_free(&request);
-    free(body);
-    return fd;
-}
-
 /* The status of an innocent request with a body: 400 when it is read, 503 when there is no room. */
 static int small_body(void)
 {
