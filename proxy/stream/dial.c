@@ -12,8 +12,6 @@
  *
  * The socket has its filter before its SYN goes out, so that the answer is lost like all else. */
 #include <assert.h>
-#include <errno.h>
-#include <unistd.h>
 
 #include "proxy/io/socket.h"
 #include "proxy/stream/internal.h"

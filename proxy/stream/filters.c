@@ -25,7 +25,6 @@
  *
  * What a filter drops is counted by the kernel, per socket: the count is read when a filter comes
  * and goes, and every COUNT_NS in between. */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

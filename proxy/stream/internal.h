@@ -247,9 +247,8 @@ void stream_flow_init(struct stream_flow *flow, struct stream_connection *connec
 /* Takes the link's counters, cut and faults. Makes no system call: what follows from a change (to
  * write, to watch for something else, to count) is left to the flow's timer in this turn. */
 void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to);
-bool stream_flow_wants_read(const struct stream_flow *flow);   /* true: it does */
-bool stream_flow_wants_write(const struct stream_flow *flow);  /* the same */
-bool stream_flow_sink_is_open(const struct stream_flow *flow); /* true: it takes bytes */
+bool stream_flow_wants_read(const struct stream_flow *flow);  /* true: it does */
+bool stream_flow_wants_write(const struct stream_flow *flow); /* the same */
 /* Runs the flow's end if it has come, writes what is ready, arms the timer. */
 bool stream_flow_pump(struct stream_flow *flow);
 /* Queues the end of the stream behind what is in flight. */
@@ -262,8 +261,6 @@ void stream_flow_count_held(struct stream_flow *flow);
 /* read.c */
 
 bool stream_flow_read(struct stream_flow *flow);
-/* What recv said: bytes to go on with (> 0), or 0 with *alive. */
-size_t stream_flow_received(struct stream_flow *flow, ssize_t received, bool *alive);
 
 /* write.c */
 

@@ -9,7 +9,6 @@
  * port stays its own until it listens again. */
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 
