@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Adds bytes to a sum; up to 2^32 calls of 64 KiB each do not overflow. */
+/* Adds bytes to a sum. It does not overflow before 16 GiB were added. */
 uint64_t internet_checksum_add(uint64_t sum, const void *bytes, size_t length);
 
 /* The sum itself, in 16 bits. */

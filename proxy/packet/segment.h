@@ -22,6 +22,10 @@
 
 #include "proxy/packet/frame.h"
 
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4 /* since Linux 6.2 */
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
 struct segmenter {
     const unsigned char *bytes; /* the super-packet; borrowed, never written to */
     struct frame frame;
