@@ -65,7 +65,7 @@ static bool is_quiet_icmp(const struct frame *frame, uint8_t type)
 static bool may_be_answered(const unsigned char *bytes, const struct frame *frame)
 {
     const unsigned char *ip = bytes + frame->network;
-    if (!frame_is_ip(frame) || frame->later_fragment || frame_is_group(bytes) ||
+    if (!frame_is_ip(frame) || !frame->transport || frame_is_group(bytes) ||
         frame_is_group(frame_source(bytes)))
         return false;
     bool hosts = frame->kind == FRAME_IPV4
@@ -76,7 +76,7 @@ static bool may_be_answered(const unsigned char *bytes, const struct frame *fram
     if (frame->protocol == IPPROTO_TCP)
         return frame->payload && !(bytes[frame->transport + 13] & TCP_RST);
     if (frame->protocol == IPPROTO_ICMP || frame->protocol == IPPROTO_ICMPV6)
-        return frame->transport && !is_quiet_icmp(frame, bytes[frame->transport]);
+        return !is_quiet_icmp(frame, bytes[frame->transport]);
     return true;
 }
 

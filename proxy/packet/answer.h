@@ -5,8 +5,9 @@
  * 4.3.2.3), 1,280 over IPv6 (RFC 4443 2.4).
  *
  * Nobody is told of: resets; ICMP errors and redirects; neighbour discovery and multicast listener
- * reports; fragments but the first; what was for a group or everybody, by its Ethernet or its IP
- * address; what came from no single host (RFC 1122 3.2.2, RFC 4443 2.4 e). */
+ * reports; packets without a transport that frame_parse finds, as later fragments are; what was for
+ * a group or everybody, by its Ethernet or its IP address; what came from no single host (RFC 1122
+ * 3.2.2, RFC 4443 2.4 e). */
 #ifndef SEVER_PACKET_ANSWER_H
 #define SEVER_PACKET_ANSWER_H
 
