@@ -27,6 +27,7 @@ static void *context_of(const struct api_call *call)
 static int code_of(int code, int missing)
 {
     switch (-code) {
+    case 0:
     case EINVAL:
     case EEXIST:
     case E2BIG:

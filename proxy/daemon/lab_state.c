@@ -154,6 +154,22 @@ static int no_node(const char *name, struct error *error)
     return error_set(error, -ENOENT, "there is no node '%s' in the lab", name);
 }
 
+/* The lab has given the number of a node that has ended to the next one, but its address is that
+ * node's in the ruleset until it is removed. */
+static int check_number(const struct lab_state *state, const struct lab_node *made,
+                        struct error *error)
+{
+    for (size_t i = 0; i < state->count; i++) {
+        const struct entry *entry = state->entries[i];
+        if (entry->node.number == made->number)
+            return error_set(error, -EINVAL,
+                             "node '%s' has ended and still has the next address: severctl lab "
+                             "remove %s first",
+                             entry->node.name, entry->node.name);
+    }
+    return 0;
+}
+
 /* Makes the node and its port; an entry that is joining. */
 static int make_node(struct lab_state *state, const struct wire_lab_member *member,
                      struct error *error)
@@ -174,6 +190,11 @@ static int make_node(struct lab_state *state, const struct wire_lab_member *memb
         close_fd(&entry->node.diagnosis);
         lab_remove_node(state->lab, member->name, NULL);
         free(entry);
+        return result;
+    }
+    if ((result = check_number(state, &entry->node, error))) {
+        lab_remove_node(state->lab, member->name, NULL);
+        free_entry(entry);
         return result;
     }
     entry->kind = member->kind;
@@ -213,7 +234,7 @@ int lab_state_start(struct lab_state *state, const struct wire_lab_wanted *wante
     }
     if (result)
         end_lab(state);
-    return result;
+    return result == -EEXIST ? -EINVAL : result; /* twice in one list is no conflict */
 }
 
 int lab_state_join(struct lab_state *state, const struct wire_lab_member *member,
@@ -223,8 +244,12 @@ int lab_state_join(struct lab_state *state, const struct wire_lab_member *member
         return no_lab(error);
     if (state->lost)
         return error_set(error, -EINVAL, "the lab has ended by itself: severctl lab down, and up");
-    if (find(state, member->name))
-        return error_set(error, -EEXIST, "node '%s' is in the lab already", member->name);
+    const struct entry *old = find(state, member->name);
+    if (old)
+        return error_set(error, -EEXIST,
+                         old->running ? "node '%s' is in the lab already"
+                                      : "node '%s' has ended: severctl lab remove it first",
+                         member->name);
     return make_node(state, member, error);
 }
 
