@@ -25,8 +25,8 @@ enum { PATH_BYTES = 2048 };
 
 struct run {
     struct session *session;
-    FILE *file;        /* NULL: lines */
-    const char *path;  /* of the file */
+    const char *path;  /* of the file; NULL: lines */
+    FILE *file;        /* once there is something to write: an old file is not lost for nothing */
     uint64_t count;    /* 0: any */
     uint64_t until_ns; /* 0: any time */
     struct pcapng_reader reader;
@@ -149,12 +149,25 @@ static void print_json(struct text *out, const struct pcapng_seen *packet)
     text_free(&brief);
 }
 
+static bool open_file(struct run *run)
+{
+    if (!run->file)
+        run->file = strcmp(run->path, "-") == 0 ? stdout : fopen(run->path, "we");
+    if (run->file)
+        return true;
+    error_set_at(&run->session->error, -errno, run->path, "%s", strerror(errno));
+    run->code = SESSION_USAGE;
+    return false;
+}
+
 static bool on_block(void *context, const void *block, size_t length,
                      const struct pcapng_seen *packet)
 {
     struct run *run = context;
     struct session *session = run->session;
-    if (run->file)
+    if (run->path && !open_file(run))
+        return false;
+    if (run->path)
         fwrite(block, 1, length, run->file); /* its failure shows when it is flushed */
     else if (packet && session->json)
         print_json(&session->out, packet);
@@ -170,10 +183,14 @@ static bool on_block(void *context, const void *block, size_t length,
 static bool flush(struct run *run)
 {
     struct session *session = run->session;
-    if (!run->file) {
+    if (run->code)
+        return false;
+    if (!run->path) {
         run->code = session_write(session);
         return run->code == SESSION_DONE;
     }
+    if (!run->file)
+        return true;
     if (fflush(run->file) == 0 && !ferror(run->file))
         return true;
     if (run->file == stdout && errno == EPIPE) { /* who reads has seen enough */
@@ -234,7 +251,8 @@ static int stream(struct run *run, const char *path, const char *unknown)
         return SESSION_REFUSED;
     if (result && result != -ECONNRESET)
         return SESSION_UNREACHABLE;
-    say_end(run);
+    if (run->code != SESSION_USAGE)
+        say_end(run);
     return result ? SESSION_UNREACHABLE : run->code;
 }
 
@@ -261,18 +279,6 @@ static int read_options(struct run *run, const struct arguments *arguments)
     return SESSION_DONE;
 }
 
-/* Only when severd has agreed to the rest: an old file is not lost for nothing. */
-static int open_file(struct run *run)
-{
-    if (!run->path)
-        return SESSION_DONE;
-    run->file = strcmp(run->path, "-") == 0 ? stdout : fopen(run->path, "we");
-    if (run->file)
-        return SESSION_DONE;
-    error_set_at(&run->session->error, -errno, run->path, "%s", strerror(errno));
-    return SESSION_USAGE;
-}
-
 int run_capture(struct session *session, const struct arguments *arguments)
 {
     struct run run = {.session = session};
@@ -283,8 +289,6 @@ int run_capture(struct session *session, const struct arguments *arguments)
     int code = read_options(&run, arguments);
     if (!code)
         code = make_path(session, arguments, path, &unknown);
-    if (!code)
-        code = open_file(&run);
     if (!code)
         code = stream(&run, path, unknown);
     if (run.file && run.file != stdout && fclose(run.file) && !code) {
