@@ -39,13 +39,15 @@ const struct command commands[] = {
     {"routes", "[add NAME LISTEN UPSTREAM | remove|enable|disable NAME]",
      "list, add, remove, disable or enable routes",
      "A route is a listener in front of an upstream address; both are host:port, [v6]:port or "
-     "unix:/path. Port 0 listens on a free port, which the answer names. Removing or "
-     "disabling a route closes its connections; a disabled one refuses new ones.",
+     "unix:/path, which begins where severd was started if it is relative. Port 0 listens on a "
+     "free port, which the answer names. Removing or disabling a route closes its connections; a "
+     "disabled one refuses new ones.",
      "severctl routes add n2 127.0.1.102:7001 127.0.1.2:7001 --to n2",
      OPTION_FROM | OPTION_TO | OPTION_UDP | OPTION_SPREAD, 0, 4, run_routes},
     {"cut", "A B | 'A->B'", "cut the link between two nodes",
-     "A B cuts both ways, 'A->B' one way. Nothing more crosses when the command returns. Cuts "
-     "overlap: a link is open only while no partition holds it. severctl heal takes a cut back.",
+     "A B cuts both ways, 'A->B' one way. What arrives when the command has returned does not "
+     "cross. Cuts overlap: a link is open only while no partition holds it. severctl heal takes a "
+     "cut back.",
      "severctl cut n1 n2", OPTION_NAME, 1, 2, run_cut},
     {"split", "A,B / C,D[ / ...]", "cut every link between groups of nodes",
      "Groups stand apart by a slash, nodes by commas or blanks. Nodes in no group keep all their "

@@ -1,7 +1,6 @@
 /* The cluster and workload sections. */
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "chaos/experiment/reader.h"

@@ -104,7 +104,8 @@ static int add_routes(const struct lab *lab, size_t node, struct ruleset *rulese
     return 0;
 }
 
-int lab_build_ruleset(const struct lab *lab, struct ruleset *ruleset, struct error *error)
+/* The nodes, clients and routes of the run. The caller frees it. */
+static int build_ruleset(const struct lab *lab, struct ruleset *ruleset, struct error *error)
 {
     const struct experiment *experiment = lab->experiment;
     char host[SUBNET_ADDRESS_MAX];
@@ -134,7 +135,7 @@ int lab_build_ruleset(const struct lab *lab, struct ruleset *ruleset, struct err
 static int put_ruleset(struct lab *lab, struct error *error)
 {
     struct ruleset ruleset = {0};
-    int code = lab_build_ruleset(lab, &ruleset, error);
+    int code = build_ruleset(lab, &ruleset, error);
     if (code == 0) {
         json_t *body = wire_encode_ruleset(&ruleset);
         json_object_del(body, "version");

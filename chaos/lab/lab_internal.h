@@ -38,8 +38,6 @@ struct lab {
 /* Works out commands and environments of all nodes; starts nothing. */
 int lab_prepare_nodes(struct lab *lab, struct error *error);
 void lab_free_nodes(struct lab *lab);
-/* The nodes, clients and routes of the run. The caller frees it. */
-int lab_build_ruleset(const struct lab *lab, struct ruleset *ruleset, struct error *error);
 /* Appends the last line of a log that is not empty, if there is one, to a message. */
 void lab_append_log_tail(const char *path, struct text *message);
 /* The port number that the workload uses. */

@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -52,7 +53,7 @@ struct run {
     uint64_t counts_ns;
 };
 
-void run_print_usage(FILE *out)
+static void print_usage(FILE *out)
 {
     fprintf(out,
             "usage: sever run FILE [--seed N] [--out DIR] [--json] [--quiet] [-- ARGUMENT...]\n\n"
@@ -592,7 +593,7 @@ int run_command(int argc, char **argv)
         return REPORT_CANNOT_RUN;
     }
     if (run.options.help) {
-        run_print_usage(stdout);
+        print_usage(stdout);
         return 0;
     }
     story_init(&run.story, run.options.json || run.options.quiet ? NULL : stdout);

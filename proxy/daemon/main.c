@@ -1,7 +1,6 @@
 /* severd: start-up in one direction, end in the other. The order: options, limits, run directory,
  * ruleset, control sockets, workers, API. SIGINT, SIGTERM and SIGHUP are blocked before any thread
  * starts and read by the control thread. */
-#include <errno.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
