@@ -12,8 +12,8 @@
  * Taking over is a visit of each listener and flow. Nothing is read in it, and what streams may
  * write now is left to the loop; but datagrams that a fault lets go with this change are sent at
  * once, and so is the kernel told who refuses, though other workers may still be on the old plan.
- * Before it, when the old plan has a timeout fault, clients that wait to be accepted are (at most
- * 64 a listener), with all that a new connection takes: the fault has met them, too.
+ * Before it, when the old plan has a timeout fault, clients that wait to be accepted are, with
+ * all that a new connection takes: the fault has met them, too.
  *
  * So a worker is away from its loop for the longest callback and visit of all workers, and for its
  * own settling. Visits are memory only, but for what is said above. Settling is some system calls
