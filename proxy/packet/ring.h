@@ -22,7 +22,7 @@
 
 enum packet_ring_kind { PACKET_RING_SMALL, PACKET_RING_LARGE, PACKET_RINGS };
 enum { PACKET_SMALL_BYTES = 1920, PACKET_BYTES_MAX = 65535 + 14 + 4 };
-#define PACKET_RING_BYTES (UINT64_C(24) << 20) /* the default of a port, both rings */
+#define PACKET_RING_BYTES (UINT64_C(12) << 20) /* the default of a port, both rings */
 
 /* Makes and binds both sockets in the network namespace that the calling thread is in. ring_bytes:
  * memory of both rings; 0: PACKET_RING_BYTES. Needs CAP_NET_RAW and CAP_NET_ADMIN there. fds: the
