@@ -144,6 +144,8 @@ void segment_headers(const struct segmenter *segmenter, uint32_t first, uint32_t
     if (count == 1)
         return;
     header->gso_type = segmenter->type;
+    if (first > 0) /* CWR is on the first segment only */
+        header->gso_type &= (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
     header->gso_size = (uint16_t)segmenter->size;
     header->hdr_len = (uint16_t)frame->payload;
 }
