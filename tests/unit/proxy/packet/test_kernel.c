@@ -115,7 +115,7 @@ static const unsigned char *look_up(const void *context, const unsigned char *ad
 static void send_to(const struct rig *rig, unsigned node, const struct virtio_net_hdr *header,
                     uint32_t length)
 {
-    struct packet_parts parts = {header, length};
+    struct packet_parts parts = {.header = header, .length = length};
     assert_int_equal(packet_port_send(rig->ports[node], &parts, 1), 1);
 }
 
