@@ -31,6 +31,8 @@ struct process_setup {
     char *const *environment;
     const char *directory; /* to run in */
     const char *log_path;  /* standard output and error, appended; absolute */
+    uid_t user;            /* whose process it is to be, when we are root; 0: ours */
+    gid_t group;
 };
 
 /* Starts it; a failed exec is reported here, not found out later. */
