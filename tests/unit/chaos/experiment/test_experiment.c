@@ -272,7 +272,9 @@ static const struct {
      "23:5: unknown expectation 'linearisable': did you mean 'linearizable'?"},
     {"- linearizable", "- it works",
      "23:5: unknown expectation 'it works': write 'linearizable', 'minority stops within 2s', "
-     "'recovers within 5s' or 'availability of majority during faults at least 80%'"},
+     "'recovers within 5s', 'availability of majority during faults at least 80%', 'leader steps "
+     "down within 3s', 'new leader within 3s', 'terms rise by at most 2 after faults', 'no "
+     "acknowledged write lost', 'acknowledged writes lost at most 5' or 'writes wait within 1s'"},
     {"- linearizable", "- linearizable always",
      "23:5: 'always' after the end of the expectation: remove it"},
     {"- linearizable", "- [linearizable]", "23:5: an expectation is a list: write a text"},

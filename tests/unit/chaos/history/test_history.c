@@ -95,13 +95,13 @@ static void refuses_with_the_line(void **state)
          "\"123456789012345678901234567890123456789012345678\"}",
          "h.jsonl:1: \"key\" is longer than 47 bytes"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"key\":\"k\"}",
-         "h.jsonl:1: the \"value\" of a write must be a whole number"},
+         "h.jsonl:1: the \"value\" of a write or add must be a whole number"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"key\":\"k\",\"value\":"
          "null}",
-         "h.jsonl:1: the \"value\" of a write must be a whole number"},
+         "h.jsonl:1: the \"value\" of a write or add must be a whole number"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"key\":\"k\",\"value\":"
          "-9223372036854775808}",
-         "h.jsonl:1: the \"value\" of a write must be a whole number"},
+         "h.jsonl:1: the \"value\" of a write or add must be a whole number"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"cas\",\"key\":\"k\",\"value\":["
          "1]}",
          "h.jsonl:1: the \"value\" of a cas must be [expected, new]"},
