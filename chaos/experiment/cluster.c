@@ -1,5 +1,6 @@
 /* The cluster and workload sections. */
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,7 @@ static int read_node_names(const struct reader *reader, const struct document_no
     for (size_t i = 0; i < node->count && !result; i++) {
         const char *name;
         result =
-            reader_text(reader, node->items[i], "the node's name", RULESET_NAME_MAX - 1, &name);
+            reader_line(reader, node->items[i], "the node's name", RULESET_NAME_MAX - 1, &name);
         if (!result)
             result = check_node_name(reader, node->items[i], name);
         if (!result)
@@ -155,22 +156,55 @@ static int read_ready(const struct reader *reader, const struct document_node *n
                                     3600 * NS_PER_S, &reader->experiment->cluster.ready_within_ns);
 }
 
+static const char *const networks[] = {[EXPERIMENT_ROUTES] = "routes", [EXPERIMENT_LAB] = "lab"};
+
+const char *experiment_network_name(enum experiment_network network)
+{
+    return networks[network];
+}
+
+int experiment_parse_network(const char *text, enum experiment_network *network,
+                             struct error *error)
+{
+    for (size_t i = 0; i < sizeof(networks) / sizeof(networks[0]); i++) {
+        if (strcmp(text, networks[i]) != 0)
+            continue;
+        *network = (enum experiment_network)i;
+        return 0;
+    }
+    return error_set(error, -EINVAL, "unknown network '%.60s': write routes or lab", text);
+}
+
+static int read_network(const struct reader *reader, const struct document_node *node)
+{
+    const char *text;
+    struct error cause = {0};
+    if (!node)
+        return 0;
+    int result = reader_line(reader, node, "network", RULESET_NAME_MAX, &text);
+    if (!result && experiment_parse_network(text, &reader->experiment->cluster.network, &cause) < 0)
+        result = reader_refuse_as(reader, node, &cause);
+    return result;
+}
+
 int reader_read_cluster(const struct reader *reader, const struct document_node *node)
 {
     static const char *const keys[] = {"nodes",       "command", "ports", "peers",
-                                       "environment", "leader",  "ready"};
+                                       "environment", "leader",  "ready", "network"};
     enum { KEYS = sizeof(keys) / sizeof(keys[0]), REQUIRED = 3 };
     struct experiment_cluster *cluster = &reader->experiment->cluster;
     cluster->ready_within_ns = 10 * NS_PER_S;
     const char *text;
     int result = reader_check_map(reader, node, "the cluster", keys, KEYS, REQUIRED);
     if (!result)
+        result = read_network(reader, document_get(node, "network"));
+    if (!result)
         result = read_nodes(reader, document_get(node, "nodes"));
     if (!result)
         result = read_ports(reader, document_get(node, "ports"));
     const struct document_node *part = result ? NULL : document_get(node, "peers");
     if (part) {
-        result = reader_text(reader, part, "peers", ARGUMENT_MAX, &text);
+        result = reader_line(reader, part, "peers", ARGUMENT_MAX, &text);
         if (!result) {
             cluster->peer_template = memory_copy_text(text);
             result = reader_check_template(reader, part, text, false);
@@ -178,7 +212,7 @@ int reader_read_cluster(const struct reader *reader, const struct document_node 
     }
     part = result ? NULL : document_get(node, "leader");
     if (part) {
-        result = reader_text(reader, part, "leader", LEADER_LINE_MAX, &text);
+        result = reader_line(reader, part, "leader", LEADER_LINE_MAX, &text);
         if (!result)
             cluster->leader_line = memory_copy_text(text);
     }
@@ -196,7 +230,7 @@ static int read_workload_port(const struct reader *reader, const struct document
     const struct experiment_cluster *cluster = &reader->experiment->cluster;
     const struct document_node *node = document_get(workload, "port");
     const char *name = "client";
-    int result = node ? reader_text(reader, node, "port", RULESET_NAME_MAX - 1, &name) : 0;
+    int result = node ? reader_line(reader, node, "port", RULESET_NAME_MAX - 1, &name) : 0;
     if (result)
         return result;
     const char *names[EXPERIMENT_PORTS_MAX];
@@ -261,7 +295,7 @@ int reader_read_workload(const struct reader *reader, const struct document_node
     const char *kind;
     int result = reader_check_map(reader, node, "the workload", keys, KEYS, REQUIRED);
     if (!result)
-        result = reader_text(reader, document_get(node, "kind"), "kind", 60, &kind);
+        result = reader_line(reader, document_get(node, "kind"), "kind", 60, &kind);
     if (!result && strcmp(kind, "register") != 0)
         return reader_refuse(reader, document_get(node, "kind"),
                              "unknown workload '%s': write register", kind);

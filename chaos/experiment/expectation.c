@@ -170,7 +170,7 @@ static int read_expectation(const struct reader *reader, const struct document_n
 {
     struct sentence sentence = {.reader = reader, .node = node};
     const char *text;
-    int result = reader_text(reader, node, "an expectation", SENTENCE_MAX, &text);
+    int result = reader_line(reader, node, "an expectation", SENTENCE_MAX, &text);
     if (!result)
         result = split_words(&sentence, text);
     if (!result)

@@ -7,12 +7,13 @@
  *   seed: 1                               # [1] of every choice; --seed replaces it
  *   duration: 20s                         # required; of the workload, from ready to the last call
  *   cluster:
+ *     network: routes                     # [routes] or lab: each node in namespaces of its own
  *     nodes: 3                            # names n1..n3; or a list of names
  *     command: [raftkv, --id, "{name}", --bind, "{address}", -p, "{port.client}",
  *               --peer-port, "{port.peer}", --peers, "{peers}", --data, "{dir}"]
  *                                         # {address.n1}: where this node reaches n1
- *     ports: {client: 6379, peer: 16379}  # each gets a route on each node
- *     peers: "{name}={address}:{port.peer}"   # one entry of {peers}, joined by commas
+ *     ports: {client: 6379, peer: 16379}  # each gets a route on each node (in a lab none is
+ * needed) peers: "{name}={address}:{port.peer}"   # one entry of {peers}, joined by commas
  *     environment: {KEY: value}           # [none]
  *     leader: "role:leader"               # [none] line of INFO on the workload's port
  *     ready: {within: 10s}              # [10s] each node answers, and one leads (see `leader`)
@@ -83,7 +84,11 @@ struct experiment_port {
     uint16_t port;
 };
 
+/* What is between the nodes: routes of severd on loopback addresses, or its lab. */
+enum experiment_network { EXPERIMENT_ROUTES, EXPERIMENT_LAB };
+
 struct experiment_cluster {
+    enum experiment_network network;
     char (*nodes)[RULESET_NAME_MAX];
     size_t node_count;
     char **command; /* templates */
@@ -202,7 +207,16 @@ struct experiment {
  * -EINVAL with *error; *experiment is then empty. */
 int experiment_parse(const char *text, size_t length, const char *file,
                      struct experiment *experiment, struct error *error);
+/* The `cluster` section alone, and the name ("cluster" when there is none); what else is in the
+ * file is not looked at. */
+int experiment_parse_cluster(const char *text, size_t length, const char *file,
+                             struct experiment *experiment, struct error *error);
 void experiment_free(struct experiment *experiment);
+
+/* "routes" or "lab". -EINVAL. */
+int experiment_parse_network(const char *text, enum experiment_network *network,
+                             struct error *error);
+const char *experiment_network_name(enum experiment_network network);
 
 /* Expands {name} and the like in `template`. variables: count pairs. Unknown names and unbalanced
  * braces are refused; "{{" and "}}" stand for braces. Returns a new string in *out. */

@@ -113,9 +113,9 @@ static int prepare(struct lab *lab, size_t i, json_t *pages, struct error *error
         return error_set_at(error, -errno, node->directory, "can't be made: %s", strerror(errno));
 
     int code =
-        lab_expand_command(cluster, &lab->subnet, i, node->directory, &node->arguments, error);
+        lab_expand_command(cluster, lab->places, i, node->directory, &node->arguments, error);
     if (code == 0)
-        code = lab_expand_environment(cluster, &lab->subnet, i, node->directory, &node->environment,
+        code = lab_expand_environment(cluster, lab->places, i, node->directory, &node->environment,
                                       error);
     if (code < 0)
         return code;
@@ -165,7 +165,8 @@ static int start(struct lab *lab, size_t i, struct error *error)
     struct process_setup setup = {.arguments = node->arguments,
                                   .environment = node->environment,
                                   .directory = node->directory,
-                                  .log_path = node->log_path};
+                                  .log_path = node->log_path,
+                                  .home = node->home};
     int code = process_start(&setup, &node->process, error);
     if (code == 0)
         atomic_store(&node->state, LAB_RUNNING);
@@ -180,6 +181,12 @@ int lab_start_nodes(struct lab *lab, struct error *error)
     return code;
 }
 
+void lab_ask_to_end(struct lab *lab)
+{
+    for (size_t i = 0; i < lab->node_count; i++)
+        process_ask_to_end(&lab->nodes[i].process);
+}
+
 /* One command to a node on a connection of its own. The reply is copied to *text. */
 static int ask(const struct lab *lab, size_t i, const char *command, uint64_t timeout_ns,
                struct text *text)
@@ -189,7 +196,9 @@ static int ask(const struct lab *lab, size_t i, const char *command, uint64_t ti
     bool sent;
     uint64_t deadline_ns = monotonic_now_ns() + timeout_ns;
     resp_init(&connection);
-    int code = resp_connect(&connection, &lab->nodes[i].private_address, NULL, deadline_ns,
+    int code = lab_go_to_node(lab, i, NULL);
+    if (code == 0)
+        code = resp_connect(&connection, &lab->nodes[i].private_address, NULL, deadline_ns,
                             lab->abort_fd, NULL);
     if (code == 0)
         code = resp_call(&connection, &command, 1, deadline_ns, lab->abort_fd, &reply, &sent, NULL);

@@ -73,8 +73,9 @@ static void question(struct observer *self, size_t i, uint64_t now_ns)
         return;
     }
     if (node->connection.fd < 0 &&
-        resp_connect(&node->connection, lab_private_address(self->lab, i), NULL,
-                     now_ns + CONNECT_NS, self->stop_fd, NULL) < 0)
+        (lab_go_to_node(self->lab, i, NULL) < 0 ||
+         resp_connect(&node->connection, lab_private_address(self->lab, i), NULL,
+                      now_ns + CONNECT_NS, self->stop_fd, NULL) < 0))
         return;
     static const char command[] = "*1\r\n$4\r\nINFO\r\n";
     if (send(node->connection.fd, command, sizeof(command) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=

@@ -3,16 +3,24 @@
 #define SEVER_CHAOS_LAB_TEMPLATE_H
 
 #include "chaos/experiment/experiment.h"
-#include "chaos/lab/subnet.h"
 #include "proxy/base/error.h"
 
+enum { TEMPLATE_ADDRESS_MAX = 64 };
+
+struct template_place {              /* of a node */
+    char own[TEMPLATE_ADDRESS_MAX];  /* where it binds */
+    char seen[TEMPLATE_ADDRESS_MAX]; /* where others reach it */
+};
+
 /* Expands the command of node (from 0) into a NULL-terminated array, program name as written.
- * directory: what {dir} is. The caller frees it with lab_free_words. */
-int lab_expand_command(const struct experiment_cluster *cluster, const struct subnet *subnet,
-                       size_t node, const char *directory, char ***words, struct error *error);
+ * places: per node. directory: what {dir} is. The caller frees it with lab_free_words. */
+int lab_expand_command(const struct experiment_cluster *cluster,
+                       const struct template_place *places, size_t node, const char *directory,
+                       char ***words, struct error *error);
 /* The values of `environment`, as "KEY=value" in a NULL-terminated array. */
-int lab_expand_environment(const struct experiment_cluster *cluster, const struct subnet *subnet,
-                           size_t node, const char *directory, char ***words, struct error *error);
+int lab_expand_environment(const struct experiment_cluster *cluster,
+                           const struct template_place *places, size_t node, const char *directory,
+                           char ***words, struct error *error);
 void lab_free_words(char **words);
 /* Adds one more at the end; takes ownership of word. */
 void lab_add_word(char ***words, char *word);

@@ -240,6 +240,26 @@ static struct workload *create(const struct workload_setup *setup)
     return workload;
 }
 
+static int go_to_client(const struct workload_setup *setup, unsigned client, struct error *error)
+{
+    return setup->go_to_client ? setup->go_to_client(setup->context, client, error) : 0;
+}
+
+/* The next one. */
+static int start_client(struct workload *workload, const pthread_attr_t *attributes,
+                        struct error *error)
+{
+    struct client_thread *client = &workload->clients[workload->started];
+    int code = go_to_client(&workload->setup, client->client.index, error);
+    if (code < 0)
+        return code;
+    code = -pthread_create(&client->thread, attributes, client_main, client);
+    if (code < 0)
+        error_set(error, code, "can't start client %zu of %u: %s", workload->started + 1,
+                  workload->parameters.clients, strerror(-code));
+    return code;
+}
+
 int workload_start(const struct workload_setup *setup, struct workload **out, uint64_t *start_ns,
                    struct error *error)
 {
@@ -255,15 +275,12 @@ int workload_start(const struct workload_setup *setup, struct workload **out, ui
     int code = 0;
     workload->start_ns = *start_ns = monotonic_now_ns();
     while (workload->started < workload->parameters.clients && code == 0) {
-        struct client_thread *client = &workload->clients[workload->started];
-        code = -pthread_create(&client->thread, &attributes, client_main, client);
+        code = start_client(workload, &attributes, error);
         workload->started += code == 0;
     }
     pthread_attr_destroy(&attributes);
     if (code < 0) {
         struct history nothing = {0};
-        error_set(error, code, "can't start client %zu of %u: %s", workload->started + 1,
-                  workload->parameters.clients, strerror(-code));
         workload_stop(workload, true, &nothing);
         history_free(&nothing);
         return code;
@@ -327,6 +344,9 @@ static int ask_empty(const struct address *target, const char *key, uint64_t dea
 int workload_check_empty(const struct workload_setup *setup, uint64_t deadline_ns, int abort_fd,
                          struct error *error)
 {
+    int place = go_to_client(setup, 0, error);
+    if (place < 0)
+        return place;
     for (unsigned k = 0; k < setup->workload->keys; k++) {
         char key[HISTORY_KEY_MAX];
         snprintf(key, sizeof(key), "k%u", k + 1);

@@ -70,6 +70,10 @@ struct workload_setup {
     size_t node_count;
     const struct address *targets; /* per node: where clients reach it, with port */
     const struct address *sources; /* per client: its address; NULL: any */
+    /* Brings the calling thread to where this client is, before it starts the client's thread,
+     * which is then there too; NULL: clients are where everybody is. */
+    int (*go_to_client)(const void *context, unsigned client, struct error *error);
+    const void *context;
 };
 
 struct workload_counts { /* of one node; counters only go up */
@@ -81,8 +85,8 @@ struct workload_counts { /* of one node; counters only go up */
 
 struct workload;
 
-/* Starts the threads; the workload's time 0 is *start_ns (monotonic), set here. setup is copied but
- * for the arrays it points to, which must outlive the workload. */
+/* Starts the threads, each where its client is; the workload's time 0 is *start_ns (monotonic), set
+ * here. setup is copied but for the arrays it points to, which must outlive the workload. */
 int workload_start(const struct workload_setup *setup, struct workload **workload,
                    uint64_t *start_ns, struct error *error);
 /* Any thread. counts: node_count entries. */
@@ -91,8 +95,8 @@ void workload_read_counts(struct workload *workload, struct workload_counts *cou
  * the threads and hands over the history, sorted; the caller frees it. The workload is freed. */
 void workload_stop(struct workload *workload, bool abandon, struct history *history);
 
-/* Asks for every key at each target, until each key was answered somewhere or the deadline is
- * over. -EEXIST when some key has a value, -ETIMEDOUT when nobody answers for one. */
+/* Asks, as client 0, for every key at each target, until each key was answered somewhere or the
+ * deadline is over. -EEXIST when some key has a value, -ETIMEDOUT when nobody answers for one. */
 int workload_check_empty(const struct workload_setup *setup, uint64_t deadline_ns, int abort_fd,
                          struct error *error);
 

@@ -21,7 +21,9 @@ static struct experiment_cluster cluster_of(char **command, size_t count, char *
     return cluster;
 }
 
-static const struct subnet subnet = {.a = 20, .b = 7, .lock = -1};
+static const struct template_place places[3] = {{.own = "127.20.7.1", .seen = "127.20.7.101"},
+                                                {.own = "127.20.7.2", .seen = "127.20.7.102"},
+                                                {.own = "127.20.7.3", .seen = "127.20.7.103"}};
 
 static void each_node_gets_its_own_command(void **state)
 {
@@ -35,7 +37,7 @@ static void each_node_gets_its_own_command(void **state)
     struct experiment_cluster cluster =
         cluster_of(command, 6, (char[]){"{name}={address}:{port.peer}"});
     char **words;
-    assert_int_equal(lab_expand_command(&cluster, &subnet, 1, "/d/n2", &words, NULL), 0);
+    assert_int_equal(lab_expand_command(&cluster, places, 1, "/d/n2", &words, NULL), 0);
     assert_string_equal(words[0], "kv");
     assert_string_equal(words[1], "--id=2:n2");
     assert_string_equal(words[2], "127.20.7.2:6379");
@@ -56,11 +58,11 @@ static void environment_values_are_templates(void **state)
     struct experiment_pair pairs[] = {{(char[]){"NODE"}, (char[]){"{name}"}},
                                       {(char[]){"EMPTY"}, (char[]){""}}};
     char **words;
-    assert_int_equal(lab_expand_environment(&cluster, &subnet, 0, "/d", &words, NULL), 0);
+    assert_int_equal(lab_expand_environment(&cluster, places, 0, "/d", &words, NULL), 0);
     assert_null(words);
     cluster.environment = pairs;
     cluster.environment_count = 2;
-    assert_int_equal(lab_expand_environment(&cluster, &subnet, 2, "/d", &words, NULL), 0);
+    assert_int_equal(lab_expand_environment(&cluster, places, 2, "/d", &words, NULL), 0);
     assert_string_equal(words[0], "NODE=n3");
     assert_string_equal(words[1], "EMPTY=");
     assert_null(words[2]);
@@ -75,14 +77,14 @@ static void unknown_names_are_refused_with_their_place(void **state)
     struct experiment_cluster cluster = cluster_of(command, 2, NULL);
     struct error error = {0};
     char **words = NULL;
-    assert_int_equal(lab_expand_command(&cluster, &subnet, 0, "/d", &words, &error), -EINVAL);
+    assert_int_equal(lab_expand_command(&cluster, places, 0, "/d", &words, &error), -EINVAL);
     assert_non_null(strstr(error.place, "cluster.command"));
     assert_null(words);
     cluster = cluster_of(plain, 2, (char[]){"{dir}"}); /* others' folders are not told */
-    assert_int_equal(lab_expand_command(&cluster, &subnet, 0, "/d", &words, &error), -EINVAL);
+    assert_int_equal(lab_expand_command(&cluster, places, 0, "/d", &words, &error), -EINVAL);
     assert_non_null(strstr(error.place, "cluster.peers"));
     cluster = cluster_of(plain, 2, NULL);
-    assert_int_equal(lab_expand_command(&cluster, &subnet, 0, "/d", &words, &error), -EINVAL);
+    assert_int_equal(lab_expand_command(&cluster, places, 0, "/d", &words, &error), -EINVAL);
 }
 
 int main(void)
