@@ -156,6 +156,14 @@ int api_list_tables(struct api_call *call, struct error *error);
 int api_add_table(struct api_call *call, struct error *error);
 int api_get_table(struct api_call *call, struct error *error);
 int api_remove_table(struct api_call *call, struct error *error);
+int api_get_lab(struct api_call *call, struct error *error);
+int api_put_lab(struct api_call *call, struct error *error);
+int api_remove_lab(struct api_call *call, struct error *error);
+int api_add_lab_node(struct api_call *call, struct error *error);
+int api_remove_lab_node(struct api_call *call, struct error *error);
+int api_add_lab_port(struct api_call *call, struct error *error);
+int api_remove_lab_port(struct api_call *call, struct error *error);
+int api_list_lab_connections(struct api_call *call, struct error *error);
 int api_get_doctor(struct api_call *call, struct error *error);
 int api_get_events(struct api_call *call, struct error *error);
 
