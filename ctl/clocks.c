@@ -54,27 +54,21 @@ static int show_clock(struct session *session, const char *node)
     return SESSION_DONE;
 }
 
+static void describe_clock(struct text *text, json_t *clock)
+{
+    text_append(text, "clock of %s: ", format_string(clock, "node"));
+    format_clock_shift(text, clock);
+}
+
 static int set_clock(struct session *session, const struct arguments *arguments)
 {
     char path[SESSION_PATH_MAX];
     const char *node = arguments->words[1];
-    json_t *body = NULL, *clock = NULL;
+    json_t *body = NULL;
     int code = parse_shift(session, arguments->words + 2, arguments->word_count - 2, &body);
     if (code)
         return code;
-    code = session_request(session, "PUT", session_path(path, "clocks", node), body, &clock);
-    json_decref(body);
-    if (code)
-        return code;
-    if (session->json) {
-        session_print_json(session, clock);
-    } else {
-        text_append(&session->out, "clock of %s: ", node);
-        format_clock_shift(&session->out, clock);
-        session_end_line(session);
-    }
-    json_decref(clock);
-    return SESSION_DONE;
+    return session_change(session, "PUT", session_path(path, "clocks", node), body, describe_clock);
 }
 
 int run_clock(struct session *session, const struct arguments *arguments)

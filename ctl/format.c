@@ -2,7 +2,6 @@
 #include "ctl/format.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/base/monotonic.h"

@@ -1,6 +1,5 @@
 /* What must hold, as sentences: a list of words, matched from the left. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "chaos/experiment/reader.h"

@@ -2,7 +2,6 @@
  * names of its parameters. Tables are severd's, and an experiment starts its own: what draws from
  * one is refused. */
 #include <stdio.h>
-#include <string.h>
 
 #include "chaos/experiment/reader.h"
 #include "proxy/base/text.h"

@@ -2,7 +2,6 @@
  * runs; all that can be told from the names alone is refused here. */
 #include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "chaos/experiment/reader.h"

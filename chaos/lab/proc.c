@@ -43,7 +43,8 @@ static bool read_stat(const char *pid, struct proc_stat *stat)
     return proc_parse_stat(text, stat);
 }
 
-void proc_each(proc_fn fn, void *context)
+/* Calls fn for every process until it returns false. */
+static void each_process(bool (*fn)(void *context, const struct proc_stat *stat), void *context)
 {
     DIR *directory = opendir("/proc");
     if (!directory)
@@ -90,7 +91,7 @@ void proc_read_tree(const pid_t *roots, size_t root_count, struct proc_tree *tre
 {
     struct all all = {0};
     *tree = (struct proc_tree){0};
-    proc_each(remember, &all);
+    each_process(remember, &all);
     tree->items = memory_allocate_zeroed(all.count + 1, sizeof(*tree->items));
     for (size_t i = 0; i < root_count; i++) {
         if (roots[i] > 0) /* below 0 is the whole machine, which is nobody's to signal */
@@ -128,7 +129,7 @@ static bool signal_child(void *context, const struct proc_stat *stat)
 
 void proc_signal_children(int number)
 {
-    proc_each(signal_child, &number);
+    each_process(signal_child, &number);
 }
 
 void proc_kill_children(void)

@@ -29,10 +29,6 @@ struct proc_connection { /* addresses and ports in host order; of IPv4, v4-mappe
 typedef bool (*proc_connection_fn)(void *context, const struct proc_connection *connection);
 int proc_parse_diag(const void *datagram, size_t length, proc_connection_fn fn, void *context);
 
-/* Calls fn for every process until it returns false. */
-typedef bool (*proc_fn)(void *context, const struct proc_stat *stat);
-void proc_each(proc_fn fn, void *context);
-
 /* All live descendants of the roots (no zombies), parents before their children. None of a root
  * that is not above 0. */
 struct proc_tree {

@@ -11,6 +11,7 @@
  * what is known is written, a signal ends the program as usual: there is nothing left to clean up,
  * and a check may take long. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +50,7 @@ struct run {
     uint64_t counts_ns;
 };
 
-void run_print_usage(FILE *out)
+static void print_usage(FILE *out)
 {
     fprintf(
         out,
@@ -504,7 +505,7 @@ int run_command(int argc, char **argv)
         return REPORT_CANNOT_RUN;
     }
     if (run.options.help) {
-        run_print_usage(stdout);
+        print_usage(stdout);
         return 0;
     }
     story_init(&run.story, run.options.json || run.options.quiet ? NULL : stdout);

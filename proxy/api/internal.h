@@ -122,7 +122,6 @@ void api_choose_name(const struct ruleset *ruleset, const char *prefix,
                      bool (*taken)(const struct ruleset *ruleset, const char *name), char *name,
                      size_t size);
 json_t *api_cut_mechanism(const struct api_status *status);
-size_t api_count_cut_links(const struct ruleset *ruleset);
 
 /* The handlers, one file a family. */
 int api_get_status(struct api_call *call, struct error *error);

@@ -132,7 +132,7 @@ static json_t *names_at(const struct link_names *on, size_t from, size_t to)
     return names ? json_incref(names) : json_array();
 }
 
-size_t api_count_cut_links(const struct ruleset *ruleset)
+static size_t count_cut_links(const struct ruleset *ruleset)
 {
     struct node_index index;
     size_t cut = 0;
@@ -240,7 +240,7 @@ int api_get_status(struct api_call *call, struct error *error)
                   count(status.uptime_ns), "ruleset_version", count(ruleset->version), "workers",
                   count(status.workers), "nodes", count(ruleset->node_count), "routes",
                   count(ruleset->route_count), "partitions", partitions, "faults",
-                  count(ruleset->fault_count), "cut_links", count(api_count_cut_links(ruleset)));
+                  count(ruleset->fault_count), "cut_links", count(count_cut_links(ruleset)));
     json_object_set_new(call->answer, "connections",
                         json_pack("{s:o, s:o}", "open", count(status.connections_open), "total",
                                   count(status.connections_total)));

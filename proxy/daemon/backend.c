@@ -9,8 +9,6 @@
 #include "proxy/daemon/backend.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

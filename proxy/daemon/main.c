@@ -2,7 +2,6 @@
  * program: lab_keeper_main.) The order: options, limits, run directory,
  * ruleset, control sockets, workers, API. SIGINT, SIGTERM and SIGHUP are blocked before any thread
  * starts and read by the control thread. */
-#include <errno.h>
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>

@@ -9,7 +9,6 @@
  * port stays its own until it listens again. */
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -148,6 +147,7 @@ static void listener_refuse(struct stream_listener *listener)
         return;                          /* then each connection is accepted and reset */
     loop_watch_remove(&listener->watch); /* it would report a hang-up in each turn */
     listener->refusing = true;
+    listener->small_segments = false; /* the kernel forgets; set again by stream_plane_settle */
     fault_counter_add(&listener->plane->counters->routes[listener->spec->slot].refusing, 1);
 }
 
@@ -198,6 +198,7 @@ static void listener_leave(struct stream_listener *listener)
     if (listener->refusing)
         listener_revive(listener);
     stream_listener_unfilter(listener);
+    stream_listener_unannounce(listener);
     loop_watch_remove(&listener->watch);
     listener->spec = NULL;
 }

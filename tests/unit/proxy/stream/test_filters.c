@@ -56,9 +56,7 @@ static void a_cut_connection_is_silent_both_ways(void **state)
     rig_await(&rig, dropped(&rig, "b", "a", FAULT_CAUSE_CUT) >= 2);
     rig_heal(&rig, "cut");
     rig_await(&rig, rig_has_bytes(server, 1) && rig_has_bytes(client, 1));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void one_way_cuts_one_way(void **state)
@@ -77,9 +75,7 @@ static void one_way_cuts_one_way(void **state)
     assert_true(rig_is_silent(client));
     rig_heal(&rig, "cut");
     rig_await(&rig, rig_has_bytes(client, 1));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* The server of a pair whose way back is cut: takes what has come. How much that was. */
@@ -142,9 +138,7 @@ static void a_cut_listener_answers_no_syn(void **state)
         assert_true(is_connected(client));
         assert_int_equal(send(client, "c", 1, 0), 1);
         rig_await(&rig, rig_has_bytes(server, 1));
-        close(client);
-        close(server);
-        rig_close(&rig);
+        rig_close_ends(&rig, client, server);
     }
 }
 
@@ -191,9 +185,7 @@ static void a_listener_of_many_cuts_one_source(void **state)
     rig_await(&rig, is_connected(cut));
     close(cut);
     close(fine);
-    close(fine_server);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, fine_server, server);
 }
 
 static void set_loss(struct rig *rig, uint32_t ppb, bool up)
@@ -251,9 +243,7 @@ static void losses_are_retransmitted_and_nothing_is_lost(void **state)
         uint64_t before = dropped(&rig, link[0], link[1], FAULT_CAUSE_LOSS);
         send_through(&rig, from, to, 200000);
         assert_int_equal(dropped(&rig, link[0], link[1], FAULT_CAUSE_LOSS), before);
-        close(client);
-        close(server);
-        rig_close(&rig);
+        rig_close_ends(&rig, client, server);
     }
 }
 
@@ -303,9 +293,7 @@ static void a_loss_that_went_before_the_accept_is_gone(void **state)
     }
     rig_await(&rig, rig_has_bytes(server, SEGMENTS));
     assert_int_equal(info_of(client).tcpi_total_retrans, again);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void a_loss_begins_after_its_time(void **state)
@@ -335,9 +323,7 @@ static void a_loss_begins_after_its_time(void **state)
         rig_turn(&rig);
     }
     rig_await(&rig, info_of(client).tcpi_total_retrans > 0);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* A FIN and a reset are segments like others. */
@@ -361,9 +347,7 @@ static void ends_wait_for_the_heal(void **state)
     assert_int_equal(send(other, "x", 1, 0), 1);
     rig_await(&rig, rig_has_reset(other)); /* the answer to what reaches the dead socket */
     close(client);
-    close(server);
-    close(other);
-    rig_close(&rig);
+    rig_close_ends(&rig, server, other);
 }
 
 /* Both streams have ended, and severd has closed its sockets, while one way is cut; the ACKs that
@@ -393,9 +377,7 @@ static void a_socket_that_is_closed_has_no_filter(void **state)
         got += (size_t)done;
     }
     assert_int_equal(got, BYTES);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* Nobody writes: TCP asks whether the peer is still there. */
