@@ -40,6 +40,10 @@ const struct option_shape option_shapes[] = {
     {OPTION_ROUTE, "--route", "NAME", AT(route), "on this route, in place of a link"},
     {OPTION_DIRECTION, "--direction", "D", AT(direction),
      "with --route: both, upstream or downstream"},
+    {OPTION_CLIENTS, "--clients", "NAMES", AT(clients), "and these clients, such as c1,c2"},
+    {OPTION_SUBNET, "--subnet", "NETWORKS", AT(subnet), "such as 10.77.0.0/24,fd77::/64"},
+    {OPTION_MTU, "--mtu", "BYTES", AT(mtu), "of the nodes' devices (1500)"},
+    {OPTION_LISTEN, "--listen", "ADDRESS", AT(listen), "where the host listens (127.0.0.1:0)"},
     {OPTION_FORCE, "--force", NULL, 0, "whatever version is in force"},
     {OPTION_ANYWAY, "--anyway", NULL, 0, "run what can't be shifted too, with true time"},
 };

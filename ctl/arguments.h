@@ -35,6 +35,10 @@ enum option_bit {
     OPTION_AFTER = 1 << 23,
     OPTION_MATCH = 1 << 24,
     OPTION_SPREAD = 1 << 25,
+    OPTION_CLIENTS = 1 << 26,
+    OPTION_SUBNET = 1 << 27,
+    OPTION_MTU = 1 << 28,
+    OPTION_LISTEN = 1 << 29,
     OPTION_COMMON = OPTION_JSON | OPTION_URL | OPTION_HELP | OPTION_VERSION,
 };
 
@@ -44,6 +48,7 @@ struct arguments {
     unsigned given; /* enum option_bit */
     const char *url, *name, *from, *to, *distribution, *burst, *queue, *route, *direction;
     const char *table, *correlation, *toxicity, *first, *after, *match;
+    const char *clients, *subnet, *mtu, *listen;
     const char *addresses[ARGUMENTS_ADDRESSES_MAX];
     size_t address_count;
     const char *words[ARGUMENTS_WORDS_MAX]; /* the command comes first */

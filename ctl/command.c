@@ -161,7 +161,7 @@ static int run_command(struct session *session, const struct command *command,
                                 &session->error))
         return SESSION_USAGE;
     if (given < command->minimum || given > command->maximum ||
-        (arguments->rest && command->run != run_exec))
+        (arguments->rest && command->run != run_exec && command->run != run_lab))
         return session_usage(session, "write: severctl %s%s%s, such as %s", command->name,
                              command->arguments[0] ? " " : "", command->arguments,
                              command->example);

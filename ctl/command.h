@@ -61,6 +61,8 @@ int run_tables(struct session *session, const struct arguments *arguments);
 /* clocks.c */
 int run_clock(struct session *session, const struct arguments *arguments);
 int run_exec(struct session *session, const struct arguments *arguments);
+/* lab.c */
+int run_lab(struct session *session, const struct arguments *arguments);
 /* rulesets.c */
 int run_apply(struct session *session, const struct arguments *arguments);
 int run_save(struct session *session, const struct arguments *arguments);

@@ -37,7 +37,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "proxy/base/random.h"
 #include "proxy/base/text.h"

@@ -1,7 +1,7 @@
 /* The cluster section, but for what runs on its nodes (launch.c). */
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "chaos/experiment/reader.h"
@@ -45,7 +45,7 @@ static int read_node_names(const struct reader *reader, const struct document_no
     for (size_t i = 0; i < node->count && !result; i++) {
         const char *name;
         result =
-            reader_text(reader, node->items[i], "the node's name", RULESET_NAME_MAX - 1, &name);
+            reader_line(reader, node->items[i], "the node's name", RULESET_NAME_MAX - 1, &name);
         if (!result)
             result = check_node_name(reader, node->items[i], name);
         if (!result)
@@ -135,6 +135,37 @@ static int read_ready(const struct reader *reader, const struct document_node *n
                                     3600 * NS_PER_S, &reader->experiment->cluster.ready_within_ns);
 }
 
+static const char *const networks[] = {[EXPERIMENT_ROUTES] = "routes", [EXPERIMENT_LAB] = "lab"};
+
+const char *experiment_network_name(enum experiment_network network)
+{
+    return networks[network];
+}
+
+int experiment_parse_network(const char *text, enum experiment_network *network,
+                             struct error *error)
+{
+    for (size_t i = 0; i < sizeof(networks) / sizeof(networks[0]); i++) {
+        if (strcmp(text, networks[i]) != 0)
+            continue;
+        *network = (enum experiment_network)i;
+        return 0;
+    }
+    return error_set(error, -EINVAL, "unknown network '%.60s': write routes or lab", text);
+}
+
+static int read_network(const struct reader *reader, const struct document_node *node)
+{
+    const char *text;
+    struct error cause = {0};
+    if (!node)
+        return 0;
+    int result = reader_line(reader, node, "network", RULESET_NAME_MAX, &text);
+    if (!result && experiment_parse_network(text, &reader->experiment->cluster.network, &cause) < 0)
+        result = reader_refuse_as(reader, node, &cause);
+    return result;
+}
+
 const char *experiment_system_name(enum experiment_system system)
 {
     static const char *const names[] = {"raftkv", "etcd", "redis", "postgres"};
@@ -144,7 +175,7 @@ const char *experiment_system_name(enum experiment_system system)
 static int read_system(const struct reader *reader, const struct document_node *node)
 {
     const char *text;
-    int result = reader_text(reader, node, "system", 60, &text);
+    int result = reader_line(reader, node, "system", 60, &text);
     for (unsigned i = 0; !result && i <= EXPERIMENT_POSTGRES; i++) {
         if (strcmp(text, experiment_system_name((enum experiment_system)i)) == 0) {
             reader->experiment->cluster.system = (enum experiment_system)i;
@@ -161,7 +192,7 @@ static int read_first(const struct reader *reader, const struct document_node *n
 {
     const char *name;
     char list[READER_LIST_MAX];
-    int result = reader_text(reader, node, "first", RULESET_NAME_MAX - 1, &name);
+    int result = reader_line(reader, node, "first", RULESET_NAME_MAX - 1, &name);
     if (!result && !reader_is_node(reader, name))
         return reader_refuse(reader, node, "unknown node '%s': write one of %s", name,
                              reader_node_list(reader, list));
@@ -173,7 +204,7 @@ static int read_first(const struct reader *reader, const struct document_node *n
 static int read_user(const struct reader *reader, const struct document_node *node)
 {
     const char *name;
-    int result = reader_text(reader, node, "user", RULESET_NAME_MAX - 1, &name);
+    int result = reader_line(reader, node, "user", RULESET_NAME_MAX - 1, &name);
     if (!result)
         snprintf(reader->experiment->cluster.user, RULESET_NAME_MAX, "%s", name);
     return result;
@@ -202,19 +233,21 @@ int reader_read_cluster(const struct reader *reader, const struct document_node 
 {
     static const char *const keys[] = {"nodes",  "command",   "ports",  "peers", "environment",
                                        "leader", "ready",     "system", "files", "init",
-                                       "also",   "overrides", "first",  "user"};
+                                       "also",   "overrides", "first",  "user",  "network"};
     enum { KEYS = sizeof(keys) / sizeof(keys[0]), REQUIRED = 3 };
     struct experiment_cluster *cluster = &reader->experiment->cluster;
     cluster->ready_within_ns = 10 * NS_PER_S;
     const char *text;
     int result = reader_check_map(reader, node, "the cluster", keys, KEYS, REQUIRED);
     if (!result)
+        result = read_network(reader, document_get(node, "network"));
+    if (!result)
         result = read_nodes(reader, document_get(node, "nodes"));
     if (!result)
         result = read_ports(reader, document_get(node, "ports"));
     const struct document_node *part = result ? NULL : document_get(node, "peers");
     if (part) {
-        result = reader_text(reader, part, "peers", READER_ARGUMENT_MAX, &text);
+        result = reader_line(reader, part, "peers", READER_ARGUMENT_MAX, &text);
         if (!result) {
             cluster->peer_template = memory_copy_text(text);
             result = reader_check_template(reader, part, text, false);
@@ -222,7 +255,7 @@ int reader_read_cluster(const struct reader *reader, const struct document_node 
     }
     part = result ? NULL : document_get(node, "leader");
     if (part) {
-        result = reader_text(reader, part, "leader", LEADER_LINE_MAX, &text);
+        result = reader_line(reader, part, "leader", LEADER_LINE_MAX, &text);
         if (!result)
             cluster->leader_line = memory_copy_text(text);
     }

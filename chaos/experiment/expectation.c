@@ -1,6 +1,5 @@
 /* What must hold, as sentences: a list of words, matched from the left. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "chaos/experiment/reader.h"
@@ -273,7 +272,7 @@ static int read_expectation(const struct reader *reader, const struct document_n
 {
     struct sentence sentence = {.reader = reader, .node = node};
     const char *text;
-    int result = reader_text(reader, node, "an expectation", SENTENCE_MAX, &text);
+    int result = reader_line(reader, node, "an expectation", SENTENCE_MAX, &text);
     if (!result)
         result = split_words(&sentence, text);
     if (!result)

@@ -7,12 +7,13 @@
  *   seed: 1                               # [1] of every choice; --seed replaces it
  *   duration: 20s                         # required; of the workload, from ready to the last call
  *   cluster:
+ *     network: routes                     # [routes] or lab: each node in namespaces of its own
  *     system: raftkv                      # [raftkv] etcd, redis, postgres: how nodes are asked
  *     nodes: 3                            # names n1..n3; or a list of names
  *     command: [raftkv, --id, "{name}", --bind, "{address}", -p, "{port.client}",
  *               --peer-port, "{port.peer}", --peers, "{peers}", --data, "{dir}"]
  *                                         # {address.n1}: where this node reaches n1
- *     ports: {client: 6379, peer: 16379}  # each gets a route on each node
+ *     ports: {client: 6379, peer: 16379}  # each gets a route on each node; a lab needs none
  *     peers: "{name}={address}:{port.peer}"   # one entry of {peers}, joined by commas
  *     environment: {KEY: value}           # [none]
  *     leader: "role:leader"               # [none] line of what a node says of itself, see below
@@ -22,7 +23,7 @@
  *     also: {sentinel: [redis-server, "{dir}/sentinel.conf", --sentinel]}
  *                                         # [none] further processes of each node, by name
  *     overrides: {n1: {init: [...]}}      # [none] command, init, files, also of one node instead
- *     first: n1                           # [none] it is ready before the others are started
+ *     first: n1                           # [none] it answers before the others are started
  *     user: nobody                        # [none] whose processes they are when root runs sever
  *   workload:
  *     kind: register                      # required; register (raftkv, etcd): read, write, cas;
@@ -134,8 +135,12 @@ struct experiment_launch {
     size_t also_count;
 };
 
+/* What is between the nodes: routes of severd on loopback addresses, or its lab. */
+enum experiment_network { EXPERIMENT_ROUTES, EXPERIMENT_LAB };
+
 struct experiment_cluster {
     enum experiment_system system;
+    enum experiment_network network;
     char (*nodes)[RULESET_NAME_MAX];
     size_t node_count;
     struct experiment_launch *launches; /* per node */
@@ -266,7 +271,16 @@ struct experiment {
  * -EINVAL with *error; *experiment is then empty. */
 int experiment_parse(const char *text, size_t length, const char *file,
                      struct experiment *experiment, struct error *error);
+/* The `cluster` section alone, and the name ("cluster" when there is none); what else is in the
+ * file is not looked at. */
+int experiment_parse_cluster(const char *text, size_t length, const char *file,
+                             struct experiment *experiment, struct error *error);
 void experiment_free(struct experiment *experiment);
+
+/* "routes" or "lab". -EINVAL. */
+int experiment_parse_network(const char *text, enum experiment_network *network,
+                             struct error *error);
+const char *experiment_network_name(enum experiment_network network);
 
 /* Expands {name} and the like in `template`. variables: count pairs. Unknown names and unbalanced
  * braces are refused; "{{" and "}}" stand for braces. Returns a new string in *out. */

@@ -57,7 +57,7 @@ static int read_files(const struct reader *reader, const struct document_node *n
     files->items = memory_allocate_zeroed(node->count, sizeof(files->items[0]));
     for (size_t i = 0; i < node->count && !result; i++) {
         const char *path = "";
-        result = reader_text(reader, node->items[i], "a file", FILE_MAX, &path);
+        result = reader_line(reader, node->items[i], "a file", FILE_MAX, &path);
         const char *name = last_part(path);
         if (!result && (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0))
             return reader_refuse(reader, node->items[i], "'%.60s' names no file", path);

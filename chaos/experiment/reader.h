@@ -31,7 +31,7 @@ int reader_check_list(const struct reader *reader, const struct document_node *n
                       const char *what, size_t minimum, size_t maximum);
 /* A text that is not empty, on one line, of at most `maximum` bytes. The result lives as long as
  * the document. */
-int reader_text(const struct reader *reader, const struct document_node *node, const char *what,
+int reader_line(const struct reader *reader, const struct document_node *node, const char *what,
                 size_t maximum, const char **text);
 int reader_duration(const struct reader *reader, const struct document_node *node, const char *what,
                     uint64_t minimum_ns, uint64_t maximum_ns, uint64_t *duration_ns);

@@ -12,7 +12,7 @@ static int read_port(const struct reader *reader, const struct document_node *wo
 {
     const struct experiment_cluster *cluster = &reader->experiment->cluster;
     const struct document_node *node = document_get(workload, key);
-    int result = node ? reader_text(reader, node, key, RULESET_NAME_MAX - 1, &name) : 0;
+    int result = node ? reader_line(reader, node, key, RULESET_NAME_MAX - 1, &name) : 0;
     if (result || !name)
         return result;
     const char *names[EXPERIMENT_PORTS_MAX];
@@ -67,7 +67,7 @@ static int read_final(const struct reader *reader, const struct document_node *n
 {
     const char *name;
     char list[READER_LIST_MAX];
-    int result = reader_text(reader, node, "final", RULESET_NAME_MAX - 1, &name);
+    int result = reader_line(reader, node, "final", RULESET_NAME_MAX - 1, &name);
     if (!result && !reader_is_node(reader, name))
         return reader_refuse(reader, node, "unknown node '%s': write one of %s", name,
                              reader_node_list(reader, list));
@@ -81,7 +81,7 @@ static int read_kind(const struct reader *reader, const struct document_node *no
     struct experiment_workload *workload = &reader->experiment->workload;
     enum experiment_system system = reader->experiment->cluster.system;
     const char *kind;
-    int result = reader_text(reader, node, "kind", 60, &kind);
+    int result = reader_line(reader, node, "kind", 60, &kind);
     if (result)
         return result;
     if (strcmp(kind, "set") == 0)

@@ -6,6 +6,12 @@
 
 #include "chaos/lab/lab.h"
 #include "chaos/lab/process.h"
+#include "chaos/lab/subnet.h"
+#include "chaos/lab/template.h"
+#include "proxy/base/monotonic.h"
+#include "proxy/wire/lab.h"
+
+#define CONTROL_TIMEOUT_NS (5 * NS_PER_S)
 
 struct lab_also { /* a further process of a node */
     struct process process;
@@ -25,6 +31,7 @@ struct lab_node {
     char *log_path;
     _Atomic int state; /* enum lab_node_state; observers read it */
     struct address private_address;
+    pid_t home; /* in a lab: its first process; else 0 */
 };
 
 struct lab {
@@ -37,22 +44,26 @@ struct lab {
     char *file_folder;
     uid_t user; /* of the nodes' processes; 0: as we are */
     gid_t group;
-    struct subnet subnet;
+    const struct network *network;
+    struct subnet subnet;      /* of routes; the lock is -1 without */
+    const char *wanted_subnet; /* of a lab; NULL: the default */
+    char lab_subnet[WIRE_LAB_ADDRESS_MAX];
+    pid_t *client_homes; /* of a lab's client nodes */
+    size_t client_node_count;
     struct process severd;
     char *severd_log;
     struct wire_client *client;
     json_t *status;
     struct lab_node *nodes;
     size_t node_count;
+    struct template_place *places;    /* per node */
     struct address *public_addresses; /* per node */
-    struct address *client_addresses; /* per client */
+    struct address *client_addresses; /* per client; NULL: they are where lab_go_to_client goes */
 };
 
 /* Works out commands and environments of all nodes; starts nothing. */
 int lab_prepare_nodes(struct lab *lab, struct error *error);
 void lab_free_nodes(struct lab *lab);
-/* The nodes, clients and routes of the run. The caller frees it. */
-int lab_build_ruleset(const struct lab *lab, struct ruleset *ruleset, struct error *error);
 /* Appends the last line of a log that is not empty, if there is one, to a message. */
 void lab_append_log_tail(const char *path, struct text *message);
 /* The port number that the workload uses. */

@@ -80,7 +80,7 @@ static int make_file(struct lab *lab, size_t i, const char *name, struct error *
     text_append(&to, "%s/%s", node->directory, slash ? slash + 1 : name);
     int code = read_template(text_get(&from), &content, error);
     if (code == 0) {
-        code = lab_expand_text(&lab->experiment->cluster, &lab->subnet, i, node->directory, content,
+        code = lab_expand_text(&lab->experiment->cluster, lab->places, i, node->directory, content,
                                &expanded, error);
         if (code < 0)
             error_prefix_place(error, text_get(&from));
@@ -102,7 +102,7 @@ static int prepare_program(struct lab *lab, size_t i, const struct experiment_wo
                            struct error *error)
 {
     const struct lab_node *node = &lab->nodes[i];
-    int code = lab_expand_words(&lab->experiment->cluster, &lab->subnet, i, node->directory, words,
+    int code = lab_expand_words(&lab->experiment->cluster, lab->places, i, node->directory, words,
                                 what, arguments, error);
     if (code < 0)
         return code;
@@ -166,7 +166,8 @@ static int start_beside(const struct lab *lab, const struct lab_node *node, char
                                   .directory = node->directory,
                                   .log_path = log_path,
                                   .user = lab->user,
-                                  .group = lab->group};
+                                  .group = lab->group,
+                                  .home = node->home};
     return process_start(&setup, process, error);
 }
 

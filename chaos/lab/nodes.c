@@ -113,10 +113,10 @@ static int prepare(struct lab *lab, size_t i, json_t *pages, struct error *error
         return error_set_at(error, -errno, node->directory, "can't be made: %s", strerror(errno));
 
     int code =
-        lab_expand_words(cluster, &lab->subnet, i, node->directory, &cluster->launches[i].command,
+        lab_expand_words(cluster, lab->places, i, node->directory, &cluster->launches[i].command,
                          "cluster.command", &node->arguments, error);
     if (code == 0)
-        code = lab_expand_environment(cluster, &lab->subnet, i, node->directory, &node->environment,
+        code = lab_expand_environment(cluster, lab->places, i, node->directory, &node->environment,
                                       error);
     if (code < 0)
         return code;
@@ -169,7 +169,8 @@ static int start(struct lab *lab, size_t i, struct error *error)
                                   .directory = node->directory,
                                   .log_path = node->log_path,
                                   .user = lab->user,
-                                  .group = lab->group};
+                                  .group = lab->group,
+                                  .home = node->home};
     int code = process_start(&setup, &node->process, error);
     if (code == 0)
         code = lab_launch_also(lab, i, error);
@@ -178,7 +179,16 @@ static int start(struct lab *lab, size_t i, struct error *error)
     return code;
 }
 
-/* A client of the node, for the calling thread. */
+void lab_ask_to_end(struct lab *lab)
+{
+    for (size_t i = 0; i < lab->node_count; i++) {
+        process_ask_to_end(&lab->nodes[i].process);
+        for (size_t k = 0; k < lab->nodes[i].also_count; k++)
+            process_ask_to_end(&lab->nodes[i].also[k].process);
+    }
+}
+
+/* A client of the node, for the calling thread, which goes there. NULL: it can't. */
 static void *open_client(const struct lab *lab, size_t i)
 {
     struct driver_place place = {
@@ -187,6 +197,8 @@ static void *open_client(const struct lab *lab, size_t i)
         .node_count = lab->node_count,
         .sentinel_port = lab_sentinel_port(lab),
     };
+    if (lab_go_to_node(lab, i, NULL) < 0)
+        return NULL;
     return driver_of(lab->experiment->cluster.system)->open(&place);
 }
 
@@ -194,6 +206,8 @@ bool lab_node_answers(struct lab *lab, size_t node, uint64_t timeout_ns)
 {
     const struct driver *driver = driver_of(lab->experiment->cluster.system);
     void *client = open_client(lab, node);
+    if (!client)
+        return false;
     bool answers = driver->ping(client, monotonic_now_ns() + timeout_ns);
     driver->close(client);
     return answers;
@@ -203,6 +217,8 @@ int lab_query_info(const struct lab *lab, size_t node, uint64_t timeout_ns, stru
 {
     const struct driver *driver = driver_of(lab->experiment->cluster.system);
     void *client = open_client(lab, node);
+    if (!client)
+        return -ESRCH;
     int code = driver->tell(client, monotonic_now_ns() + timeout_ns, info);
     driver->close(client);
     return code;

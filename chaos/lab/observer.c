@@ -95,8 +95,10 @@ static void *watch(void *context)
         .node_count = lab_node_count(observer->lab),
         .sentinel_port = lab_sentinel_port(observer->lab),
     };
-    void *client = observer->driver->open(&place);
     uint64_t round_ns;
+    if (lab_go_to_node(observer->lab, self->node, NULL) < 0)
+        return NULL; /* severd is gone, which others notice */
+    void *client = observer->driver->open(&place);
     do {
         round_ns = monotonic_now_ns();
         look(self, client);

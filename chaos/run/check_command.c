@@ -1,5 +1,6 @@
 /* `sever check`: the checkers of histories alone. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,7 +10,7 @@
 
 enum { HISTORY_FILE_MAX = 1 << 30 };
 
-void check_print_usage(FILE *out)
+static void print_usage(FILE *out)
 {
     fprintf(out, "usage: sever check HISTORY...\n\n"
                  "Checks that each history is linearizable, key by key; of a set, that no element\n"
@@ -116,12 +117,12 @@ int check_command(int argc, char **argv)
         [REPORT_PASS] = 0, [REPORT_UNKNOWN] = 1, [REPORT_CANNOT_RUN] = 2, [REPORT_FAIL] = 3};
     enum report_outcome worst = REPORT_PASS;
     if (argc < 2) {
-        check_print_usage(stderr);
+        print_usage(stderr);
         return REPORT_CANNOT_RUN;
     }
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            check_print_usage(stdout);
+            print_usage(stdout);
             return 0;
         }
         if (argv[i][0] == '-' && argv[i][1]) {

@@ -93,8 +93,8 @@ struct workload_counts { /* of one node; counters only go up */
 
 struct workload;
 
-/* Starts the threads; the workload's time 0 is *start_ns (monotonic), set here. setup is copied but
- * for the arrays it points to, which must outlive the workload. */
+/* Starts the threads, each where its client is; the workload's time 0 is *start_ns (monotonic), set
+ * here. setup is copied but for the arrays it points to, which must outlive the workload. */
 int workload_start(const struct workload_setup *setup, struct workload **workload,
                    uint64_t *start_ns, struct error *error);
 /* Any thread. counts: node_count entries. */

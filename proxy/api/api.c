@@ -246,6 +246,12 @@ static int start_server(struct api *api, int listener, struct error *error)
     return code ? error_set(error, code, "watching the API's socket: %s", strerror(-code)) : 0;
 }
 
+static int watch_lab(struct api *api, struct error *error)
+{
+    int code = watch(api, api->backend.lab.poll_fd(api->backend.context));
+    return code ? error_set(error, code, "watching the lab: %s", strerror(-code)) : 0;
+}
+
 /* The listening sockets stay. */
 static void stop_servers(struct api *api)
 {
@@ -270,6 +276,8 @@ int api_create(const struct api_backend *backend, const int *listeners, size_t l
     int code = 0;
     if (made->epoll_fd < 0)
         code = error_set(error, -errno, "the API's epoll: %s", strerror(errno));
+    else
+        code = watch_lab(made, error);
     for (size_t i = 0; code == 0 && i < listener_count; i++)
         code = start_server(made, listeners[i], error);
     if (code < 0) {
@@ -325,9 +333,20 @@ uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
     return deadline_ns;
 }
 
+/* What has happened to the lab unasked. */
+static void tell_news(struct api *api)
+{
+    char text[API_NEWS_MAX];
+    void *context = api->backend.context;
+    while (api->backend.lab.next_news(context, text))
+        api_listeners_tell_lab(&api->listeners, api->backend.current(context)->version, "severd",
+                               text);
+}
+
 void api_run(struct api *api, uint64_t now_ns)
 {
     api->now_ns = now_ns;
+    tell_news(api);
     for (struct api_connection *c = api->connections; c; c = c->next)
         if (c->deadline_ns <= now_ns)
             end_connection(c);

@@ -122,7 +122,6 @@ void api_choose_name(const struct ruleset *ruleset, const char *prefix,
                      bool (*taken)(const struct ruleset *ruleset, const char *name), char *name,
                      size_t size);
 json_t *api_cut_mechanism(const struct api_status *status);
-size_t api_count_cut_links(const struct ruleset *ruleset);
 
 /* The handlers, one file a family. */
 int api_get_status(struct api_call *call, struct error *error);
@@ -156,6 +155,14 @@ int api_list_tables(struct api_call *call, struct error *error);
 int api_add_table(struct api_call *call, struct error *error);
 int api_get_table(struct api_call *call, struct error *error);
 int api_remove_table(struct api_call *call, struct error *error);
+int api_get_lab(struct api_call *call, struct error *error);
+int api_put_lab(struct api_call *call, struct error *error);
+int api_remove_lab(struct api_call *call, struct error *error);
+int api_add_lab_node(struct api_call *call, struct error *error);
+int api_remove_lab_node(struct api_call *call, struct error *error);
+int api_add_lab_port(struct api_call *call, struct error *error);
+int api_remove_lab_port(struct api_call *call, struct error *error);
+int api_list_lab_connections(struct api_call *call, struct error *error);
 int api_get_doctor(struct api_call *call, struct error *error);
 int api_get_events(struct api_call *call, struct error *error);
 

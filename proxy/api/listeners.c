@@ -118,12 +118,14 @@ static void push_to_all(struct api_listeners *listeners, struct api_event *event
         push(l, event);
 }
 
-static struct api_event *create_change(uint64_t version, const char *by, json_t *changes)
+/* What came to be, by whom: `changes` is borrowed. */
+static struct api_event *create_told(uint64_t version, const char *type, const char *by,
+                                     json_t *changes)
 {
     json_t *data =
         json_pack("{s:I, s:s, s:O}", "version", (json_int_t)version, "by", by, "changes", changes);
     memory_must(data);
-    struct api_event *event = create_event(version, "ruleset", data);
+    struct api_event *event = create_event(version, type, data);
     json_decref(data);
     return event;
 }
@@ -131,12 +133,23 @@ static struct api_event *create_change(uint64_t version, const char *by, json_t 
 void api_listeners_tell_change(struct api_listeners *listeners, uint64_t version, const char *by,
                                json_t *changes)
 {
-    struct api_event *event = create_change(version, by, changes);
+    struct api_event *event = create_told(version, "ruleset", by, changes);
     struct api_event **place =
         &listeners->history[listeners->history_count++ % API_LISTENER_EVENTS_MAX];
     push_to_all(listeners, event);
     release_event(*place);
     *place = event;
+}
+
+void api_listeners_tell_lab(struct api_listeners *listeners, uint64_t version, const char *by,
+                            const char *text)
+{
+    json_t *changes = json_array();
+    json_array_append_new(changes, json_string(text));
+    struct api_event *event = create_told(version, "lab", by, changes);
+    push_to_all(listeners, event);
+    release_event(event);
+    json_decref(changes);
 }
 
 void api_listeners_run(struct api_listeners *listeners, uint64_t version, uint64_t now_ns)
@@ -262,7 +275,7 @@ struct MHD_Response *api_listeners_add(struct api_listeners *listeners,
         listeners->heartbeat_ns = now_ns + HEARTBEAT_NS;
     if (!since || !push_history(listener, *since, version)) {
         json_t *none = json_array();
-        struct api_event *event = create_change(version, by, none);
+        struct api_event *event = create_told(version, "ruleset", by, none);
         push(listener, event);
         release_event(event);
         json_decref(none);

@@ -6,7 +6,7 @@
 #include "proxy/api/internal.h"
 #include "proxy/api/url.h"
 
-enum { SEGMENTS_MAX = 4, COST_MISSING = 2, COST_CLOSE = 4 };
+enum { SEGMENTS_MAX = 5, COST_MISSING = 2, COST_CLOSE = 4 };
 
 static const struct api_query query_link = {"link", "n1->n2"}, query_node = {"node", "n1"},
                               query_since = {"since", "12"};
@@ -44,6 +44,14 @@ const struct api_path api_paths[] = {
     {"POST", "/v1/tables", api_add_table, NULL},
     {"GET", "/v1/tables/{name}", api_get_table, NULL},
     {"DELETE", "/v1/tables/{name}", api_remove_table, NULL},
+    {"GET", "/v1/lab", api_get_lab, NULL},
+    {"PUT", "/v1/lab", api_put_lab, NULL},
+    {"DELETE", "/v1/lab", api_remove_lab, NULL},
+    {"POST", "/v1/lab/nodes", api_add_lab_node, NULL},
+    {"DELETE", "/v1/lab/nodes/{name}", api_remove_lab_node, NULL},
+    {"POST", "/v1/lab/ports", api_add_lab_port, NULL},
+    {"DELETE", "/v1/lab/ports/{name}", api_remove_lab_port, NULL},
+    {"GET", "/v1/lab/connections", api_list_lab_connections, NULL},
     {"GET", "/v1/events", api_get_events, &query_since},
 };
 const size_t api_path_count = sizeof(api_paths) / sizeof(api_paths[0]);

@@ -5,7 +5,6 @@
  * 200 ms although nothing comes. Bytes go through a line buffer; a whole event is parsed and handed
  * to the callback inside curl's write callback. Lines and data are bounded as an answer is. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/base/monotonic.h"

@@ -9,7 +9,6 @@
 #include "tests/lib/test.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,6 +24,7 @@
 #include "proxy/base/text.h"
 #include "proxy/io/filter.h"
 #include "tests/lib/child.h"
+#include "tests/lib/files.h"
 
 enum { PASS = 0, FAIL = 1, CANNOT_RUN = 2, PATIENCE_S = 30 };
 
@@ -153,12 +153,6 @@ static size_t count_of(const char *text, const char *what)
     for (const char *at = text; (at = strstr(at, what)); at++)
         count++;
     return count;
-}
-
-static int remove_entry(const char *path, const struct stat *unused, int flag, struct FTW *walk)
-{
-    (void)unused, (void)flag, (void)walk;
-    return remove(path);
 }
 
 /* ---- processes ------------------------------------------------------------------------------- */
@@ -720,18 +714,8 @@ static void nothing_was_written_elsewhere(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    char self[400];
-    const char *bin = getenv("SEVER_BIN_DIR");
-    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    if (length <= 0 || !mkdtemp(folder))
-        return -1;
-    self[length] = '\0';
-    *strrchr(self, '/') = '\0';
-    if (bin)
-        snprintf(sever, sizeof(sever), "%s/sever", bin);
-    else
-        snprintf(sever, sizeof(sever), "%s/../../bin/sever", self);
-    return access(sever, X_OK);
+    files_find_built("bin/sever", sever, sizeof(sever));
+    return mkdtemp(folder) ? access(sever, X_OK) : -1;
 }
 
 static int tear_down(void **state)
@@ -739,7 +723,7 @@ static int tear_down(void **state)
     (void)state;
     if (getenv("SEVER_KEEP"))
         return 0;
-    return nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return files_remove_folder(folder);
 }
 
 int main(void)

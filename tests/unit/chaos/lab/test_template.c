@@ -25,7 +25,9 @@ static struct experiment_cluster cluster_of(char *peers)
     return cluster;
 }
 
-static const struct subnet subnet = {.a = 20, .b = 7, .lock = -1};
+static const struct template_place places[3] = {{.own = "127.20.7.1", .seen = "127.20.7.101"},
+                                                {.own = "127.20.7.2", .seen = "127.20.7.102"},
+                                                {.own = "127.20.7.3", .seen = "127.20.7.103"}};
 
 static void each_node_gets_its_own_command(void **state)
 {
@@ -39,7 +41,7 @@ static void each_node_gets_its_own_command(void **state)
     struct experiment_words words_of = command_of(command, 6);
     struct experiment_cluster cluster = cluster_of((char[]){"{name}={address}:{port.peer}"});
     char **words;
-    assert_int_equal(lab_expand_words(&cluster, &subnet, 1, "/d/n2", &words_of, "x", &words, NULL),
+    assert_int_equal(lab_expand_words(&cluster, places, 1, "/d/n2", &words_of, "x", &words, NULL),
                      0);
     assert_string_equal(words[0], "kv");
     assert_string_equal(words[1], "--id=2:n2");
@@ -60,11 +62,11 @@ static void environment_values_are_templates(void **state)
     struct experiment_pair pairs[] = {{(char[]){"NODE"}, (char[]){"{name}"}},
                                       {(char[]){"EMPTY"}, (char[]){""}}};
     char **words;
-    assert_int_equal(lab_expand_environment(&cluster, &subnet, 0, "/d", &words, NULL), 0);
+    assert_int_equal(lab_expand_environment(&cluster, places, 0, "/d", &words, NULL), 0);
     assert_null(words);
     cluster.environment = pairs;
     cluster.environment_count = 2;
-    assert_int_equal(lab_expand_environment(&cluster, &subnet, 2, "/d", &words, NULL), 0);
+    assert_int_equal(lab_expand_environment(&cluster, places, 2, "/d", &words, NULL), 0);
     assert_string_equal(words[0], "NODE=n3");
     assert_string_equal(words[1], "EMPTY=");
     assert_null(words[2]);
@@ -81,16 +83,16 @@ static void unknown_names_are_refused_with_their_place(void **state)
     struct error error = {0};
     char **words = NULL;
     assert_int_equal(
-        lab_expand_words(&cluster, &subnet, 0, "/d", &nothing, "cluster.init", &words, &error),
+        lab_expand_words(&cluster, places, 0, "/d", &nothing, "cluster.init", &words, &error),
         -EINVAL);
     assert_non_null(strstr(error.place, "cluster.init"));
     assert_null(words);
     cluster = cluster_of((char[]){"{dir}"}); /* others' folders are not told */
-    assert_int_equal(lab_expand_words(&cluster, &subnet, 0, "/d", &peers, "x", &words, &error),
+    assert_int_equal(lab_expand_words(&cluster, places, 0, "/d", &peers, "x", &words, &error),
                      -EINVAL);
     assert_non_null(strstr(error.place, "cluster.peers"));
     cluster = cluster_of(NULL);
-    assert_int_equal(lab_expand_words(&cluster, &subnet, 0, "/d", &peers, "x", &words, &error),
+    assert_int_equal(lab_expand_words(&cluster, places, 0, "/d", &peers, "x", &words, &error),
                      -EINVAL);
 }
 
@@ -100,12 +102,12 @@ static void texts_of_files_are_templates(void **state)
     struct experiment_cluster cluster = cluster_of(NULL);
     struct error error = {0};
     char *text;
-    assert_int_equal(lab_expand_text(&cluster, &subnet, 0, "/d",
+    assert_int_equal(lab_expand_text(&cluster, places, 0, "/d",
                                      "bind {address}\nport {port.client}\n{{ }}\n", &text, NULL),
                      0);
     assert_string_equal(text, "bind 127.20.7.1\nport 6379\n{ }\n");
     free(text);
-    assert_int_equal(lab_expand_text(&cluster, &subnet, 0, "/d", "{port}", &text, &error), -EINVAL);
+    assert_int_equal(lab_expand_text(&cluster, places, 0, "/d", "{port}", &text, &error), -EINVAL);
 }
 
 int main(void)

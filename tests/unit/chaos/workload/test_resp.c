@@ -58,21 +58,10 @@ static void the_next_reply_is_left_alone(void **state)
 static void malformed_replies(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"hello\r\n",
-                                      "*-2\r\n",
-                                      "*1\r\n*0\r\n",
-                                      "*99999999\r\n",
-                                      ":\r\n",
-                                      ":1x\r\n",
-                                      "$x\r\n",
-                                      "$-2\r\n",
-                                      "$1048577\r\n",
-                                      "$1\r\n7xx",
-                                      "+OK\n",
-                                      "\r\n",
-                                      ":--1\r\n",
-                                      "$\r\n",
-                                      ":9999999999999999999\r\n"};
+    static const char *const bad[] = {
+        "hello\r\n", "*-2\r\n", "*1\r\n*0\r\n", "*99999999\r\n", ":\r\n",
+        ":1x\r\n",   "$x\r\n",  "$-2\r\n",      "$1048577\r\n",  "$1\r\n7xx",
+        "+OK\n",     "\r\n",    ":--1\r\n",     "$\r\n",         ":9999999999999999999\r\n"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct resp_reply reply;
         assert_int_equal(parse(bad[i], &reply), -EPROTO);
@@ -93,8 +82,7 @@ static void arrays_come_whole(void **state)
     assert_int_equal(reply.integer, 2);
     long used = resp_parse_reply(reply.text, reply.length, &element);
     assert_true(resp_reply_is(&element, "17"));
-    assert_int_equal(
-        resp_parse_reply(reply.text + used, reply.length - (size_t)used, &element), 4);
+    assert_int_equal(resp_parse_reply(reply.text + used, reply.length - (size_t)used, &element), 4);
     assert_int_equal(element.integer, 4);
     assert_int_equal(parse("*0\r\n", &reply), 4);
     assert_int_equal(reply.length, 0);

@@ -307,4 +307,65 @@ static inline int fixture_raw(struct fixture *fixture, const char *request, stru
     return status;
 }
 
+/* --- the test's own fixture, and its last answer --- */
+
+static struct fixture *fixture;
+static struct text text;
+
+static inline int fixture_set_up(void **state)
+{
+    (void)state;
+    fixture = fixture_start("127.0.0.1:0");
+    return 0;
+}
+
+static inline int fixture_tear_down(void **state)
+{
+    (void)state;
+    fixture_stop(fixture);
+    text_free(&text);
+    return 0;
+}
+
+/* The code of the client; the answer is in text. */
+static inline int ask(const char *method, const char *path, const char *body)
+{
+    return fixture_ask(fixture, method, path, body, &text);
+}
+
+#define assert_has(part)                                                                           \
+    do {                                                                                           \
+        if (!strstr(text_get(&text), part))                                                        \
+            fail_msg("no %s in %s", part, text_get(&text));                                        \
+    } while (0)
+
+/* One request with these header lines. Returns its status; the answer is in text. */
+static inline int raw(const char *first_line, const char *headers, const char *body)
+{
+    struct text request = {0};
+    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%s", first_line, headers);
+    if (body)
+        text_append(&request, "Content-Length: %zu\r\n", strlen(body));
+    text_append(&request, "\r\n%s", body ? body : "");
+    int status = fixture_raw(fixture, text_get(&request), &text);
+    text_free(&request);
+    return status;
+}
+
+/* Opens a connection, and hands in all of a body but its last byte. */
+static inline int hand_in(const char *line, const char *headers, size_t length)
+{
+    int fd = fixture_connect(fixture);
+    struct text request = {0};
+    char *body = memory_allocate(length);
+    memset(body, ' ', length);
+    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n", line,
+                headers, length);
+    fixture_send(fd, text_get(&request), request.length);
+    fixture_send(fd, body, length - 1);
+    text_free(&request);
+    free(body);
+    return fd;
+}
+
 #endif
