@@ -70,9 +70,15 @@ static int read_nodes(const struct reader *reader, const struct document_node *n
     return 0;
 }
 
-static int read_ports(const struct reader *reader, const struct document_node *node)
+/* Routes are made for ports; a lab needs none. */
+static int read_ports(const struct reader *reader, const struct document_node *map)
 {
     struct experiment_cluster *cluster = &reader->experiment->cluster;
+    const struct document_node *node = document_get(map, "ports");
+    if (!node && cluster->network == EXPERIMENT_LAB)
+        return 0;
+    if (!node)
+        return reader_refuse(reader, map, "the cluster has no 'ports': add the key");
     if (node->kind != DOCUMENT_MAP || node->count == 0)
         return reader_refuse(
             reader, node, "ports names each port: write {client: 6379, peer: 16379} or the like");
@@ -234,7 +240,7 @@ int reader_read_cluster(const struct reader *reader, const struct document_node 
     static const char *const keys[] = {"nodes",  "command",   "ports",  "peers", "environment",
                                        "leader", "ready",     "system", "files", "init",
                                        "also",   "overrides", "first",  "user",  "network"};
-    enum { KEYS = sizeof(keys) / sizeof(keys[0]), REQUIRED = 3 };
+    enum { KEYS = sizeof(keys) / sizeof(keys[0]), REQUIRED = 2 };
     struct experiment_cluster *cluster = &reader->experiment->cluster;
     cluster->ready_within_ns = 10 * NS_PER_S;
     const char *text;
@@ -244,7 +250,7 @@ int reader_read_cluster(const struct reader *reader, const struct document_node 
     if (!result)
         result = read_nodes(reader, document_get(node, "nodes"));
     if (!result)
-        result = read_ports(reader, document_get(node, "ports"));
+        result = read_ports(reader, node);
     const struct document_node *part = result ? NULL : document_get(node, "peers");
     if (part) {
         result = reader_line(reader, part, "peers", READER_ARGUMENT_MAX, &text);

@@ -266,6 +266,11 @@ pid_t lab_node_pid(const struct lab *lab, size_t node)
     return lab->nodes[node].process.pid;
 }
 
+int lab_node_status(const struct lab *lab, size_t node)
+{
+    return lab->nodes[node].process.status;
+}
+
 /* ---- by kind of network ---------------------------------------------------------------------- */
 
 const struct network *network_of(enum experiment_network kind)

@@ -25,8 +25,9 @@ struct lab_setup {
     uint64_t seed;
     char *const *extra_arguments; /* appended to every node's command */
     size_t extra_count;
-    int abort_fd;       /* readable: waits end with -ECANCELED */
-    const char *subnet; /* of network: lab; NULL: severd's default */
+    int abort_fd; /* readable: waits end with -ECANCELED */
+    const char
+        *subnet; /* of network: lab, "10.77.0.0/24" or "10.77.0.0/24,fd77::/64"; NULL: these */
 };
 
 enum lab_node_state { LAB_DOWN, LAB_RUNNING, LAB_PAUSED };
@@ -54,7 +55,7 @@ bool lab_node_answers(struct lab *lab, size_t node, uint64_t timeout_ns);
 int lab_query_info(const struct lab *lab, size_t node, uint64_t timeout_ns, struct text *info);
 
 struct wire_client *lab_client(struct lab *lab);
-/* "127.20.7.0/24", "a lab on 10.77.0.0/24" */
+/* "127.20.7.0/24", "10.77.0.0/24, each in a network of its own" */
 void lab_describe_network(const struct lab *lab, struct text *out);
 size_t lab_node_count(const struct lab *lab);
 const char *lab_node_name(const struct lab *lab, size_t node);
@@ -77,6 +78,8 @@ void lab_append_side(const struct lab *lab, size_t node, json_t *group);
 const char *lab_node_address(const struct lab *lab, size_t node);
 const char *lab_node_log(const struct lab *lab, size_t node);
 pid_t lab_node_pid(const struct lab *lab, size_t node); /* of its command */
+/* Wait status of its command, once it is LAB_DOWN. */
+int lab_node_status(const struct lab *lab, size_t node);
 /* Why a fault can do nothing on this kind of network; NULL when it can. */
 const char *lab_fault_useless(enum experiment_network network, const struct ruleset_fault *fault);
 /* Why severd can't do it on this machine; NULL when it can. */

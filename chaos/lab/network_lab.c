@@ -37,7 +37,7 @@ static void give_back(struct lab *lab)
 
 static void describe(const struct lab *lab, struct text *out)
 {
-    text_append(out, "a lab on %s", lab->lab_subnet);
+    text_append(out, "%s, each in a network of its own", lab->lab_subnet);
 }
 
 /* ---- building -------------------------------------------------------------------------------- */
@@ -54,6 +54,15 @@ static void format_client(size_t client, char name[RULESET_NAME_MAX])
     snprintf(name, RULESET_NAME_MAX, "client-%zu", client + 1);
 }
 
+/* "10.77.0.0/24", or with the one of IPv6 behind a comma. */
+static void set_subnets(const char *text, struct wire_lab_wanted *wanted)
+{
+    size_t length = strcspn(text, ",");
+    snprintf(wanted->subnet, sizeof(wanted->subnet), "%.*s", (int)length, text);
+    if (text[length])
+        snprintf(wanted->subnet6, sizeof(wanted->subnet6), "%s", text + length + 1);
+}
+
 static json_t *encode_wanted(const struct lab *lab)
 {
     struct wire_lab_wanted *wanted = memory_allocate_zeroed(1, sizeof(*wanted));
@@ -67,7 +76,7 @@ static json_t *encode_wanted(const struct lab *lab)
         format_client(i, member->name);
     }
     if (lab->wanted_subnet)
-        snprintf(wanted->subnet, sizeof(wanted->subnet), "%s", lab->wanted_subnet);
+        set_subnets(lab->wanted_subnet, wanted);
     json_t *body = wire_encode_lab_wanted(wanted);
     free(wanted);
     return body;

@@ -5,10 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The value of option `name` at argv[*at]: what follows '=', or the next word. NULL: not this
- * option; "" with *error when the value is missing. */
-static const char *option_value(int argc, char **argv, int *at, const char *name,
-                                struct error *error)
+#include "chaos/run/option_value.h"
+
+const char *option_value(int argc, char **argv, int *at, const char *name, struct error *error)
 {
     size_t length = strlen(name);
     if (strncmp(argv[*at], name, length) != 0)
