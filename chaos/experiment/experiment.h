@@ -77,8 +77,8 @@
  *   terms rise by at most N [before|during|after faults]      the highest term that a node told
  *   no acknowledged write lost         of a set: each is among the elements read at the end
  *   acknowledged writes lost at least|at most N
- *   writes wait within DURATION        after a cut, no write begun later than this is acknowledged
- *                                      until all cuts are healed; and some are, then */
+ *   writes wait within DURATION        later than this after a cut no write is acknowledged until
+ * all cuts are healed; and some that were begun before are, then */
 #ifndef SEVER_CHAOS_EXPERIMENT_H
 #define SEVER_CHAOS_EXPERIMENT_H
 

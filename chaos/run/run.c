@@ -206,16 +206,6 @@ static int refuse_impossible(const struct run *run, struct error *error)
     return 0;
 }
 
-static int find_file_folder(struct run *run, struct error *error)
-{
-    char *file = realpath(run->options.file, NULL);
-    if (!file)
-        return error_set_at(error, -errno, run->options.file, "%s", strerror(errno));
-    *strrchr(file, '/') = '\0';
-    run->file_folder = file;
-    return 0;
-}
-
 static int make_directory(struct run *run, struct error *error)
 {
     struct text slug = {0};
@@ -224,7 +214,7 @@ static int make_directory(struct run *run, struct error *error)
     int code =
         folder_make(run->options.out, text_get(&slug), &run->directory, &run->absolute, error);
     text_free(&slug);
-    return code < 0 ? code : find_file_folder(run, error);
+    return code < 0 ? code : folder_of_file(run->options.file, &run->file_folder, error);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
