@@ -117,16 +117,33 @@ static void free_step(struct experiment_step *step)
     free(step->text);
 }
 
+static void free_words(struct experiment_words *words)
+{
+    for (size_t i = 0; i < words->count; i++)
+        free(words->items[i]);
+    free(words->items);
+}
+
+static void free_launch(struct experiment_launch *launch)
+{
+    free_words(&launch->command);
+    free_words(&launch->init);
+    free_words(&launch->files);
+    for (size_t i = 0; i < launch->also_count; i++)
+        free_words(&launch->also[i].command);
+    free(launch->also);
+}
+
 void experiment_free(struct experiment *experiment)
 {
     struct experiment_cluster *cluster = &experiment->cluster;
-    for (size_t i = 0; i < cluster->command_count; i++)
-        free(cluster->command[i]);
+    for (size_t i = 0; cluster->launches && i < cluster->node_count; i++)
+        free_launch(&cluster->launches[i]);
     for (size_t i = 0; i < cluster->environment_count; i++) {
         free(cluster->environment[i].key);
         free(cluster->environment[i].value);
     }
-    free(cluster->command);
+    free(cluster->launches);
     free(cluster->environment);
     free(cluster->nodes);
     free(cluster->peer_template);

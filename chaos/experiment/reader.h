@@ -45,6 +45,9 @@ const char *reader_node_list(const struct reader *reader, char *buffer);
 
 /* One section each, in its own file. They fill reader->experiment, which the caller frees. */
 int reader_read_cluster(const struct reader *reader, const struct document_node *node);
+/* Command, init, files, also and overrides of the cluster, whose nodes and ports are known. */
+enum { READER_ARGUMENT_MAX = 4096 };
+int reader_read_launches(const struct reader *reader, const struct document_node *cluster);
 int reader_read_workload(const struct reader *reader, const struct document_node *node);
 int reader_read_timeline(const struct reader *reader, const struct document_node *node);
 int reader_read_expectations(const struct reader *reader, const struct document_node *node);

@@ -22,14 +22,23 @@ extern char **environ;
 
 enum { SOCKET_PATH_MAX = 107, SEVERD_START_S = 10, SEVERD_END_S = 2, START_PAUSE_MS = 10 };
 
-uint16_t lab_workload_port(const struct experiment *experiment)
+static uint16_t find_port(const struct experiment_cluster *cluster, const char *name)
 {
-    const struct experiment_cluster *cluster = &experiment->cluster;
     for (size_t i = 0; i < cluster->port_count; i++) {
-        if (strcmp(cluster->ports[i].name, experiment->workload.port) == 0)
+        if (strcmp(cluster->ports[i].name, name) == 0)
             return cluster->ports[i].port;
     }
     return 0;
+}
+
+uint16_t lab_workload_port(const struct experiment *experiment)
+{
+    return find_port(&experiment->cluster, experiment->workload.port);
+}
+
+uint16_t lab_sentinel_port(const struct lab *lab)
+{
+    return find_port(&lab->experiment->cluster, lab->experiment->workload.sentinel);
 }
 
 void lab_append_log_tail(const char *path, struct text *message)
@@ -151,6 +160,7 @@ int lab_create(const struct lab_setup *setup, struct lab **out, struct error *er
     lab->extra_arguments = setup->extra_arguments;
     lab->extra_count = setup->extra_count;
     lab->abort_fd = setup->abort_fd;
+    lab->file_folder = memory_copy_text(setup->file_folder ? setup->file_folder : ".");
     lab->wanted_subnet = setup->subnet;
     lab->network = network_of(setup->experiment->cluster.network);
     lab->node_count = setup->experiment->cluster.node_count;
@@ -190,6 +200,7 @@ void lab_destroy(struct lab *lab)
     free(lab->public_addresses);
     free(lab->client_addresses);
     free(lab->severd_log);
+    free(lab->file_folder);
     free(lab->directory);
     free(lab->nodes);
     free(lab);

@@ -21,6 +21,7 @@
 struct lab_setup {
     const struct experiment *experiment; /* must outlive the lab */
     const char *directory;               /* absolute; exists; everything goes below it */
+    const char *file_folder;             /* the experiment's: `files` are found from there */
     uint64_t seed;
     char *const *extra_arguments; /* appended to every node's command */
     size_t extra_count;
@@ -39,16 +40,18 @@ int lab_create(const struct lab_setup *setup, struct lab **lab, struct error *er
 /* Ends everything that was started, and waits until it is gone. */
 void lab_destroy(struct lab *lab);
 
-/* Starts every node. */
-int lab_start_nodes(struct lab *lab, struct error *error);
-/* SIGTERM to every node's command; lab_poll_exit tells when they end. */
+/* Starts every node: its files are written, init runs to its end, and then the processes. `first`
+ * answers before the others are begun. -ETIMEDOUT, -ECANCELED, -ECHILD. */
+int lab_start_nodes(struct lab *lab, uint64_t deadline_ns, struct error *error);
+/* SIGTERM to every node's processes; lab_poll_exit tells when they end. */
 void lab_ask_to_end(struct lab *lab);
-/* Until each node answers PING directly and, when the experiment names a leader line, one shows it.
- * -ETIMEDOUT, -ECANCELED, or -ECHILD when a node or severd ended, with the end of its log. */
+/* Until each node answers directly, is ready (experiment.h) and, when the experiment names a leader
+ * line, one shows it. -ETIMEDOUT, -ECANCELED, or -ECHILD when a node or severd ended, with the end
+ * of its log. */
 int lab_wait_ready(struct lab *lab, uint64_t deadline_ns, struct error *error);
-/* PING now, directly. */
+/* Asked now, directly. */
 bool lab_node_answers(struct lab *lab, size_t node, uint64_t timeout_ns);
-/* INFO of a node, asked directly. 0 or negative errno. */
+/* What a node says of itself (driver.h), asked directly. 0 or negative errno. */
 int lab_query_info(const struct lab *lab, size_t node, uint64_t timeout_ns, struct text *info);
 
 struct wire_client *lab_client(struct lab *lab);
@@ -60,6 +63,7 @@ const char *lab_node_name(const struct lab *lab, size_t node);
 enum lab_node_state lab_node_state(const struct lab *lab, size_t node);
 /* The workload's port of a node: as clients reach it, and the process itself. */
 const struct address *lab_public_addresses(const struct lab *lab);
+uint16_t lab_sentinel_port(const struct lab *lab); /* 0: none */
 const struct address *lab_private_address(const struct lab *lab, size_t node);
 /* Per client of the workload: where it dials from; NULL: any address, from where it is. */
 const struct address *lab_client_addresses(const struct lab *lab);

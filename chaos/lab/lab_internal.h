@@ -13,8 +13,18 @@
 
 #define CONTROL_TIMEOUT_NS (5 * NS_PER_S)
 
+struct lab_also { /* a further process of a node */
+    struct process process;
+    char **arguments;
+    char *log_path;
+};
+
 struct lab_node {
     struct process process;
+    struct lab_also *also;
+    size_t also_count;
+    char **init; /* NULL: none */
+    char *init_log;
     char **arguments; /* expanded, [0] absolute */
     char **environment;
     char *directory;
@@ -31,6 +41,9 @@ struct lab {
     char *const *extra_arguments;
     size_t extra_count;
     int abort_fd;
+    char *file_folder;
+    uid_t user; /* of the nodes' processes; 0: as we are */
+    gid_t group;
     const struct network *network;
     struct subnet subnet;      /* of routes; the lock is -1 without */
     const char *wanted_subnet; /* of a lab; NULL: the default */
@@ -55,5 +68,17 @@ void lab_free_nodes(struct lab *lab);
 void lab_append_log_tail(const char *path, struct text *message);
 /* The port number that the workload uses. */
 uint16_t lab_workload_port(const struct experiment *experiment);
+
+/* launch.c: what is written and run before a node's processes start, and what runs beside its
+ * command. All of it is worked out by lab_launch_prepare, which starts nothing. */
+int lab_launch_find_user(struct lab *lab, struct error *error);
+int lab_launch_prepare(struct lab *lab, size_t node, struct error *error);
+void lab_launch_free(struct lab_node *node);
+/* Runs init to its end. -ECHILD when it fails, -ETIMEDOUT, -ECANCELED. */
+int lab_launch_init(struct lab *lab, size_t node, uint64_t deadline_ns, struct error *error);
+int lab_launch_also(struct lab *lab, size_t node, struct error *error);
+void lab_launch_kill_also(struct lab_node *node);
+/* The first of them that has ended; NULL when all run. */
+struct lab_also *lab_launch_poll_also(struct lab_node *node);
 
 #endif

@@ -31,6 +31,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -139,6 +140,14 @@ static void report_failure(int report_fd)
     (void)n;
 }
 
+static int become(const struct process_setup *setup)
+{
+    if (setup->user == 0)
+        return 0;
+    return setgroups(0, NULL) == 0 && setgid(setup->group) == 0 && setuid(setup->user) == 0 ? 0
+                                                                                            : -1;
+}
+
 /* In the child of the guard, up to the exec. parent: the guard, 0 when it is out of sight. */
 static void child_main(const struct process_setup *setup, pid_t parent, int log_fd, int report_fd)
 {
@@ -156,7 +165,7 @@ static void child_main(const struct process_setup *setup, pid_t parent, int log_
     sigprocmask(SIG_SETMASK, &none, NULL);
     int null = open("/dev/null", O_RDONLY);
     if (null >= 0 && dup2(null, 0) == 0 && dup2(log_fd, 1) == 1 && dup2(log_fd, 2) == 2 &&
-        chdir(setup->directory) == 0)
+        chdir(setup->directory) == 0 && become(setup) == 0)
         execve(setup->arguments[0], setup->arguments, setup->environment);
     report_failure(report_fd);
     _exit(127);

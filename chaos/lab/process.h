@@ -36,7 +36,9 @@ struct process_setup {
     char *const *environment;
     const char *directory; /* to run in */
     const char *log_path;  /* standard output and error, appended; absolute */
-    pid_t home;            /* first process of the node of a lab to run in; 0: not in one */
+    uid_t user;            /* whose process it is to be, when we are root; 0: ours */
+    gid_t group;
+    pid_t home; /* first process of the node of a lab to run in; 0: not in one */
 };
 
 /* Starts it; a failed exec is reported here, not found out later. */

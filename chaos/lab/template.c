@@ -119,27 +119,38 @@ void lab_free_words(char **words)
     free(words);
 }
 
-int lab_expand_command(const struct experiment_cluster *cluster,
-                       const struct template_place *places, size_t node, const char *directory,
-                       char ***words, struct error *error)
+int lab_expand_words(const struct experiment_cluster *cluster, const struct template_place *places,
+                     size_t node, const char *directory, const struct experiment_words *words,
+                     const char *what, char ***out, struct error *error)
 {
     struct variables variables = {0};
     int code = make_variables(cluster, places, node, directory, &variables, error);
     char **list = NULL;
-    for (size_t i = 0; code == 0 && i < cluster->command_count; i++) {
+    for (size_t i = 0; code == 0 && i < words->count; i++) {
         char *word = NULL;
-        code =
-            experiment_expand(cluster->command[i], variables.pairs, variables.count, &word, error);
+        code = experiment_expand(words->items[i], variables.pairs, variables.count, &word, error);
         if (code == 0)
             lab_add_word(&list, word);
         else
-            error_prefix_place(error, "cluster.command");
+            error_prefix_place(error, what);
     }
     free_variables(&variables);
     if (code < 0)
         lab_free_words(list);
     else
-        *words = list;
+        *out = list;
+    return code;
+}
+
+int lab_expand_text(const struct experiment_cluster *cluster, const struct template_place *places,
+                    size_t node, const char *directory, const char *text, char **out,
+                    struct error *error)
+{
+    struct variables variables = {0};
+    int code = make_variables(cluster, places, node, directory, &variables, error);
+    if (code == 0)
+        code = experiment_expand(text, variables.pairs, variables.count, out, error);
+    free_variables(&variables);
     return code;
 }
 

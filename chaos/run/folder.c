@@ -63,3 +63,14 @@ int folder_make(const char *wanted, const char *name, char **told, char **absolu
     *absolute = realpath(*told, NULL);
     return *absolute ? 0 : error_set_at(error, -errno, *told, "%s", strerror(errno));
 }
+
+int folder_of_file(const char *file, char **folder, struct error *error)
+{
+    char *path = realpath(file, NULL);
+    if (!path)
+        return error_set_at(error, -errno, file, "%s", strerror(errno));
+    char *slash = strrchr(path, '/');
+    slash[slash == path] = '\0';
+    *folder = path;
+    return 0;
+}

@@ -9,5 +9,7 @@
  * failure. */
 int folder_make(const char *wanted, const char *name, char **told, char **absolute,
                 struct error *error);
+/* The absolute path of the folder that a file is in; the caller frees it. */
+int folder_of_file(const char *file, char **folder, struct error *error);
 
 #endif

@@ -37,11 +37,13 @@ struct run {
     struct history history;
     char *directory; /* as told to people */
     char *absolute;
+    char *file_folder; /* absolute; where the experiment's file is */
     int abort_fd;
     struct lab *lab;
     struct observer *observer;
     struct workload *workload;
     struct workload_setup workload_setup;
+    struct address direct[EXPERIMENT_NODES_MAX]; /* of the setup */
     struct nemesis *nemesis;
     pthread_mutex_t roles_lock;
     /* The running account of the sides of a partition. */
@@ -98,12 +100,13 @@ static void on_role(void *context, const struct observer_change *change)
     bool led = is_leader_role(run, change->before.role);
     bool leads = is_leader_role(run, change->now.role);
     const char *name = node_name(run, change->node);
+    const char *in_term = change->now.term[0] ? " in term " : "";
     if (leads)
-        story_say(&run->story, change->at_ns, STORY_ROLE, "%s leads in term %s", name,
+        story_say(&run->story, change->at_ns, STORY_ROLE, "%s leads%s%s", name, in_term,
                   change->now.term);
     else if (led)
-        story_say(&run->story, change->at_ns, STORY_ROLE, "%s stepped down, it is %s in term %s",
-                  name, change->now.role, change->now.term);
+        story_say(&run->story, change->at_ns, STORY_ROLE, "%s stepped down, it is %s%s%s", name,
+                  change->now.role, in_term, change->now.term);
 }
 
 static void on_step(void *context, const struct nemesis_record *record)
@@ -211,7 +214,7 @@ static int make_directory(struct run *run, struct error *error)
     int code =
         folder_make(run->options.out, text_get(&slug), &run->directory, &run->absolute, error);
     text_free(&slug);
-    return code;
+    return code < 0 ? code : folder_of_file(run->options.file, &run->file_folder, error);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -234,6 +237,11 @@ static int go_to_client(const void *context, unsigned client, struct error *erro
     return lab_go_to_client(context, client, error);
 }
 
+static int go_to_node(const void *context, size_t node, struct error *error)
+{
+    return lab_go_to_node(context, node, error);
+}
+
 static int bring_up(struct run *run, struct error *error)
 {
     const struct experiment *experiment = &run->experiment;
@@ -242,6 +250,7 @@ static int bring_up(struct run *run, struct error *error)
     struct lab_setup setup = {
         .experiment = experiment,
         .directory = run->absolute,
+        .file_folder = run->file_folder,
         .seed = experiment->seed,
         .extra_arguments = run->options.extra,
         .extra_count = run->options.extra_count,
@@ -263,30 +272,60 @@ static int bring_up(struct run *run, struct error *error)
 
     code = refuse_impossible(run, error);
     if (code == 0)
-        code = lab_start_nodes(run->lab, error);
+        code = lab_start_nodes(run->lab, deadline_ns, error);
     if (code == 0)
-        code = observer_start(run->lab, on_role, run, &run->observer, error);
+        code = observer_start(run->lab, experiment->cluster.system, on_role, run, &run->observer,
+                              error);
     if (code == 0)
         code = wait_until_ready(run, deadline_ns, error);
     run->workload_setup = (struct workload_setup){
+        .system = experiment->cluster.system,
         .workload = &experiment->workload,
+        .leader_line = experiment->cluster.leader_line,
+        .sentinel_port = lab_sentinel_port(run->lab),
         .seed = experiment->seed,
         .nodes = (const char(*)[RULESET_NAME_MAX])experiment->cluster.nodes,
         .node_count = experiment->cluster.node_count,
         .targets = lab_public_addresses(run->lab),
         .sources = lab_client_addresses(run->lab),
+        .direct = run->direct,
         .go_to_client = go_to_client,
+        .go_to_node = go_to_node,
         .context = run->lab,
     };
+    for (size_t i = 0; i < experiment->cluster.node_count; i++)
+        run->direct[i] = *lab_private_address(run->lab, i);
     if (code == 0)
-        code = workload_check_empty(&run->workload_setup,
-                                    monotonic_now_ns() + experiment->cluster.ready_within_ns,
-                                    run->abort_fd, error);
+        code = workload_prepare(&run->workload_setup,
+                                monotonic_now_ns() + experiment->cluster.ready_within_ns,
+                                run->abort_fd, error);
     if (code == 0)
         story_say(&run->story, monotonic_now_ns(), STORY_PLAIN,
                   "ready after %.2f s: every node answers, and the cluster is empty",
                   (double)(monotonic_now_ns() - began_ns) / (double)NS_PER_S);
     return code;
+}
+
+/* All is healed now. That it can't be read is for the check to say: unknown. */
+static int read_final(struct run *run, struct error *error)
+{
+    const struct experiment *experiment = &run->experiment;
+    const struct history_final *final = &run->history.final;
+    struct error cause = {0};
+    uint64_t began_ns = monotonic_now_ns();
+    if (experiment->workload.kind != EXPERIMENT_SET)
+        return 0;
+    int code =
+        workload_read_final(&run->workload_setup, began_ns + experiment->cluster.ready_within_ns,
+                            run->abort_fd, &run->history.final, &cause);
+    if (code == -ECANCELED)
+        return error_set(error, code, "%s", cause.message);
+    if (code < 0)
+        story_say(&run->story, monotonic_now_ns(), STORY_BAD, "%s", cause.message);
+    else
+        story_say(&run->story, final->at_ns, STORY_PLAIN, "%zu elements read on %s after %.2f s",
+                  final->count, final->node, (double)(final->at_ns - began_ns) / (double)NS_PER_S);
+    return 0;
 }
 
 static int play(struct run *run, struct error *error)
@@ -321,6 +360,8 @@ static int play(struct run *run, struct error *error)
     run->report.end_ns = monotonic_now_ns();
     if (code == 0)
         code = nemesis_finish(run->nemesis, error);
+    if (code == 0)
+        code = read_final(run, error);
     run->report.history = &run->history;
     run->report.records = nemesis_records(run->nemesis, &run->report.record_count);
     run->report.exits = nemesis_exits(run->nemesis, &run->report.exit_count);
@@ -367,16 +408,34 @@ static void judge_linearizable(struct run *run, struct report_result *result)
     check_linearizable_free(&found);
 }
 
+/* The roles as the checks want them; the caller frees them. */
+static struct check_role *collect_roles(const struct run *run)
+{
+    const struct report *report = &run->report;
+    struct check_role *roles = memory_allocate_zeroed(report->role_count + 1, sizeof(*roles));
+    for (size_t i = 0; i < report->role_count; i++) {
+        const struct report_role_change *change = &report->roles[i];
+        roles[i] = (struct check_role){.at_ns = change->at_ns,
+                                       .node = change->node,
+                                       .leads = is_leader_role(run, change->role),
+                                       .term = strtoull(change->term, NULL, 10)};
+    }
+    return roles;
+}
+
 /* What was in force when is known only of a run that got through; clients' histories always are. */
 static void judge(struct run *run)
 {
     const struct experiment *experiment = &run->experiment;
     const struct periods *periods = run->report.periods;
+    struct check_role *roles = collect_roles(run);
     struct check_timeline timeline = {
         .periods = periods ? periods->items : NULL,
         .count = periods ? periods->count : 0,
         .nodes = (const char(*)[RULESET_NAME_MAX])experiment->cluster.nodes,
         .node_count = experiment->cluster.node_count,
+        .roles = roles,
+        .role_count = run->report.role_count,
     };
     struct report_result *results =
         memory_allocate_zeroed(experiment->expectation_count, sizeof(*results));
@@ -397,6 +456,7 @@ static void judge(struct run *run)
         results[i].verdict = found.verdict;
         snprintf(results[i].summary, sizeof(results[i].summary), "%s", found.summary);
     }
+    free(roles);
     run->report.results = results;
 }
 
@@ -493,6 +553,7 @@ static void release(struct run *run)
     experiment_free(&run->experiment);
     free(run->directory);
     free(run->absolute);
+    free(run->file_folder);
     signals_close();
 }
 

@@ -28,6 +28,7 @@ struct wrap {
     struct experiment experiment;
     char *directory; /* as told to people */
     char *absolute;
+    char *file_folder; /* NULL without a file */
     int abort_fd;
     struct lab *lab;
 };
@@ -142,6 +143,8 @@ static int read_cluster(struct wrap *wrap, struct error *error)
     if (code == 0)
         code = experiment_parse_cluster(content, length, options->file, &wrap->experiment, error);
     free(content);
+    if (code == 0)
+        code = folder_of_file(options->file, &wrap->file_folder, error);
     wrap->experiment.cluster.network = EXPERIMENT_LAB;
     return code;
 }
@@ -149,7 +152,8 @@ static int read_cluster(struct wrap *wrap, struct error *error)
 static int make_folder(struct wrap *wrap, struct error *error)
 {
     struct text name = {0};
-    const char *command = wrap->experiment.cluster.command[0], *slash = strrchr(command, '/');
+    const char *command = wrap->experiment.cluster.launches[0].command.items[0];
+    const char *slash = strrchr(command, '/');
     text_append(&name, "wrap-");
     run_append_slug(wrap->options.file ? wrap->experiment.name
                     : slash            ? slash + 1
@@ -202,6 +206,7 @@ static int bring_up(struct wrap *wrap, struct error *error)
         .extra_arguments = wrap->options.file ? wrap->options.command : NULL,
         .extra_count = wrap->options.file ? wrap->options.command_count : 0,
         .abort_fd = wrap->abort_fd,
+        .file_folder = wrap->file_folder,
         .subnet = wrap->options.subnet,
     };
     wrap->experiment.workload.clients = wrap->options.clients;
@@ -212,7 +217,8 @@ static int bring_up(struct wrap *wrap, struct error *error)
     if (code == 0)
         code = publish_all(wrap, error);
     if (code == 0)
-        code = lab_start_nodes(wrap->lab, error);
+        code = lab_start_nodes(
+            wrap->lab, monotonic_now_ns() + wrap->experiment.cluster.ready_within_ns, error);
     return code == 0 ? tell(wrap, error) : code;
 }
 
@@ -333,5 +339,6 @@ int wrap_command(int argc, char **argv)
     experiment_free(&wrap.experiment);
     free(wrap.directory);
     free(wrap.absolute);
+    free(wrap.file_folder);
     return (int)command_end_output(outcome);
 }
