@@ -109,7 +109,7 @@ struct stretch { /* of time with some link cut */
 struct waits {
     size_t begun;  /* writes begun while something was cut */
     size_t early;  /* acknowledged late enough after the cut, and before the heal */
-    size_t waited; /* begun before the heal and acknowledged after it */
+    size_t waited; /* begun before the heal, perhaps before the cut, and acknowledged after it */
 };
 
 static void look_at_stretch(struct judge *judge, const struct stretch *stretch, struct waits *waits)
@@ -119,15 +119,14 @@ static void look_at_stretch(struct judge *judge, const struct stretch *stretch, 
         const struct history_operation *operation = &judge->history->operations[i];
         if (operation->function == HISTORY_READ || operation->invoke_ns >= stretch->end_ns)
             continue;
-        bool begun = operation->invoke_ns >= stretch->begin_ns;
-        waits->begun += begun;
+        waits->begun += operation->invoke_ns >= stretch->begin_ns;
         if (operation->outcome != HISTORY_OK || operation->return_ns <= from_ns)
             continue;
         if (operation->return_ns < stretch->end_ns) {
             waits->early++;
             judge_add_evidence(judge, i);
         } else {
-            waits->waited += begun;
+            waits->waited++;
         }
     }
 }
