@@ -140,12 +140,14 @@ static void report_failure(int report_fd)
     (void)n;
 }
 
+/* Another user's process forgets whose death is its own, so that is said again. */
 static int become(const struct process_setup *setup)
 {
     if (setup->user == 0)
         return 0;
-    return setgroups(0, NULL) == 0 && setgid(setup->group) == 0 && setuid(setup->user) == 0 ? 0
-                                                                                            : -1;
+    return setgroups(0, NULL) == 0 && setgid(setup->group) == 0 && setuid(setup->user) == 0
+               ? prctl(PR_SET_PDEATHSIG, SIGKILL)
+               : -1;
 }
 
 /* In the child of the guard, up to the exec. parent: the guard, 0 when it is out of sight. */

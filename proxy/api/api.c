@@ -57,6 +57,26 @@ void api_set_deadline(struct MHD_Connection *connection, uint64_t deadline_ns)
         c->deadline_ns = deadline_ns;
 }
 
+bool api_is_gone(struct MHD_Connection *connection)
+{
+    char byte;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    ssize_t got = info ? recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+void api_reset(struct MHD_Connection *connection)
+{
+    struct linger reset = {.l_onoff = 1};
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (!info)
+        return;
+    setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    shutdown(info->connect_fd, SHUT_RDWR);
+}
+
 static void end_connection(struct api_connection *c)
 {
     const union MHD_ConnectionInfo *info =
@@ -248,7 +268,10 @@ static int start_server(struct api *api, int listener, struct error *error)
 
 static int watch_lab(struct api *api, struct error *error)
 {
-    int code = watch(api, api->backend.lab.poll_fd(api->backend.context));
+    void *context = api->backend.context;
+    int code = watch(api, api->backend.lab.poll_fd(context));
+    if (code == 0)
+        code = watch(api, api->backend.captures.wake_fd(context));
     return code ? error_set(error, code, "watching the lab: %s", strerror(-code)) : 0;
 }
 
@@ -300,6 +323,7 @@ void api_destroy(struct api *api)
 {
     if (!api)
         return;
+    api_captures_close(api);
     api_listeners_close(&api->listeners);
     for (size_t i = 0; i < api->server_count; i++)
         close(api->servers[i].listener);
@@ -317,6 +341,9 @@ size_t api_poll_fds(const struct api *api, int *fds, size_t size)
 uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
 {
     uint64_t deadline_ns = api_listeners_deadline_ns(&api->listeners);
+    uint64_t captures_ns = api_captures_deadline_ns(api);
+    if (captures_ns < deadline_ns)
+        deadline_ns = captures_ns;
     if (deadline_ns < now_ns)
         return now_ns;
     if (api->accept_ns < deadline_ns)
@@ -351,6 +378,7 @@ void api_run(struct api *api, uint64_t now_ns)
         if (c->deadline_ns <= now_ns)
             end_connection(c);
     api_listeners_run(&api->listeners, api->backend.current(api->backend.context)->version, now_ns);
+    api_captures_run(api);
     api->listeners.resumed = false;
     accept_on_all(api);
     for (size_t i = 0; i < api->server_count; i++)

@@ -87,6 +87,39 @@ struct api_lab {
     bool (*next_news)(void *context, char text[API_NEWS_MAX]);
 };
 
+struct capture; /* one capture, the backend's */
+
+/* What is captured: the whole lab when node and link are not asked for. */
+struct api_capture_spec {
+    const char *node;                /* NULL: not one node */
+    const struct ruleset_link *link; /* NULL: not one link */
+    bool both_ways;                  /* of the link */
+    const char *filter;              /* "": none */
+    uint32_t snaplen;                /* 0: the default */
+};
+
+enum {
+    API_CAPTURE_BYTES = 1 << 17, /* to read at once: room for any packet */
+};
+
+/* Captures of the lab's packets, as pcapng. */
+struct api_captures {
+    /* -ENOENT: no lab, no such node (place "node" or "link"); -EINVAL: place "filter", "snaplen";
+     * -EBUSY: too many. */
+    int (*open)(void *context, const struct api_capture_spec *spec, struct capture **capture,
+                struct error *error);
+    void (*close)(void *context, struct capture *capture);
+    /* Whole blocks of the file, in a buffer of API_CAPTURE_BYTES; 0: nothing now. */
+    size_t (*read)(void *context, struct capture *capture, uint64_t now_ns, void *buffer);
+    /* When there is something to read; UINT64_MAX: when wake_fd has been readable. */
+    uint64_t (*due_ns)(void *context, struct capture *capture);
+    bool (*is_over)(void *context, const struct capture *capture);
+    /* No more will come: all are over as soon as they were read. */
+    void (*end_all)(void *context);
+    int (*wake_fd)(void *context);
+    void (*take_wake)(void *context);
+};
+
 struct api_backend {
     void *context;
     /* The ruleset in force; valid until the next change. */
@@ -111,7 +144,8 @@ struct api_backend {
     /* Tries what this machine allows; writes at most API_CHECKS_MAX checks and returns how many.
      * Takes some tenths of a second, leaves nothing behind. */
     size_t (*doctor)(void *context, struct api_check checks[]);
-    struct api_lab lab; /* with the same context */
+    struct api_lab lab; /* with the same context, as the next */
+    struct api_captures captures;
 };
 
 enum {

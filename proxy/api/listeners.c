@@ -9,12 +9,11 @@
 #include "proxy/api/listeners.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
+#include "proxy/api/internal.h"
 #include "proxy/base/log.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
@@ -81,18 +80,12 @@ static void resume(struct api_listener *listener)
  * the peer does not read. */
 static void drop(struct api_listener *listener)
 {
-    struct linger reset = {.l_onoff = 1};
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(listener->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (listener->closing)
         return;
     listener->closing = true;
     listener->listeners->count--;
     release_queue(listener);
-    if (info) {
-        setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-        shutdown(info->connect_fd, SHUT_RDWR);
-    }
+    api_reset(listener->connection);
     resume(listener);
 }
 
@@ -231,21 +224,10 @@ static bool push_history(struct api_listener *listener, uint64_t since, uint64_t
     return true;
 }
 
-/* A listener has nothing more to say: end of stream means that it left, or can't be told from it.
- */
-static bool is_gone(const struct api_listener *listener)
-{
-    char byte;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(listener->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    ssize_t got = info ? recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
-    return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
-}
-
 static void drop_gone(struct api_listeners *listeners)
 {
     for (struct api_listener *l = listeners->first; l; l = l->next)
-        if (!l->closing && is_gone(l))
+        if (!l->closing && api_is_gone(l->connection))
             drop(l);
 }
 

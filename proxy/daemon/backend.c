@@ -121,18 +121,22 @@ static void take_baselines(struct backend *backend, const struct ruleset *rulese
 
 static struct backend_publication *create_publication(const struct backend *backend,
                                                       const struct routes *routes,
+                                                      const struct ruleset *ruleset,
                                                       const struct fault_plan *plan)
 {
     struct backend_publication *made = memory_allocate(sizeof(*made));
     made->publication = *routes_publication(routes);
     made->ports = lab_state_fill(backend->lab, plan, backend->options.workers, &made->publication);
+    made->publication.captures = capture_set_create(backend->captures, ruleset, plan);
     return made;
 }
 
 static void destroy_publication(struct backend_publication *published)
 {
-    if (published)
+    if (published) {
         free(published->ports);
+        capture_set_destroy(published->publication.captures);
+    }
     free(published);
 }
 
@@ -161,7 +165,8 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
     result = clocks_prepare(backend->clocks, &prepared->ruleset, error);
     if (result)
         goto fail_routes;
-    prepared->published = create_publication(backend, prepared->routes, prepared->plan);
+    prepared->published =
+        create_publication(backend, prepared->routes, &prepared->ruleset, prepared->plan);
     return 0;
 
 fail_routes:
@@ -213,7 +218,8 @@ int backend_change(void *context, const struct ruleset *next, const char *by, st
 
 void backend_republish(struct backend *backend)
 {
-    struct backend_publication *next = create_publication(backend, backend->routes, backend->plan);
+    struct backend_publication *next =
+        create_publication(backend, backend->routes, &backend->ruleset, backend->plan);
     workers_publish(backend->workers, &next->publication);
     destroy_publication(backend->published);
     backend->published = next;
@@ -230,6 +236,8 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     backend->clocks = clocks_create(options->directory, options->keep_pages);
     backend->ruleset.version = initial->version > 0 ? initial->version - 1 : 0;
     int result = lab_state_create(&backend->lab, error);
+    if (!result)
+        result = captures_create(options->workers, 0, &backend->captures, error);
     if (!result)
         result = prepare(backend, initial, "ruleset file", &prepared, error);
     if (result)
@@ -254,6 +262,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     return 0;
 
 fail:
+    captures_destroy(backend->captures);
     lab_state_destroy(backend->lab);
     clocks_destroy(backend->clocks);
     free(backend->states);
@@ -267,6 +276,7 @@ void backend_destroy(struct backend *backend)
         return;
     workers_destroy(backend->workers);
     destroy_publication(backend->published);
+    captures_destroy(backend->captures);
     lab_state_destroy(backend->lab);
     routes_destroy(backend->routes);
     match_set_destroy(backend->matches);
@@ -438,5 +448,6 @@ struct api_backend backend_api(struct backend *backend)
         .route_state = backend_route_state,
         .doctor = backend_doctor,
         .lab = backend_lab_api(),
+        .captures = backend_capture_api(),
     };
 }

@@ -2,6 +2,7 @@
 #ifndef SEVER_DAEMON_BACKEND_INTERNAL_H
 #define SEVER_DAEMON_BACKEND_INTERNAL_H
 
+#include "proxy/capture/capture.h"
 #include "proxy/daemon/backend.h"
 #include "proxy/daemon/clocks.h"
 #include "proxy/daemon/lab_state.h"
@@ -28,6 +29,7 @@ struct backend {
     struct workers *workers;
     struct clocks *clocks;
     struct lab_state *lab;
+    struct captures *captures;
     struct backend_publication *published; /* what the workers are on */
     struct api_link_state link_baseline[NODE_SLOTS][NODE_SLOTS];
     uint32_t node_generation[NODE_SLOTS];
@@ -40,10 +42,13 @@ struct backend {
 
 /* As api_backend's `change`. */
 int backend_change(void *context, const struct ruleset *next, const char *by, struct error *error);
-/* Publishes what is in force once more, with the ports that the lab has now. */
+/* Publishes what is in force once more, with the ports and captures that there are now. */
 void backend_republish(struct backend *backend);
 
 /* backend_lab.c */
 struct api_lab backend_lab_api(void);
+
+/* backend_capture.c */
+struct api_captures backend_capture_api(void);
 
 #endif

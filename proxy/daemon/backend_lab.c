@@ -52,8 +52,10 @@ static int down(void *context, const char *by, struct error *error)
     int result = lab_state_leave(backend->lab, NULL, error);
     if (!result)
         result = change(backend, by, error);
-    if (!result)
+    if (!result) {
+        captures_end(backend->captures);
         log_info("lab down");
+    }
     return result;
 }
 
