@@ -29,8 +29,8 @@ static bool has_routes(struct session *session)
 }
 
 /* "split n1 / n2 as split-1: 2 links cut (ruleset 9)", the links only when `counted`; then says
- * so when a TCP route's cut is less than a cut cable; where there is a lab and no route there is
- * none that it could be said of. Takes partition. */
+ * so when a TCP route's cut is less than a cut cable
+ * (in a lab without routes there is none). Takes partition. */
 static int report(struct session *session, json_t *partition, const char *verb, const char *target,
                   bool counted)
 {

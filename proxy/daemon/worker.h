@@ -1,7 +1,7 @@
 /* Workers: threads that own a loop and the data planes, and how a new plan reaches all of them.
  *
  * Theory of operation. A publication is everything that a worker reads: the plan, its match
- * programs and routes, the ports of the lab and the captures. It is immutable. workers_publish
+ * programs and its routes, the ports of the lab and the captures. It is immutable. workers_publish
  * offers it to every worker, wakes each, and waits. A worker takes it over between two callbacks of
  * its loop, and then waits until all others have done the same: while one is still on the old plan,
  * those on the new one stand still. So there is one moment before which everything that crossed did
@@ -12,8 +12,8 @@
  * Taking over is a visit of each listener and flow. Nothing is read in it, and what streams may
  * write now is left to the loop; but datagrams that a fault lets go with this change are sent at
  * once, and so is the kernel told who refuses, though other workers may still be on the old plan.
- * Before it, when the old plan has a timeout fault, clients that wait to be accepted are (at most
- * 64 a listener), with all that a new connection takes: the fault has met them, too.
+ * Before it, when the old plan has a timeout fault, clients that wait to be accepted are, with
+ * all that a new connection takes: the fault has met them, too.
  *
  * So a worker is away from its loop for the longest callback and visit of all workers, and for its
  * own settling. Visits are memory only, but for what is said above. Settling is some system calls

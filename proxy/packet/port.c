@@ -14,7 +14,6 @@
 #include "proxy/io/socket.h"
 #include "proxy/packet/internal.h"
 #include "proxy/packet/neighbour.h"
-#include "proxy/packet/segment.h"
 
 enum {
     BATCH_BYTES = 1 << 20,
@@ -93,9 +92,9 @@ static bool answer_question(struct packet_node *node, const struct packet_frame 
         struct virtio_net_hdr header;
         unsigned char bytes[NEIGHBOUR_ANSWER_MAX];
     } answer = {.header = {0}};
-    struct packet_parts parts = {
-        &answer.header,
-        neighbour_answer(frame->bytes, frame->length, look_up, node->plane, answer.bytes)};
+    struct packet_parts parts = {.header = &answer.header};
+    parts.length =
+        neighbour_answer(frame->bytes, frame->length, look_up, node->plane, answer.bytes);
     if (!parts.length)
         return false;
     packet_port_send(node->spec->port, &parts, 1);
@@ -121,6 +120,7 @@ static struct packet_view view_of(const struct packet_frame *frame)
     view.wire_bytes = frame->length - view.network;
     if (count > 1) {
         view.segments = count;
+        view.can_be_cut = parsed.payload <= PACKET_HEADERS_MAX;
         view.wire_bytes += (count - 1) * (parsed.payload - parsed.network);
     }
     return view;

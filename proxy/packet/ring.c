@@ -300,13 +300,14 @@ uint64_t packet_port_lost(struct packet_port *port)
 static int send_some(int fd, const struct packet_parts *parts, unsigned count)
 {
     struct mmsghdr messages[SEND_MAX];
-    struct iovec vectors[SEND_MAX];
+    struct iovec vectors[SEND_MAX][2];
     memset(messages, 0, count * sizeof(messages[0]));
     for (unsigned i = 0; i < count; i++) {
-        vectors[i] = (struct iovec){(void *)(uintptr_t)parts[i].header,
-                                    HEADER_BYTES + (size_t)parts[i].length};
-        messages[i].msg_hdr.msg_iov = &vectors[i];
-        messages[i].msg_hdr.msg_iovlen = 1;
+        vectors[i][0] = (struct iovec){(void *)(uintptr_t)parts[i].header,
+                                       HEADER_BYTES + (size_t)parts[i].length};
+        vectors[i][1] = (struct iovec){(void *)(uintptr_t)parts[i].rest, parts[i].rest_length};
+        messages[i].msg_hdr.msg_iov = vectors[i];
+        messages[i].msg_hdr.msg_iovlen = parts[i].rest ? 2 : 1;
     }
     int sent = sendmmsg(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
     return sent < 0 ? -errno : sent;
