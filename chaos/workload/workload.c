@@ -36,7 +36,7 @@ struct client_thread {
     struct resp_connection connection;
     struct history history;
     size_t node;
-    uint64_t waited_until_ns; /* the end of its last operation */
+    uint64_t waited_from_ns, waited_until_ns; /* its last operation */
     pthread_t thread;
 };
 
@@ -123,7 +123,7 @@ static void operate(struct client_thread *self, uint32_t *process)
     struct error error = {0};
     struct resp_reply reply = {.kind = RESP_NIL, .text = ""};
     bool sent;
-    operation.invoke_ns = monotonic_now_ns();
+    operation.invoke_ns = self->waited_from_ns = monotonic_now_ns();
     int code = ask(self, &operation, operation.invoke_ns + workload->parameters.timeout_ns, &reply,
                    &sent, &error);
     operation.settled_ns = self->waited_until_ns = monotonic_now_ns();
@@ -162,7 +162,8 @@ static void miss(struct client_thread *self, uint64_t due_ns)
 {
     struct workload *workload = self->workload;
     struct history_missed missed = {.due_ns = due_ns};
-    if (due_ns >= self->waited_until_ns || due_ns >= atomic_load(&workload->stopped_ns))
+    if (due_ns < self->waited_from_ns || due_ns >= self->waited_until_ns ||
+        due_ns >= atomic_load(&workload->stopped_ns))
         return; /* it did not wait: this thread was late, or the end came first */
     snprintf(missed.node, sizeof(missed.node), "%s", workload->setup.nodes[self->node]);
     history_add_missed(&self->history, &missed);
