@@ -238,9 +238,9 @@ static void kill_in_order(const int order[3], bool at_once)
 static void nothing_is_left_whoever_is_killed(void **state)
 {
     (void)state;
-    static const int orders[][3] = {
-        {SEVERD, KEEPER, HOLDER}, {SEVERD, HOLDER, KEEPER}, {1, 0, 2}, {1, 2, 0},
-        {HOLDER, SEVERD, KEEPER}, {HOLDER, KEEPER, SEVERD}};
+    static const int orders[][3] = {{SEVERD, KEEPER, HOLDER}, {SEVERD, HOLDER, KEEPER},
+                                    {KEEPER, SEVERD, HOLDER}, {KEEPER, HOLDER, SEVERD},
+                                    {HOLDER, SEVERD, KEEPER}, {HOLDER, KEEPER, SEVERD}};
     struct text before = {0}, after = {0};
     read_host(&before);
     for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
