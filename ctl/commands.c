@@ -17,7 +17,7 @@ enum {
 
 const struct command commands[] = {
     {"status", "", "what severd is, and what is in force",
-     "Shows the version of the ruleset, the partitions, how a cut is made on TCP and UDP routes, "
+     "Shows the version of the ruleset, the partitions, how a cut is made on routes and in a lab, "
      "the connections, and how late timers are.",
      "severctl status", 0, 0, 0, run_status},
     {"doctor", "", "what this machine allows, and what to do about the rest",
@@ -31,7 +31,8 @@ const struct command commands[] = {
      "severctl nodes add n1 --address 127.0.1.1", OPTION_ADDRESS | OPTION_CLIENT, 0, 2, run_nodes},
     {"links", "[NODE]", "every link, open or cut, and what has crossed it",
      "A link is a directed pair of nodes; with NODE only its own links are shown. UNITS are chunks "
-     "of a stream or datagrams; DROPPED counts those that a cut, a fault or a full queue has "
+     "of a stream, datagrams, or packets of a lab; DROPPED counts those that a cut, a fault or a "
+     "full queue has "
      "taken; "
      "HELD is what arrived while the link was cut and continues when it heals; REFUSED counts "
      "dials to an upstream that failed.",
@@ -39,13 +40,15 @@ const struct command commands[] = {
     {"routes", "[add NAME LISTEN UPSTREAM | remove|enable|disable NAME]",
      "list, add, remove, disable or enable routes",
      "A route is a listener in front of an upstream address; both are host:port, [v6]:port or "
-     "unix:/path. Port 0 listens on a free port, which the answer names. Removing or "
-     "disabling a route closes its connections; a disabled one refuses new ones.",
+     "unix:/path, which begins where severd was started if it is relative. Port 0 listens on a "
+     "free port, which the answer names. Removing or disabling a route closes its connections; a "
+     "disabled one refuses new ones.",
      "severctl routes add n2 127.0.1.102:7001 127.0.1.2:7001 --to n2",
      OPTION_FROM | OPTION_TO | OPTION_UDP | OPTION_SPREAD, 0, 4, run_routes},
     {"cut", "A B | 'A->B'", "cut the link between two nodes",
-     "A B cuts both ways, 'A->B' one way. Nothing more crosses when the command returns. Cuts "
-     "overlap: a link is open only while no partition holds it. severctl heal takes a cut back.",
+     "A B cuts both ways, 'A->B' one way. What arrives when the command has returned does not "
+     "cross. Cuts overlap: a link is open only while no partition holds it. severctl heal takes a "
+     "cut back.",
      "severctl cut n1 n2", OPTION_NAME, 1, 2, run_cut},
     {"split", "A,B / C,D[ / ...]", "cut every link between groups of nodes",
      "Groups stand apart by a slash, nodes by commas or blanks. Nodes in no group keep all their "
@@ -85,15 +88,15 @@ const struct command commands[] = {
      "PERCENT is that of datagrams, or of each 1460 bytes of a stream. " LINK_WORDS,
      "severctl corrupt n1 n2 1%", FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
     {"duplicate", "LINK PERCENT", "let datagrams arrive twice",
-     "It acts on UDP routes: a stream has no copies. " LINK_WORDS, "severctl duplicate n1 n2 1%",
-     FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
+     "It acts on UDP routes and in a lab: a stream has no copies. " LINK_WORDS,
+     "severctl duplicate n1 n2 1%", FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
     {"reorder", "LINK PERCENT DURATION", "hold some datagrams back while others pass",
-     "PERCENT of the datagrams wait for DURATION. It acts on UDP routes. " LINK_WORDS,
+     "PERCENT of the datagrams wait for DURATION. It acts on UDP routes and in a lab. " LINK_WORDS,
      "severctl reorder n1 n2 5% 20ms", FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS,
      run_fault},
     {"truncate", "LINK PERCENT SIZE", "cut datagrams short",
      "PERCENT of the datagrams keep at most their first SIZE bytes. It acts on UDP "
-     "routes. " LINK_WORDS,
+     "routes and in a lab. " LINK_WORDS,
      "severctl truncate n1 n2 5% 100B", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
     {"slice", "LINK SIZE[±SIZE] [DURATION]", "send streams in small pieces",
      "Pieces have SIZE bytes, give or take the second one; DURATION stands between two. It acts on "
@@ -140,6 +143,31 @@ const struct command commands[] = {
      "back. It reaches the programs that were started under the node's clock (severctl exec), at "
      "their next clock read.",
      "severctl clock n1 +2ms drift 50ppm", 0, 0, 4, run_clock},
+    {"lab", "[up|add|remove|exec|port|status|connections|down] ...",
+     "nodes with a network each: any program, every packet",
+     "In a lab each node has a network of its own, and every packet between them crosses severd: a "
+     "cut is a cut cable, and faults act on packets. lab up 3 makes n1 to n3, lab up a b --clients "
+     "c these. lab exec NODE -- COMMAND runs any program in a node, where the others have their "
+     "names. lab add NODE [--client] and lab remove NODE change it while it runs. lab port NODE "
+     "PORT [--listen ADDRESS] leads a port of this host to one of a node, lab port remove ADDRESS "
+     "no more. lab connections shows the TCP connections of all nodes, and which of them a cut "
+     "holds. lab down ends it with all that runs in it, and so does the end of severd. No "
+     "privilege is needed where user namespaces are allowed (severctl doctor).",
+     "severctl lab up 3",
+     OPTION_CLIENT | OPTION_CLIENTS | OPTION_SUBNET | OPTION_MTU | OPTION_LISTEN | OPTION_ANYWAY, 0,
+     ARGUMENTS_WORDS_MAX, run_lab},
+    {"capture", "[NODE | LINK] [FILTER...]", "see a lab's packets, each with what became of it",
+     "The packets of a node, of a LINK (n1 n2: both ways, or 'n1->n2'), or of the whole lab. "
+     "FILTER "
+     "is such as tcp port 2379 (pcap-filter(7)); it sees IP packets, and a name of the lab's nodes "
+     "in front of it is a node. -w FILE writes them as pcapng, for Wireshark and tcpdump; the fate "
+     "of a packet is its comment there. -w - is for a pipe: severctl capture -w - | wireshark -k "
+     "-i -. Without -w each packet is a line. It ends with --count packets, after --duration, with "
+     "Ctrl-C, or with the lab, and says how many packets were captured, and lost because they were "
+     "not read fast enough.",
+     "severctl capture n1 -w n1.pcapng tcp port 2379",
+     OPTION_WRITE | OPTION_COUNT | OPTION_DURATION | OPTION_SNAPLEN, 0, ARGUMENTS_WORDS_MAX,
+     run_capture},
     {"watch", "", "follow what changes, live",
      "On a terminal: a table of the links with their rates, and the last changes. Elsewhere: a "
      "line for each change, with --json one JSON object a line.",

@@ -146,8 +146,5 @@ int run_faults(struct session *session, const struct arguments *arguments)
     if (strcmp(verb, "remove") != 0 || arguments->word_count != 3)
         return session_usage(session, "write: severctl faults, faults add TYPE LINK ..., faults "
                                       "set NAME KEY=VALUE..., faults remove NAME, or faults clear");
-    char path[SESSION_PATH_MAX], done[SESSION_PATH_MAX];
-    const char *name = arguments->words[2];
-    snprintf(done, sizeof(done), "fault %s removed", name);
-    return session_remove(session, session_path(path, "faults", name), name, done);
+    return session_remove_named(session, "faults", "fault", arguments->words[2]);
 }

@@ -42,8 +42,9 @@ static void append_cut_summary(struct text *text, json_t *status)
         text_append(text, " cut\n");
     }
     if (cut)
-        text_append(text, "a cut is     TCP routes: %s; UDP routes: %s\n",
-                    format_string(cut, "tcp"), format_string(cut, "udp"));
+        text_append(text, "a cut is     TCP routes: %s; UDP routes: %s%s%s\n",
+                    format_string(cut, "tcp"), format_string(cut, "udp"),
+                    format_string(cut, "lab")[0] ? "; the lab: " : "", format_string(cut, "lab"));
 }
 
 static void append_lateness(struct text *text, json_t *lateness)
@@ -71,6 +72,12 @@ void format_status(struct text *text, json_t *status, const char *url)
     format_count(text, format_number(status, "workers"), "worker");
     text_append(text, ", up ");
     format_uptime(text, (uint64_t)format_number(status, "uptime_ns"));
+    json_t *lab = json_object_get(status, "lab");
+    if (lab) {
+        text_append(text, "\nlab          ");
+        format_count(text, format_number(lab, "nodes"), "node");
+        text_append(text, " (severctl lab status)");
+    }
     text_append(text, "\nruleset      %" PRId64 ": ", format_number(status, "ruleset_version"));
     format_count(text, format_number(status, "nodes"), "node");
     text_append(text, ", ");

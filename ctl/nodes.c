@@ -1,8 +1,13 @@
 #include "ctl/command.h"
 #include "ctl/format.h"
 
-#include <stdio.h>
 #include <string.h>
+
+static void describe_node(struct text *text, json_t *node)
+{
+    text_append(text, "node %s added, a %s", format_string(node, "name"),
+                format_string(node, "kind"));
+}
 
 static int add_node(struct session *session, const struct arguments *arguments)
 {
@@ -14,30 +19,14 @@ static int add_node(struct session *session, const struct arguments *arguments)
     json_t *body =
         json_pack("{s:s, s:s, s:o}", "name", arguments->words[2], "kind",
                   arguments->given & OPTION_CLIENT ? "client" : "member", "addresses", addresses);
-    json_t *node = NULL;
-    int code = session_request(session, "POST", "/v1/nodes", body, &node);
-    json_decref(body);
-    if (code)
-        return code;
-    if (session->json) {
-        session_print_json(session, node);
-    } else {
-        text_append(&session->out, "node %s added, a %s", format_string(node, "name"),
-                    format_string(node, "kind"));
-        session_end_line(session);
-    }
-    json_decref(node);
-    return SESSION_DONE;
+    return session_change(session, "POST", "/v1/nodes", body, describe_node);
 }
 
 static int remove_node(struct session *session, const struct arguments *arguments)
 {
     if (arguments->word_count != 3)
         return session_usage(session, "write: severctl nodes remove NAME");
-    char path[SESSION_PATH_MAX], done[SESSION_PATH_MAX];
-    const char *name = arguments->words[2];
-    snprintf(done, sizeof(done), "node %s removed", name);
-    return session_remove(session, session_path(path, "nodes", name), name, done);
+    return session_remove_named(session, "nodes", "node", arguments->words[2]);
 }
 
 int run_nodes(struct session *session, const struct arguments *arguments)

@@ -17,13 +17,41 @@ static int set_partition(struct session *session, const struct arguments *argume
     return code;
 }
 
-/* Ends the line, and says so when a TCP route's cut is less than a cut cable. Takes partition. */
-static int report(struct session *session, json_t *partition)
+static bool has_routes(struct session *session)
 {
+    json_t *status = NULL;
+    struct error ignored;
+    if (wire_client_request(session->client, "GET", "/v1/status", NULL, &status, &ignored))
+        return true;
+    bool any = format_number(status, "routes") > 0;
+    json_decref(status);
+    return any;
+}
+
+/* "split n1 / n2 as split-1: 2 links cut (ruleset 9)", the links only when `counted`; then says
+ * so when a TCP route's cut is less than a cut cable
+ * (in a lab without routes there is none). Takes partition. */
+static int report(struct session *session, json_t *partition, const char *verb, const char *target,
+                  bool counted)
+{
+    if (session->json) {
+        session_print_json(session, partition);
+        json_decref(partition);
+        return SESSION_DONE;
+    }
+    struct text *out = &session->out;
+    text_append(out, "%s %s as %s", verb, target, format_string(partition, "name"));
+    if (counted) {
+        text_append(out, ": ");
+        format_count(out, (int64_t)json_array_size(json_object_get(partition, "links")), "link");
+        text_append(out, " cut");
+    }
     session_end_line(session);
-    const char *tcp = format_string(json_object_get(partition, "mechanism"), "tcp");
-    if (strncmp(tcp, "stall", 5) == 0)
-        text_append(&session->out, "TCP routes: %s\n", tcp);
+    json_t *mechanism = json_object_get(partition, "mechanism");
+    const char *tcp = format_string(mechanism, "tcp");
+    if (strncmp(tcp, "stall", 5) == 0 &&
+        (!format_string(mechanism, "lab")[0] || has_routes(session)))
+        text_append(out, "TCP routes: %s\n", tcp);
     json_decref(partition);
     return SESSION_DONE;
 }
@@ -44,22 +72,7 @@ int run_cut(struct session *session, const struct arguments *arguments)
     }
     json_t *partition = NULL;
     int code = set_partition(session, arguments, json_pack("{s:o}", "links", links), &partition);
-    if (code)
-        return code;
-    if (session->json) {
-        session_print_json(session, partition);
-        json_decref(partition);
-        return SESSION_DONE;
-    }
-    text_append(&session->out, "cut %s as %s", link.text, format_string(partition, "name"));
-    return report(session, partition);
-}
-
-static void append_cut_count(struct text *text, json_t *partition)
-{
-    text_append(text, " as %s: ", format_string(partition, "name"));
-    format_count(text, (int64_t)json_array_size(json_object_get(partition, "links")), "link");
-    text_append(text, " cut");
+    return code ? code : report(session, partition, "cut", link.text, false);
 }
 
 int run_split(struct session *session, const struct arguments *arguments)
@@ -72,14 +85,8 @@ int run_split(struct session *session, const struct arguments *arguments)
     target_format_groups(groups, &described);
     json_t *partition = NULL;
     int code = set_partition(session, arguments, json_pack("{s:o}", "groups", groups), &partition);
-    if (!code && session->json) {
-        session_print_json(session, partition);
-        json_decref(partition);
-    } else if (!code) {
-        text_append(&session->out, "split %s", text_get(&described));
-        append_cut_count(&session->out, partition);
-        report(session, partition);
-    }
+    if (!code)
+        report(session, partition, "split", text_get(&described), true);
     text_free(&described);
     return code;
 }
@@ -89,16 +96,7 @@ int run_isolate(struct session *session, const struct arguments *arguments)
     json_t *partition = NULL;
     json_t *body = json_pack("{s:s}", "isolate", arguments->words[1]);
     int code = set_partition(session, arguments, body, &partition);
-    if (code)
-        return code;
-    if (session->json) {
-        session_print_json(session, partition);
-        json_decref(partition);
-        return SESSION_DONE;
-    }
-    text_append(&session->out, "isolated %s", arguments->words[1]);
-    append_cut_count(&session->out, partition);
-    return report(session, partition);
+    return code ? code : report(session, partition, "isolated", arguments->words[1], true);
 }
 
 int run_heal(struct session *session, const struct arguments *arguments)

@@ -1,8 +1,14 @@
 #include "ctl/command.h"
 #include "ctl/format.h"
 
-#include <stdio.h>
 #include <string.h>
+
+static void describe_route(struct text *text, json_t *route)
+{
+    text_append(text, "route %s: %s %s -> %s", format_string(route, "name"),
+                format_string(route, "protocol"), format_string(route, "listening"),
+                format_string(route, "upstream"));
+}
 
 static int add_route(struct session *session, const struct arguments *arguments)
 {
@@ -14,54 +20,31 @@ static int add_route(struct session *session, const struct arguments *arguments)
                   arguments->given & OPTION_UDP ? "udp" : "tcp", "listen", arguments->words[3],
                   "upstream", arguments->words[4], "from", arguments->from, "to", arguments->to,
                   "spread", (arguments->given & OPTION_SPREAD) != 0);
-    json_t *route = NULL;
-    int code = session_request(session, "POST", "/v1/routes", body, &route);
-    json_decref(body);
-    if (code)
-        return code;
-    if (session->json) {
-        session_print_json(session, route);
-    } else {
-        text_append(&session->out, "route %s: %s %s -> %s", format_string(route, "name"),
-                    format_string(route, "protocol"), format_string(route, "listening"),
-                    format_string(route, "upstream"));
-        session_end_line(session);
-    }
-    json_decref(route);
-    return SESSION_DONE;
+    return session_change(session, "POST", "/v1/routes", body, describe_route);
+}
+
+static void describe_enabled(struct text *text, json_t *route)
+{
+    text_append(text, "route %s %s", format_string(route, "name"),
+                format_true(route, "enabled") ? "enabled" : "disabled");
 }
 
 /* A disabled route refuses connections, and its own are closed. */
 static int enable_route(struct session *session, const struct arguments *arguments, bool enabled)
 {
-    const char *word = enabled ? "enable" : "disable";
     char path[SESSION_PATH_MAX];
     if (arguments->word_count != 3)
-        return session_usage(session, "write: severctl routes %s NAME", word);
-    json_t *route = NULL, *body = json_pack("{s:b}", "enabled", enabled);
-    int code = session_request(session, "PATCH", session_path(path, "routes", arguments->words[2]),
-                               body, &route);
-    json_decref(body);
-    if (code)
-        return code;
-    if (session->json) {
-        session_print_json(session, route);
-    } else {
-        text_append(&session->out, "route %s %sd", format_string(route, "name"), word);
-        session_end_line(session);
-    }
-    json_decref(route);
-    return SESSION_DONE;
+        return session_usage(session, "write: severctl routes %s NAME",
+                             enabled ? "enable" : "disable");
+    return session_change(session, "PATCH", session_path(path, "routes", arguments->words[2]),
+                          json_pack("{s:b}", "enabled", enabled), describe_enabled);
 }
 
 static int remove_route(struct session *session, const struct arguments *arguments)
 {
     if (arguments->word_count != 3)
         return session_usage(session, "write: severctl routes remove NAME");
-    char path[SESSION_PATH_MAX], done[SESSION_PATH_MAX];
-    const char *name = arguments->words[2];
-    snprintf(done, sizeof(done), "route %s removed", name);
-    return session_remove(session, session_path(path, "routes", name), name, done);
+    return session_remove_named(session, "routes", "route", arguments->words[2]);
 }
 
 int run_routes(struct session *session, const struct arguments *arguments)

@@ -49,6 +49,17 @@ int session_usage(struct session *session, const char *format, ...)
     return SESSION_USAGE;
 }
 
+int session_refuse(struct session *session, const char *format, ...)
+{
+    char message[ERROR_MESSAGE_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    error_set(&session->error, -ENOENT, "%s", message);
+    return SESSION_REFUSED;
+}
+
 int session_write(struct session *session)
 {
     if (fputs(text_get(&session->out), stdout) >= 0 && fflush(stdout) == 0) {
@@ -104,6 +115,24 @@ int session_list(struct session *session, const char *path,
     return SESSION_DONE;
 }
 
+int session_change(struct session *session, const char *method, const char *path, json_t *body,
+                   void (*describe)(struct text *text, json_t *made))
+{
+    json_t *made = NULL;
+    int code = session_request(session, method, path, body, &made);
+    json_decref(body);
+    if (code)
+        return code;
+    if (session->json) {
+        session_print_json(session, made);
+    } else {
+        describe(&session->out, made);
+        session_end_line(session);
+    }
+    json_decref(made);
+    return SESSION_DONE;
+}
+
 int session_remove(struct session *session, const char *path, const char *name, const char *done)
 {
     int code = session_request(session, "DELETE", path, NULL, NULL);
@@ -121,4 +150,12 @@ int session_remove(struct session *session, const char *path, const char *name, 
     session_print_json(session, report);
     json_decref(report);
     return SESSION_DONE;
+}
+
+int session_remove_named(struct session *session, const char *collection, const char *thing,
+                         const char *name)
+{
+    char path[SESSION_PATH_MAX], done[SESSION_PATH_MAX];
+    snprintf(done, sizeof(done), "%s %s removed", thing, name);
+    return session_remove(session, session_path(path, collection, name), name, done);
 }

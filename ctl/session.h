@@ -43,6 +43,10 @@ const char *session_path(char *buffer, const char *collection, const char *name)
 int session_usage(struct session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same with SESSION_REFUSED, for what severctl finds out by itself. */
+int session_refuse(struct session *session, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Writes session->out to standard output and empties it. SESSION_DONE, or SESSION_UNWRITABLE with
  * the error filled. */
 int session_write(struct session *session);
@@ -62,8 +66,17 @@ void session_end_line(struct session *session);
 int session_list(struct session *session, const char *path,
                  void (*format)(struct text *text, json_t *answer, bool colour));
 
+/* A change: method and body (taken) to path, then prints what it made as `describe` tells it, a
+ * line without its end, or as it is with --json. */
+int session_change(struct session *session, const char *method, const char *path, json_t *body,
+                   void (*describe)(struct text *text, json_t *made));
+
 /* DELETE path, then prints `done`, or {"removed": name, "ruleset_version": N} with --json, without
  * the version when severd doesn't say it. */
 int session_remove(struct session *session, const char *path, const char *name, const char *done);
+
+/* session_remove of "/v1/COLLECTION/NAME", which is done with "THING NAME removed". */
+int session_remove_named(struct session *session, const char *collection, const char *thing,
+                         const char *name);
 
 #endif

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 
 static void add_cell(struct table *table, enum table_colour colour, char *content)
 {

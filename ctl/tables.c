@@ -47,11 +47,16 @@ int tables_upload(struct session *session, enum table_text_kind kind, const char
     return code;
 }
 
+static void describe_table(struct text *text, json_t *table)
+{
+    text_append(text, "table %s: ", format_string(table, "name"));
+    format_count(text, (int64_t)json_array_size(json_object_get(table, "values")), "value");
+}
+
 static int add_table(struct session *session, const struct arguments *arguments)
 {
     if (arguments->word_count != 4)
         return session_usage(session, "write: severctl tables add NAME FILE");
-    json_t *table = NULL;
     const char *name = arguments->words[2], *file = arguments->words[3];
     /* Which of the two it is shows when a fault names it. */
     json_t *body = table_file_read(TABLE_TEXT_TRACE, file, name, &session->error);
@@ -59,20 +64,7 @@ static int add_table(struct session *session, const struct arguments *arguments)
         body = table_file_read(TABLE_TEXT_DISTRIBUTION, file, name, &session->error);
     if (!body)
         return SESSION_USAGE;
-    int code = session_request(session, "POST", "/v1/tables", body, &table);
-    json_decref(body);
-    if (code)
-        return code;
-    if (session->json) {
-        session_print_json(session, table);
-    } else {
-        text_append(&session->out, "table %s: ", format_string(table, "name"));
-        format_count(&session->out, (int64_t)json_array_size(json_object_get(table, "values")),
-                     "value");
-        session_end_line(session);
-    }
-    json_decref(table);
-    return SESSION_DONE;
+    return session_change(session, "POST", "/v1/tables", body, describe_table);
 }
 
 int run_tables(struct session *session, const struct arguments *arguments)
@@ -85,8 +77,5 @@ int run_tables(struct session *session, const struct arguments *arguments)
     if (strcmp(verb, "remove") != 0 || arguments->word_count != 3)
         return session_usage(session, "write: severctl tables, tables add NAME FILE, or tables "
                                       "remove NAME");
-    char path[SESSION_PATH_MAX], done[SESSION_PATH_MAX];
-    const char *name = arguments->words[2];
-    snprintf(done, sizeof(done), "table %s removed", name);
-    return session_remove(session, session_path(path, "tables", name), name, done);
+    return session_remove_named(session, "tables", "table", arguments->words[2]);
 }

@@ -6,7 +6,6 @@
 #include "ctl/format.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,12 +39,20 @@ static bool print_now(struct watch *watch)
     return watch->code == SESSION_DONE;
 }
 
-static void keep_event(struct watch *watch, json_t *data)
+static void append_event(struct text *text, const char *event, json_t *data)
+{
+    if (strcmp(event, "lab") == 0)
+        format_lab_event(text, data);
+    else
+        format_event(text, data);
+}
+
+static void keep_event(struct watch *watch, const char *event, json_t *data)
 {
     struct text oldest = watch->events[EVENTS_SHOWN - 1];
     memmove(&watch->events[1], &watch->events[0], sizeof(oldest) * (EVENTS_SHOWN - 1));
     text_clear(&oldest);
-    format_event(&oldest, data);
+    append_event(&oldest, event, data);
     watch->events[0] = oldest;
 }
 
@@ -62,14 +69,14 @@ static bool show_event(struct watch *watch, const char *event, json_t *data)
         json_decref(line);
         return print_now(watch);
     }
-    if (strcmp(event, "ruleset") != 0)
+    if (strcmp(event, "ruleset") != 0 && strcmp(event, "lab") != 0)
         return true;
     if (!watch->redraw) {
-        format_event(out, data);
+        append_event(out, event, data);
         text_append(out, "\n");
         return print_now(watch);
     }
-    keep_event(watch, data);
+    keep_event(watch, event, data);
     watch->drawn_ns = 0; /* at once */
     return true;
 }

@@ -1,7 +1,6 @@
 #include "chaos/check/check.h"
 
 #include <assert.h>
-#include <string.h>
 
 const char *check_verdict_name(enum check_verdict verdict)
 {

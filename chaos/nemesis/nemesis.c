@@ -85,7 +85,8 @@ const struct periods *nemesis_periods(const struct nemesis *nemesis)
     return &nemesis->periods;
 }
 
-int nemesis_find_node(const struct nemesis *nemesis, const char *name)
+/* Index of a node by name, -1 when it is not a member. */
+static int find_node(const struct nemesis *nemesis, const char *name)
 {
     for (size_t i = 0; i < nemesis->state.count; i++) {
         if (strcmp(lab_node_name(nemesis->setup.lab, i), name) == 0)
@@ -126,8 +127,8 @@ static void work_out_cuts(struct nemesis *nemesis)
             bool both_ways;
             if (ruleset_parse_link(active->links[k].link, &link, &both_ways, NULL) < 0)
                 continue;
-            int from = nemesis_find_node(nemesis, link.from);
-            int to = nemesis_find_node(nemesis, link.to);
+            int from = find_node(nemesis, link.from);
+            int to = find_node(nemesis, link.to);
             if (from >= 0 && to >= 0)
                 state->cut[(size_t)from * state->count + (size_t)to] = true;
         }

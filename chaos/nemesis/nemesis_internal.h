@@ -48,8 +48,6 @@ int nemesis_look_for_proof(struct nemesis *nemesis, bool final, enum active_kind
 /* Forgets what matches (name "": all of this kind), after severd did. */
 void nemesis_forget(struct nemesis *nemesis, enum active_kind kind, const char *name,
                     uint64_t at_ns);
-/* Index of a node by name, -1 when it is not a member. */
-int nemesis_find_node(const struct nemesis *nemesis, const char *name);
 void nemesis_set_proof(struct nemesis *nemesis, size_t record, enum nemesis_proof proof,
                        const char *evidence);
 

@@ -4,7 +4,6 @@
 #define SEVER_CHAOS_RUN_COMMANDS_H
 
 #include <stddef.h>
-#include <stdio.h>
 
 #include "chaos/check/check.h"
 #include "chaos/report/report.h"
@@ -12,9 +11,7 @@
 
 int run_command(int argc, char **argv);
 int check_command(int argc, char **argv);
-
-void run_print_usage(FILE *out);
-void check_print_usage(FILE *out);
+int wrap_command(int argc, char **argv);
 
 /* Reads a whole file, at most limit bytes. -EFBIG, or what the system says, with the path. */
 int command_read_file(const char *path, size_t limit, char **content, size_t *length,

@@ -132,7 +132,7 @@ static json_t *names_at(const struct link_names *on, size_t from, size_t to)
     return names ? json_incref(names) : json_array();
 }
 
-size_t api_count_cut_links(const struct ruleset *ruleset)
+static size_t count_cut_links(const struct ruleset *ruleset)
 {
     struct node_index index;
     size_t cut = 0;
@@ -209,8 +209,11 @@ int api_list_links(struct api_call *call, struct error *error)
 
 json_t *api_cut_mechanism(const struct api_status *status)
 {
-    return json_pack("{s:o, s:o}", "tcp", api_json_text(status->cut_tcp), "udp",
-                     api_json_text(status->cut_udp));
+    json_t *cut = json_pack("{s:o, s:o}", "tcp", api_json_text(status->cut_tcp), "udp",
+                            api_json_text(status->cut_udp));
+    if (status->cut_lab)
+        json_object_set_new(cut, "lab", api_json_text(status->cut_lab));
+    return cut;
 }
 
 static json_t *encode_mechanisms(const struct api_status *status)
@@ -237,13 +240,16 @@ int api_get_status(struct api_call *call, struct error *error)
                   count(status.uptime_ns), "ruleset_version", count(ruleset->version), "workers",
                   count(status.workers), "nodes", count(ruleset->node_count), "routes",
                   count(ruleset->route_count), "partitions", partitions, "faults",
-                  count(ruleset->fault_count), "cut_links", count(api_count_cut_links(ruleset)));
+                  count(ruleset->fault_count), "cut_links", count(count_cut_links(ruleset)));
     json_object_set_new(call->answer, "connections",
                         json_pack("{s:o, s:o}", "open", count(status.connections_open), "total",
                                   count(status.connections_total)));
     json_object_set_new(call->answer, "sessions",
                         json_pack("{s:o, s:o}", "open", count(status.sessions_open), "total",
                                   count(status.sessions_total)));
+    if (status.cut_lab)
+        json_object_set_new(call->answer, "lab",
+                            json_pack("{s:o}", "nodes", count(status.lab_nodes)));
     json_object_set_new(call->answer, "buffer_bytes", count(status.buffer_bytes));
     json_object_set_new(call->answer, "mechanisms", encode_mechanisms(&status));
     json_object_set_new(call->answer, "timer_lateness_ns",

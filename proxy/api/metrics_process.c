@@ -1,6 +1,6 @@
 /* process_* of GET /metrics, read from /proc/self. */
 #include <dirent.h>
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,4 @@
 /* /v1/partitions */
-#include <errno.h>
 #include <stdlib.h>
 
 #include "proxy/api/internal.h"

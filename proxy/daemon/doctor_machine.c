@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +15,12 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/clock/clock_control.h"
 #include "proxy/daemon/doctor_probes.h"
+#include "proxy/io/descriptors.h"
 #include "proxy/io/loop.h"
 
 enum {
-    FILES_OWN = 64,         /* what severd has open without connections, roughly */
     CONNECTIONS_MAX = 8192, /* of a worker */
-    CONNECTIONS_FEW = 500,  /* less is a limit that people meet */
+    CONNECTIONS_FEW = 260,  /* less, as of 1024 files, is a limit that people meet */
     TIMERS = 50,
     LATENESS_FINE_NS = 500000, /* half of all timers */
     READINGS = 1000,
@@ -31,8 +32,10 @@ enum {
 bool doctor_open_files(const struct doctor *doctor, char *found)
 {
     struct rlimit limit = {0};
+    struct descriptors descriptors; /* as the workers have them */
     getrlimit(RLIMIT_NOFILE, &limit);
-    uint64_t connections = limit.rlim_cur > FILES_OWN ? (limit.rlim_cur - FILES_OWN) / 2 : 0;
+    descriptors_open(&descriptors);
+    uint64_t connections = (uint64_t)atomic_load(&descriptors.left) / 2;
     uint64_t most = (uint64_t)doctor->options->workers * CONNECTIONS_MAX;
     snprintf(found, API_CHECK_FOUND_MAX, "%" PRIu64 ": %" PRIu64 " connections of %" PRIu64,
              (uint64_t)limit.rlim_cur, connections < most ? connections : most, most);

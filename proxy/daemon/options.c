@@ -261,6 +261,17 @@ static bool is_toxiproxy(const char *program)
     return strcmp(slash ? slash + 1 : program, "toxiproxy-server") == 0;
 }
 
+/* A short option with its value behind it, that reads as a word: -debug, and not -w4 or -d/run/x.
+ * Who writes that means a long option with one dash. */
+static bool is_misspelt(const char *argument, const char *value)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+    if (argument[0] != '-' || argument[1] == '-' || value != argument + 2)
+        return false;
+    size_t length = strspn(value, letters);
+    return length > 0 && (value[length] == '\0' || value[length] == '=');
+}
+
 static int take_all(int argc, char **argv, struct options *options, struct host_port *host_port,
                     struct error *error)
 {
@@ -275,6 +286,10 @@ static int take_all(int argc, char **argv, struct options *options, struct host_
             return error_set_at(error, -EINVAL, argv[at], "wants a value; see severd --help");
         if (option == '?')
             return error_set_at(error, -EINVAL, argv[at], "no such option; see severd --help");
+        if (optarg && is_misspelt(argv[at], optarg))
+            return error_set_at(error, -EINVAL, argv[at],
+                                "no such option; see severd --help (or put a blank behind -%c)",
+                                argv[at][1]);
         int result = option >= OPTION_HOST
                          ? take_toxiproxy_option(options, host_port, option, optarg, error)
                          : take_option(options, option, optarg, error);

@@ -2,10 +2,10 @@
  *
  * Threading as in the stream plane. Each client address that sends to a route has a session: a
  * connected upstream socket and a pipeline in each direction. A session ends when nothing has
- * arrived or left in it for idle_ns. A cut drops what arrives and what is still on its way (counted
- * as cut). With the session table, the buffers or a socket's send buffer full, or no descriptors
- * left, datagrams are dropped and counted (as queue). An upstream that refuses (ICMP) is counted
- * and changes nothing else.
+ * arrived or left in it for idle_ns. A cut drops what arrives, and what a fault lets go, while it
+ * is in force (counted as cut). With the session table, the buffers or a socket's send buffer full,
+ * or no descriptors left, datagrams are dropped and counted (as queue). An upstream that refuses
+ * (ICMP) is counted and changes nothing else.
  *
  * A route whose upstream is a host name looks it up for each session that begins: the first few
  * datagrams wait for the answer, the others are dropped and counted (as queue); so are all when
@@ -33,7 +33,8 @@ struct datagram_plane;
 struct datagram_options {            /* 0 in a field: its default */
     uint32_t sessions_max;           /* 8192; one route has at most half of them, and one */
     uint64_t idle_ns;                /* 60 s */
-    uint64_t flow_bytes_max;         /* held in one direction of one session; 16 MiB */
+    uint64_t flow_bytes_max;         /* held in one direction of one session; 16 MiB. No more
+                                        than an eighth of what is free in the pool */
     struct loop *loop;               /* borrowed */
     struct pool *pool;               /* borrowed; may be shared with other planes of the thread */
     struct fault_counters *counters; /* borrowed; this worker's */
@@ -48,7 +49,7 @@ void datagram_plane_destroy(struct datagram_plane *plane); /* NULL is fine */
 
 /* Takes over a plan, its match programs (NULL: none) and the routes that this plane serves; all
  * borrowed until the next apply, as in stream_plane_apply. When it returns, no datagram crosses a
- * link that the plan cuts. */
+ * link that the plan cuts, and those that a fault has let go by this have been sent. */
 void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan *plan,
                           const struct match_set *matches, const struct route_table *table);
 

@@ -14,10 +14,11 @@
 typedef _Atomic uint64_t fault_counter;
 
 struct fault_link_counters {
-    fault_counter units; /* delivered */
-    fault_counter bytes; /* delivered */
-    fault_counter dropped[FAULT_CAUSES];
-    fault_counter held_bytes;       /* bytes that arrived while the link was cut and were held */
+    fault_counter units;                 /* delivered */
+    fault_counter bytes;                 /* delivered */
+    fault_counter dropped[FAULT_CAUSES]; /* datagrams, chunks, connections (reject), and segments
+                                            that the kernel has dropped for a cut or a loss */
+    fault_counter held_bytes; /* that arrived while the link was cut, or were held when it was */
     fault_counter held_connections; /* connections that were begun or open while it was cut */
     fault_counter connections;      /* opened from->to */
     fault_counter refused;          /* upstream dials that failed */

@@ -36,7 +36,8 @@
  *          markov: the states of Salsano, Ludovici, Ordine (2009), netem's `loss state`; the state
  *          changes, then a datagram in state 3 or 4 is lost. Both begin in the good state, and of
  *          k segments each is a step. every: of all segments the n-th, 2n-th, and so on.
- *          Stream chunks pass untouched: losing one would be corruption.
+ *          Stream chunks pass untouched: losing one would be corruption. (What a plane can have the
+ *          kernel lose instead, fault_pipeline_loss_ppb says.)
  * rate     A token bucket of burst_bytes that fills at the rate, then a queue: a unit leaves when
  *          its last byte has been sent, after those before it; sums are exact, nothing is lost by
  *          rounding. A datagram that would bring the queue above queue_bytes is dropped (by default
@@ -66,7 +67,7 @@
  * duplicate  A chosen datagram is followed by a copy, at the same time.
  * reorder  A chosen one is held for `delay` while others pass.
  * truncate  A chosen one is cut to `bytes`, if it is longer.
- * reject   A chosen one is dropped as `reject`.
+ * reject   A chosen one is dropped as `reject`. (Of streams it refuses connections: admission.h.)
  *
  * Streams only:
  *

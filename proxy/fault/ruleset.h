@@ -165,7 +165,8 @@ struct ruleset_fault {
         struct {
             uint64_t bytes_per_s; /* 0: nothing passes */
             uint64_t burst_bytes; /* 0: none, units leave exactly at the rate */
-            uint64_t queue_bytes; /* datagrams and packets: tail drop above this; 0: default */
+            uint64_t queue_bytes; /* datagrams: tail drop above this; streams: no more is
+                                     read ahead; 0: default */
             bool shared; /* all connections of the route share it; else each has it for itself */
         } rate;
         struct {

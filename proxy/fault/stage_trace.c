@@ -6,7 +6,6 @@
  * it still carries. A unit takes what is left, and as many further ones as it needs; it leaves with
  * the last of them. When nothing waits, opportunities pass unused: then the first one that is not
  * over is looked up. */
-#include <assert.h>
 
 #include "proxy/fault/stage.h"
 

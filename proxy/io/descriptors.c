@@ -1,7 +1,6 @@
 #include "proxy/io/descriptors.h"
 
 #include <stdatomic.h>
-#include <stddef.h>
 #include <sys/resource.h>
 
 enum { KEPT_MAX = 1024, LIMIT_UNKNOWN = 1024, LIMIT_MAX = 1 << 30 };

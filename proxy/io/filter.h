@@ -5,8 +5,10 @@
  * what comes in is filtered; what this side sends, its own retransmissions included, is not.
  *
  * A program is compiled once from a plain value, loaded once where the kernel allows it, and then
- * attached to any number of sockets. Compiling, loading and freeing are the control thread's.
- * Attaching and detaching are one system call without allocation in user space. Loaded, a program
+ * attached to any number of sockets. Any thread may do any of this, one at a time for a program.
+ * Compiling and loading allocate: they are for the first socket that wants such a program (as a
+ * worker settles a new plan, mostly), and whoever has several sockets keeps it. Attaching and
+ * detaching are one system call without allocation in user space. Loaded, a program
  * is shared, and attaching takes about 1 us; otherwise the kernel compiles it for each socket,
  * about 12 us for a cut and 40 us for loss. Functions return 0 or -errno. -EPERM: the kernel
  * refuses (some want CAP_NET_ADMIN in the socket's network namespace). For TCP: on other sockets
@@ -28,6 +30,8 @@ struct sock_filter;
 enum {
     FILTER_SEGMENT_DEFAULT = 1448, /* bytes of data in a segment of Ethernet */
     FILTER_SEGMENT_MIN = 536,
+    FILTER_SEGMENT_PACKET = 65536, /* a packet is one segment, whatever it carries */
+    FILTER_SEGMENT_ANNOUNCED = FILTER_SEGMENT_DEFAULT + 12, /* with TCP's timestamps */
 };
 
 /* What comes in on a connection. Neither cut nor loss: all of it passes. */
@@ -50,10 +54,13 @@ struct filter_program {
 };
 
 /* One segment is one draw. What a segment is, the peer decides by what this side announces: on
- * loopback 64 KiB, unless TCP_MAXSEG was set before the connection began (on the listener, or
- * before connect). It should be: FILTER_SEGMENT_DEFAULT + 12 bytes, for the timestamps. The kernel
- * hands over many segments at once, of which then those before the first lost one are kept; what
- * carries FIN or RST is kept or lost as a whole. */
+ * loopback 64 KiB, unless FILTER_SEGMENT_ANNOUNCED was set before the connection began (on the
+ * listener, or before connect: socket_set_segment_bytes). That takes a third of what loopback
+ * carries, so only where a loss is to be expected. Without it, segment_bytes should be what the
+ * segments are, FILTER_SEGMENT_PACKET for loopback's: drawn for as if they were Ethernet's, hardly
+ * one gets through whole, and a bulk stream nearly stands. The kernel hands over many segments at
+ * once, of which then those before the first lost one are kept; what carries FIN or RST is kept or
+ * lost as a whole. */
 void filter_compile(const struct filter_spec *spec, struct filter_program *program);
 /* For a listening socket whose clients are told apart by their address: hosts that are not listed
  * pass. A host that is listed twice has the higher loss. One draw for each SYN, whatever data it

@@ -166,6 +166,13 @@ void socket_set_segment_bytes(int fd, int bytes)
     setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &bytes, sizeof(bytes));
 }
 
+int socket_segment_bytes(int fd)
+{
+    int bytes = 0;
+    socklen_t length = sizeof(bytes);
+    return getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &bytes, &length) ? -errno : bytes;
+}
+
 int socket_connect(const struct address *address, const struct address *source, struct error *error)
 {
     int on = 1;

@@ -42,9 +42,12 @@ int socket_connect(const struct address *address, const struct address *source,
  * (0 or -errno; the socket stays the caller's). */
 int socket_open_stream(int family, struct error *error);
 int socket_start_connect(int fd, const struct address *address);
-/* Data in one segment that TCP accepts, at most; before connect, and on a listener. No effect on
- * others. */
+/* What TCP announces as the most that a segment may carry, options included, for both ways: before
+ * connect, or on a listener for the connections that begin from now on. 0: what the path allows,
+ * and what socket_refuse leaves. No effect on others. */
 void socket_set_segment_bytes(int fd, int bytes);
+/* Data in one segment of a TCP connection; -errno. */
+int socket_segment_bytes(int fd);
 /* Connected datagram socket. */
 int socket_connect_datagram(const struct address *address, struct error *error);
 /* Accepts one connection: descriptor, -EAGAIN when there is none, other -errno. peer may be NULL.

@@ -12,8 +12,6 @@
  *
  * The socket has its filter before its SYN goes out, so that the answer is lost like all else. */
 #include <assert.h>
-#include <errno.h>
-#include <unistd.h>
 
 #include "proxy/io/socket.h"
 #include "proxy/stream/internal.h"
@@ -79,6 +77,7 @@ static void dial_address(struct stream_connection *connection, const struct addr
     server->tcp = address->storage.ss_family != AF_UNIX;
     server->filtered_ppb = 0;
     server->filtered_cut = false;
+    stream_end_announce(server);
     stream_end_filter(server);
     if (socket_start_connect(fd, address) || stream_end_watch(server, EPOLLOUT))
         try_next(connection);

@@ -7,6 +7,8 @@
  * clients are met by the listener's filter: a SYN is lost while the link is cut either way, and
  * with the loss of the upstream direction. Where clients are told apart by address, so are SYNs.
  *
+ * What a segment is, and what is done so that a lossy link has ordinary ones: segments.c.
+ *
  * A plan is taken over without a system call; the filters follow in stream_plane_settle, once every
  * worker is on the plan and before the control call returns. A connection that begins later gets
  * its own as it is accepted or has been dialled.
@@ -23,7 +25,6 @@
  *
  * What a filter drops is counted by the kernel, per socket: the count is read when a filter comes
  * and goes, and every COUNT_NS in between. */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,14 +110,14 @@ static struct cached_program *find_slot(struct stream_filters *filters, struct p
 /* The program for these sources, or, when there are none, for everybody. NULL: it is too large. */
 static const struct filter_program *get_program(struct stream_filters *filters,
                                                 struct program_key key, uint32_t loss_ppb,
-                                                size_t source_count)
+                                                uint32_t segment_bytes, size_t source_count)
 {
     struct cached_program *slot = find_slot(filters, key);
     bool there = slot->used && same_key(slot->key, key);
     if (!there && slot->used)
         filter_free(&slot->program);
     if (!there) {
-        struct filter_spec spec = {.loss_ppb = loss_ppb};
+        struct filter_spec spec = {.loss_ppb = loss_ppb, .segment_bytes = segment_bytes};
         slot->used = 0;
         if (source_count == 0)
             filter_compile(&spec, &slot->program);
@@ -140,11 +141,12 @@ static void fail(struct stream_filters *filters, int code)
 /* Attaches what the key says, or takes off what is there when nothing is lost, and also when the
  * new one can't be had: an old one must not outlive its cut. */
 static int set_filter(struct stream_filters *filters, int fd, struct program_key key,
-                      uint32_t loss_ppb, size_t source_count)
+                      uint32_t loss_ppb, uint32_t segment_bytes, size_t source_count)
 {
     if (loss_ppb == 0 && source_count == 0)
         return filter_detach(fd);
-    const struct filter_program *program = get_program(filters, key, loss_ppb, source_count);
+    const struct filter_program *program =
+        get_program(filters, key, loss_ppb, segment_bytes, source_count);
     int result = program ? filter_attach(fd, program) : -E2BIG;
     if (result) {
         fail(filters, result);
@@ -153,9 +155,9 @@ static int set_filter(struct stream_filters *filters, int fd, struct program_key
     return result;
 }
 
-static struct program_key key_of_loss(uint32_t loss_ppb)
+static struct program_key key_of_loss(uint32_t loss_ppb, uint32_t segment_bytes)
 {
-    return fold((struct program_key){{1, 2}}, loss_ppb);
+    return fold(fold((struct program_key){{1, 2}}, loss_ppb), segment_bytes);
 }
 
 /* --- counting --- */
@@ -236,7 +238,8 @@ void stream_end_filter(struct stream_end *end)
     if (ppb == end->filtered_ppb && end->in->cut == end->filtered_cut && !end->inherited)
         return;
     stream_end_count_dropped(end);
-    if (set_filter(filters, end->fd, key_of_loss(ppb), ppb, 0))
+    uint32_t segment_bytes = ppb > 0 && ppb < RANDOM_PPB_ONE ? stream_end_segment_bytes(end) : 0;
+    if (set_filter(filters, end->fd, key_of_loss(ppb, segment_bytes), ppb, segment_bytes, 0))
         ppb = 0;
     bool cut = ppb > 0 && end->in->cut;
     if (cut != end->filtered_cut) /* RST is not sent twice: the cut may have lost it */
@@ -325,7 +328,7 @@ static void listener_filter(struct stream_listener *listener, bool losses)
     uint32_t ppb =
         sources ? 0 : syn_ppb(listener, spec->from_peer ? ROUTE_NO_NODE : spec->from, &cut, losses);
     if (sources == 0)
-        key = key_of_loss(ppb);
+        key = key_of_loss(ppb, 0);
     listener->filtered_cut |= cut;
     bool filtered = sources > 0 || ppb > 0;
     if (!filtered && !was_filtered)
@@ -333,7 +336,7 @@ static void listener_filter(struct stream_listener *listener, bool losses)
     if (filtered && was_filtered && key.words[0] == listener->filter_key[0] &&
         key.words[1] == listener->filter_key[1])
         return;
-    if (set_filter(filters, spec->fd, key, ppb, sources))
+    if (set_filter(filters, spec->fd, key, ppb, 0, sources))
         filtered = false;
     listener->filtered = filtered;
     memcpy(listener->filter_key, key.words, sizeof(listener->filter_key));
@@ -359,8 +362,10 @@ void stream_plane_settle(struct stream_plane *plane)
     bool losses = fault_plan_has_type(plane->plan, RULESET_LOSS);
     for (size_t i = 0; i < plane->table->route_count; i++) {
         struct stream_listener *listener = &plane->listeners[plane->table->routes[i].slot];
-        if (listener->tcp)
-            listener_filter(listener, losses);
+        if (!listener->tcp)
+            continue;
+        stream_listener_announce(listener, losses);
+        listener_filter(listener, losses);
     }
     for (struct stream_connection *connection = plane->live; connection;
          connection = connection->next)

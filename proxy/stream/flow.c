@@ -227,7 +227,8 @@ void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to)
     flow_set_loss(flow);
 }
 
-bool stream_flow_sink_is_open(const struct stream_flow *flow)
+/* Whether it takes bytes. */
+static bool sink_is_open(const struct stream_flow *flow)
 {
     enum stream_state state = flow->connection->state;
     return (state == STREAM_OPEN || state == STREAM_CLOSING) && flow->sink->fd >= 0;
@@ -241,7 +242,7 @@ bool stream_flow_wants_read(const struct stream_flow *flow)
     if (connection->state == STREAM_CLOSING)
         return true;
     if (flow->starved || flow->stopped || flow->sink->broken || connection->ending ||
-        !stream_flow_sink_is_open(flow))
+        !sink_is_open(flow))
         return false;
     if (flow->piped)
         return flow->charge < connection->plane->flow_bytes_max &&
@@ -251,7 +252,7 @@ bool stream_flow_wants_read(const struct stream_flow *flow)
 
 bool stream_flow_wants_write(const struct stream_flow *flow)
 {
-    return flow->blocked && !flow->cut && stream_flow_sink_is_open(flow);
+    return flow->blocked && !flow->cut && sink_is_open(flow);
 }
 
 void stream_flow_push_end(struct stream_flow *flow, enum stream_chunk_kind kind)
@@ -296,7 +297,7 @@ bool stream_flow_pump(struct stream_flow *flow)
         stream_connection_close(connection); /* no FIN goes before the reset */
         return true;
     }
-    if (!flow->cut && stream_flow_sink_is_open(flow)) {
+    if (!flow->cut && sink_is_open(flow)) {
         if (!stream_flow_write(flow, &more))
             return false;
         if (flow->reset_due && !more) {

@@ -58,6 +58,7 @@ struct stream_end {
     bool filtered_cut;
     bool inherited; /* from the listener, as it was at the handshake: not known what, if anything */
     bool tcp;
+    bool small_segments;  /* were announced when it was dialled (segments.c) */
     bool broken;          /* a write has failed */
     int64_t dropped_seen; /* by the kernel's count, and counted here */
 };
@@ -144,6 +145,7 @@ struct stream_listener {
     bool refusing; /* the kernel refuses all connections */
     bool tcp;
     bool filtered, filtered_cut; /* SYNs: some are lost; some by a cut */
+    bool small_segments;         /* are announced, for a loss may come */
     uint16_t loss_slot;          /* of the fault that loses SYNs */
     uint64_t filter_key[2];      /* identifies the program */
     int64_t dropped_seen;
@@ -245,9 +247,8 @@ void stream_flow_init(struct stream_flow *flow, struct stream_connection *connec
 /* Takes the link's counters, cut and faults. Makes no system call: what follows from a change (to
  * write, to watch for something else, to count) is left to the flow's timer in this turn. */
 void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to);
-bool stream_flow_wants_read(const struct stream_flow *flow);   /* true: it does */
-bool stream_flow_wants_write(const struct stream_flow *flow);  /* the same */
-bool stream_flow_sink_is_open(const struct stream_flow *flow); /* true: it takes bytes */
+bool stream_flow_wants_read(const struct stream_flow *flow);  /* true: it does */
+bool stream_flow_wants_write(const struct stream_flow *flow); /* the same */
 /* Runs the flow's end if it has come, writes what is ready, arms the timer. */
 bool stream_flow_pump(struct stream_flow *flow);
 /* Queues the end of the stream behind what is in flight. */
@@ -260,8 +261,6 @@ void stream_flow_count_held(struct stream_flow *flow);
 /* read.c */
 
 bool stream_flow_read(struct stream_flow *flow);
-/* What recv said: bytes to go on with (> 0), or 0 with *alive. */
-size_t stream_flow_received(struct stream_flow *flow, ssize_t received, bool *alive);
 
 /* write.c */
 
@@ -336,6 +335,16 @@ void stream_end_unfilter(struct stream_end *end);
 void stream_end_count_dropped(struct stream_end *end);
 /* Leaves the socket as it was found. */
 void stream_listener_unfilter(struct stream_listener *listener);
+
+/* segments.c; for TCP */
+/* Has new connections of the listener use segments of Ethernet when a loss may meet one of them, or
+ * (losses: whether the plan has any) not any more; and leaves the socket as it was found. */
+void stream_listener_announce(struct stream_listener *listener, bool losses);
+void stream_listener_unannounce(struct stream_listener *listener);
+/* The same for an end that is about to be connected. */
+void stream_end_announce(struct stream_end *end);
+/* The segments that losses of the end are drawn for, in bytes. */
+uint32_t stream_end_segment_bytes(const struct stream_end *end);
 
 /* plane.c */
 

@@ -9,7 +9,6 @@
  * port stays its own until it listens again. */
 #include <assert.h>
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -76,18 +75,19 @@ static void pause_accepting(struct stream_plane *plane, const char *why)
     loop_timer_set(plane->loop, &plane->accept_timer, now_ns + ACCEPT_RETRY_NS);
 }
 
-static void listener_accept(struct stream_listener *listener)
+/* True: more may wait. */
+static bool listener_accept(struct stream_listener *listener)
 {
     struct stream_plane *plane = listener->plane;
     for (int i = 0; i < STREAM_ACCEPTS; i++) {
         struct address peer = {0};
         if (!plane->free) {
             pause_accepting(plane, "the table of connections is full");
-            return;
+            return false;
         }
         if (!descriptors_take(plane->descriptors, STREAM_ENDS)) {
             pause_accepting(plane, "no descriptors are left for connections");
-            return;
+            return false;
         }
         int fd = socket_accept(listener->watch.fd, &peer);
         if (fd >= 0) {
@@ -97,12 +97,13 @@ static void listener_accept(struct stream_listener *listener)
         descriptors_give(plane->descriptors, STREAM_ENDS);
         if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
             pause_accepting(plane, strerror(-fd));
-            return;
+            return false;
         }
         if (fd == -EAGAIN)
-            return;
+            return false;
         /* else: that connection was gone before it was accepted */
     }
+    return true;
 }
 
 static void listener_on_event(struct loop_watch *watch, uint32_t events)
@@ -146,6 +147,7 @@ static void listener_refuse(struct stream_listener *listener)
         return;                          /* then each connection is accepted and reset */
     loop_watch_remove(&listener->watch); /* it would report a hang-up in each turn */
     listener->refusing = true;
+    listener->small_segments = false; /* the kernel forgets; set again by stream_plane_settle */
     fault_counter_add(&listener->plane->counters->routes[listener->spec->slot].refusing, 1);
 }
 
@@ -196,6 +198,7 @@ static void listener_leave(struct stream_listener *listener)
     if (listener->refusing)
         listener_revive(listener);
     stream_listener_unfilter(listener);
+    stream_listener_unannounce(listener);
     loop_watch_remove(&listener->watch);
     listener->spec = NULL;
 }
@@ -227,8 +230,8 @@ static void apply_table(struct stream_plane *plane, const struct route_table *ta
 static void accept_waiting(struct stream_plane *plane)
 {
     for (uint32_t i = 0; i < plane->listeners_end && !plane->accept_paused; i++)
-        if (plane->listeners[i].watch.loop)
-            listener_accept(&plane->listeners[i]);
+        while (plane->listeners[i].watch.loop && listener_accept(&plane->listeners[i]))
+            ;
 }
 
 void stream_listeners_leave_plan(struct stream_plane *plane)

@@ -5,8 +5,9 @@
  * worker's pool.
  *
  * Taking over a plan visits every live connection once: its links are looked up again, its cuts and
- * faults set, what may go is written. A connection that the visit ends is taken off the live list,
- * so the walk keeps the next one in hand; no visit ends another connection than its own.
+ * faults set; what may go then is left to the flows' timers. A connection that the visit ends is
+ * taken off the live list, so the walk keeps the next one in hand; no visit ends another connection
+ * than its own.
  *
  * Flows that wait for memory are on a list, which is tried again when a block comes back. */
 #include <errno.h>

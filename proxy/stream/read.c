@@ -42,7 +42,8 @@ static uint64_t flow_allowance(const struct stream_flow *flow, uint32_t piece_by
     return limit > flow->charge ? limit - flow->charge : 0;
 }
 
-size_t stream_flow_received(struct stream_flow *flow, ssize_t received, bool *alive)
+/* What recv said: bytes to go on with (> 0), or 0 with *alive. */
+static size_t flow_received(struct stream_flow *flow, ssize_t received, bool *alive)
 {
     *alive = true;
     if (received > 0)
@@ -84,7 +85,7 @@ static bool flow_read_bulk(struct stream_flow *flow, size_t room, bool *alive)
     flow->bulk = received >= STREAM_BULK_MIN;
     if (received < 0 && errno == EOPNOTSUPP)
         return false;
-    size_t length = stream_flow_received(flow, received, alive);
+    size_t length = flow_received(flow, received, alive);
     if (length == 0)
         return true;
     fault_counter_add(&flow->route->received[flow->way], length);
@@ -111,8 +112,8 @@ static bool flow_read_plain(struct stream_flow *flow, size_t room)
         return alive;
     if (room > STREAM_SCRATCH_BYTES)
         room = STREAM_SCRATCH_BYTES;
-    size_t length = stream_flow_received(
-        flow, recv(flow->source->fd, plane->scratch, room, MSG_DONTWAIT), &alive);
+    size_t length =
+        flow_received(flow, recv(flow->source->fd, plane->scratch, room, MSG_DONTWAIT), &alive);
     if (length == 0)
         return alive;
     flow->bulk = length >= STREAM_BULK_MIN;
@@ -136,7 +137,7 @@ static bool flow_read_peek(struct stream_flow *flow)
     struct stream_plane *plane = flow->connection->plane;
     size_t sent;
     bool alive;
-    size_t length = stream_flow_received(
+    size_t length = flow_received(
         flow, recv(flow->source->fd, plane->scratch, STREAM_SCRATCH_BYTES, MSG_DONTWAIT | MSG_PEEK),
         &alive);
     if (length == 0)
@@ -194,7 +195,7 @@ static bool flow_read_piped(struct stream_flow *flow)
             int error = errno;
             stream_chunk_release(flow, chunk);
             errno = error;
-            stream_flow_received(flow, received, &alive);
+            flow_received(flow, received, &alive);
             if (!alive)
                 return false;
             break;

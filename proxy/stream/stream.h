@@ -46,7 +46,7 @@ struct stream_plane;
 struct stream_options {              /* 0 in a field: its default */
     uint32_t connections_max;        /* 8192 */
     uint64_t flow_bytes_max;         /* in flight in one direction of one connection; half of the
-                                        pool. Many flows get less each (flow.c) */
+                                        pool. Many flows get less each (read.c) */
     struct loop *loop;               /* borrowed */
     struct pool *pool;               /* borrowed; may be shared with other planes of the thread */
     struct fault_counters *counters; /* borrowed; this worker's */
@@ -67,13 +67,17 @@ void stream_plane_destroy(struct stream_plane *plane);
 
 /* Takes over a plan and the routes that this plane serves. Both are borrowed until the next call
  * returns (a plane must be given others, or destroyed, before they are freed). When it returns, no
- * byte that arrives later crosses a link that the plan cuts. Connections of a route that is gone,
- * or has another serial, end with RST; routes that stay keep theirs. */
+ * byte that arrives later crosses a link that the plan cuts; what was written before is the
+ * kernel's, and still on its way. Connections of a route that is gone, or has another serial, end
+ * with RST; routes that stay keep theirs. When the plan before has a timeout fault, clients that
+ * wait are accepted first (up to 64 a listener): it has met them. */
 void stream_plane_apply(struct stream_plane *plane, const struct fault_plan *plan,
                         const struct route_table *table);
 
 /* The rest of taking over a plan, once every plane of the process has: socket filters. When it
- * returns, no segment of a cut link is answered, and no SYN. */
+ * returns, no segment of a cut link is answered, and no SYN, where options.filters is set. (A
+ * client that has connected, but waits to be accepted, has no filter of its own until then.) At
+ * most some system calls for each socket whose cut or loss has changed. */
 void stream_plane_settle(struct stream_plane *plane);
 
 /* Connections in the table now, and ever. Any thread. */

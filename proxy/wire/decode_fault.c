@@ -3,8 +3,6 @@
  * Theory of operation. Which keys are fine follows from the type, so the type is read first; the
  * keys, their units and their ranges are the rows of ruleset_parameters. A loss has a model, which
  * is its first row, and each model its own rows. */
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "proxy/base/random.h"

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "proxy/wire/codec.h"
 #include "proxy/wire/parse.h"

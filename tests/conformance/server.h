@@ -21,6 +21,7 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "tests/lib/child.h"
+#include "tests/lib/files.h"
 
 enum { SERVER_ARGUMENTS_MAX = 24, SERVER_PATIENCE_S = 20 };
 
@@ -38,20 +39,6 @@ struct answer {
     const char *body; /* in text */
 };
 
-/* A file of the build that this test belongs to: "bin/severd". */
-static inline void server_built(const char *name, char *path, size_t size)
-{
-    const char *directory = getenv("SEVER_BIN_DIR");
-    char self[PATH_MAX] = "";
-    if (directory) {
-        snprintf(path, size, "%s/../%s", directory, name);
-        return;
-    }
-    assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
-    *strrchr(self, '/') = '\0';
-    snprintf(path, size, "%s/../../%s", self, name);
-}
-
 /* extra: further arguments, NULL-terminated, or NULL. environment: as child_start has it. */
 static inline void server_start(struct server *server, const char *const extra[],
                                 const char *const environment[])
@@ -60,7 +47,7 @@ static inline void server_start(struct server *server, const char *const extra[]
     char program[PATH_MAX], line[1024];
     const char *arguments[SERVER_ARGUMENTS_MAX] = {program, "-port=0", "--die-with-parent"};
     size_t count = 3;
-    server_built("bin/severd", program, sizeof(program));
+    files_find_built("bin/severd", program, sizeof(program));
     while (extra && *extra && count + 1 < SERVER_ARGUMENTS_MAX)
         arguments[count++] = *extra++;
     *server = (struct server){0};

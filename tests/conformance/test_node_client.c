@@ -7,7 +7,7 @@
 static void find_client(char *folder, size_t size, char *skipped, size_t skipped_size)
 {
     char path[PATH_MAX];
-    server_built("conformance/node", folder, size);
+    files_find_built("conformance/node", folder, size);
     snprintf(path, sizeof(path), "%s/skipped", folder);
     FILE *file = fopen(path, "r");
     skipped[0] = '\0';

@@ -48,7 +48,7 @@ static void version_under_either_name(void **state)
     (void)state;
     char program[PATH_MAX], link[PATH_MAX];
     struct text output = {0};
-    server_built("bin/severd", program, sizeof(program));
+    files_find_built("bin/severd", program, sizeof(program));
     assert_non_null(realpath(program, link));
     snprintf(program, sizeof(program), "%s", link);
     snprintf(link, sizeof(link), "%s/toxiproxy-server", directory);
@@ -106,7 +106,7 @@ static void a_start_that_fails(void **state)
         {"-config", NULL, "proxies.json: ", "No such file"},
         {"-port", NULL, "--listen: ", wanted},
     };
-    server_built("bin/severd", program, sizeof(program));
+    files_find_built("bin/severd", program, sizeof(program));
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct text output = {0};
         bool config = strcmp(cases[i].option, "-config") == 0;
@@ -169,7 +169,7 @@ static int run_severctl(const char *token, struct text *output)
     char program[PATH_MAX];
     const char *const argv[] = {program, "--url", server.url, "status", NULL};
     const char *const environment[] = {token, NULL};
-    server_built("bin/severctl", program, sizeof(program));
+    files_find_built("bin/severctl", program, sizeof(program));
     text_clear(output);
     return child_run(argv, environment, NULL, output);
 }

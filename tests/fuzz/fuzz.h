@@ -2,6 +2,7 @@
 #ifndef SEVER_TESTS_FUZZ_FUZZ_H
 #define SEVER_TESTS_FUZZ_FUZZ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -28,6 +29,18 @@ static inline void require_reason(int code, const struct error *error)
 {
     require(code < 0 && error->code == code && error->message[0] != '\0');
     require(memchr(error->message, '\0', sizeof(error->message)) != NULL);
+}
+
+/* Where a reader that fuzz_is_read looks at writes its reason. */
+static struct error fuzz_error;
+
+/* Whether it was read; when it was not, there is a reason. fuzz_error is empty afterwards. */
+static inline bool fuzz_is_read(int code)
+{
+    if (code < 0)
+        require_reason(code, &fuzz_error);
+    fuzz_error = (struct error){0};
+    return code == 0;
 }
 
 /* A copy of exactly this size with a NUL behind it, so that a step too far is seen. The caller

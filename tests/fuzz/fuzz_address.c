@@ -4,13 +4,6 @@
 
 #include "proxy/base/address.h"
 
-static bool is_read(int code, const struct error *error)
-{
-    if (code < 0)
-        require_reason(code, error);
-    return code == 0;
-}
-
 static bool is_same(const struct address *a, const struct address *b)
 {
     return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
@@ -40,22 +33,19 @@ static void check(struct address *address)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct address address = {0}, named = {0}, host = {0};
-    struct error error = {0};
     char name[ADDRESS_NAME_MAX] = "";
     uint16_t port = 0;
     char *text = fuzz_copy_text(bytes, size);
-    bool plain = is_read(address_parse(text, &address, &error), &error);
+    bool plain = fuzz_is_read(address_parse(text, &address, &fuzz_error));
     if (plain)
         check(&address);
-    error = (struct error){0};
-    if (is_read(address_parse_named(text, &named, name, sizeof(name), &port, &error), &error)) {
+    if (fuzz_is_read(address_parse_named(text, &named, name, sizeof(name), &port, &fuzz_error))) {
         require(named.length > 0 || (name[0] && strlen(name) < sizeof(name)));
         require(named.length == 0 || (plain && is_same(&named, &address) && !name[0]));
     } else {
         require(!plain); /* a name is all that it takes besides */
     }
-    error = (struct error){0};
-    if (is_read(address_parse_host(text, &host, &error), &error))
+    if (fuzz_is_read(address_parse_host(text, &host, &fuzz_error)))
         require(address_port(&host) == 0 && address_same_host(&host, &host));
     free(text);
     return 0;

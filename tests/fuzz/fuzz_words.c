@@ -9,16 +9,6 @@
 
 enum { WORDS_MAX = 64 };
 
-static struct error error;
-
-static bool is_read(int code)
-{
-    if (code < 0)
-        require_reason(code, &error);
-    error = (struct error){0};
-    return code == 0;
-}
-
 static void try_fault(const struct arguments *arguments)
 {
     const struct fault_verb *verb = fault_verb_find(arguments->words[0]);
@@ -28,14 +18,15 @@ static void try_fault(const struct arguments *arguments)
     if (!verb)
         return;
     json_t *body = json_pack("{s:s}", "type", ruleset_fault_type_name(verb->type));
-    if (is_read(fault_words_read(verb, arguments->words + 1, arguments->word_count - 1, arguments,
-                                 "usage", body, described, &file, &error)) &&
-        is_read(wire_decode_fault(body, NULL, &fault, &error)))
+    if (fuzz_is_read(fault_words_read(verb, arguments->words + 1, arguments->word_count - 1,
+                                      arguments, "usage", body, described, &file, &fuzz_error)) &&
+        fuzz_is_read(wire_decode_fault(body, NULL, &fault, &fuzz_error)))
         require(fault.type == verb->type);
     json_decref(body);
     body = json_object();
-    if (is_read(fault_words_read_changes(verb->type, arguments->words + 1,
-                                         arguments->word_count - 1, arguments, body, &error)))
+    if (fuzz_is_read(fault_words_read_changes(verb->type, arguments->words + 1,
+                                              arguments->word_count - 1, arguments, body,
+                                              &fuzz_error)))
         require(json_object_size(body) > 0);
     json_decref(body);
 }
@@ -47,9 +38,11 @@ static void try_targets(const struct arguments *arguments)
     struct text text = {0};
     bool both_ways;
     struct ruleset_link parsed;
-    if (is_read(target_parse_link(arguments->words, arguments->word_count, &link, &error)))
-        require(ruleset_parse_link(link.text, &parsed, &both_ways, &error) == 0);
-    if (is_read(target_parse_groups(arguments->words, arguments->word_count, &groups, &error))) {
+    if (fuzz_is_read(
+            target_parse_link(arguments->words, arguments->word_count, &link, &fuzz_error)))
+        require(ruleset_parse_link(link.text, &parsed, &both_ways, &fuzz_error) == 0);
+    if (fuzz_is_read(
+            target_parse_groups(arguments->words, arguments->word_count, &groups, &fuzz_error))) {
         require(json_array_size(groups) >= 2);
         target_format_groups(groups, &text);
         require(text.length > 0);
@@ -66,7 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     arguments = (struct arguments){0};
     while (size > 0 && count < WORDS_MAX)
         words[count++] = fuzz_take_line(&bytes, &size);
-    if (is_read(arguments_parse(words, count, &arguments, &error)) && arguments.word_count > 0) {
+    if (fuzz_is_read(arguments_parse(words, count, &arguments, &fuzz_error)) &&
+        arguments.word_count > 0) {
         try_fault(&arguments);
         try_targets(&arguments);
     }

@@ -19,6 +19,7 @@
 
 #include "proxy/base/monotonic.h"
 #include "proxy/wire/client.h"
+#include "tests/lib/files.h"
 
 struct severd {
     pid_t pid;
@@ -27,21 +28,6 @@ struct severd {
     char directory[64], url[96], run_directory[96];
     struct wire_client *client;
 };
-
-/* The program of the build that this test belongs to. */
-static inline void severd_program(const char *name, char *path, size_t size)
-{
-    const char *directory = getenv("SEVER_BIN_DIR");
-    char self[PATH_MAX] = "";
-    if (directory) {
-        snprintf(path, size, "%s/%s", directory, name);
-        return;
-    }
-    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    assert_true(length > 0);
-    *strrchr(self, '/') = '\0';
-    snprintf(path, size, "%s/../../bin/%s", self, name);
-}
 
 /* Reads its log until a line has `wanted`. */
 static inline void severd_await_log(struct severd *severd, const char *wanted)
@@ -75,7 +61,7 @@ static inline void severd_launch(struct severd *severd, const char *workers,
                                  "42"};
     size_t count = 6;
     *severd = (struct severd){0};
-    severd_program("severd", program, sizeof(program));
+    files_find_built("bin/severd", program, sizeof(program));
     snprintf(severd->directory, sizeof(severd->directory), "/tmp/sever-test-XXXXXX");
     assert_non_null(mkdtemp(severd->directory));
     snprintf(severd->run_directory, sizeof(severd->run_directory), "%s/run", severd->directory);

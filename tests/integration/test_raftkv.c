@@ -7,9 +7,7 @@
  * end, and every write that was refused with NOQUORUM or NOTDONE is not. */
 #include "tests/lib/test.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -23,9 +21,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "proxy/base/address.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
+#include "tests/integration/raftkv.h"
+#include "tests/lib/files.h"
 
 enum { NODES = 3, REPLY_MAX = 8192, PATIENCE_MS = 20000, WRITES_MAX = 200000 };
 
@@ -42,25 +41,6 @@ static char program[512];
 static struct cluster cluster;
 
 /* ---------------------------------------------------------------------------- processes --- */
-
-static void find_program(void)
-{
-    char self[400];
-    const char *folder = getenv("SEVER_BIN_DIR");
-    if (folder) {
-        snprintf(program, sizeof(program), "%s/raftkv", folder);
-        return;
-    }
-    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    assert_true(length > 0);
-    self[length] = '\0';
-    char *slash = strrchr(self, '/');
-    assert_non_null(slash);
-    *slash = '\0';
-    snprintf(program, sizeof(program), "%s/../../bin/raftkv", self);
-    if (access(program, X_OK)) /* tests/integration/./x */
-        snprintf(program, sizeof(program), "%s/../../../bin/raftkv", self);
-}
 
 static void start_node(unsigned i)
 {
@@ -119,14 +99,6 @@ static bool exits_in_time(unsigned i, int *code)
     return true;
 }
 
-static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *walk)
-{
-    (void)status;
-    (void)flag;
-    (void)walk;
-    return remove(path);
-}
-
 static int set_up(void **state)
 {
     (void)state;
@@ -152,7 +124,7 @@ static int tear_down(void **state)
             kill(cluster.pid[i], SIGCONT);
     for (unsigned i = 0; i < NODES; i++)
         kill_node(i, SIGKILL);
-    nftw(cluster.directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    files_remove_folder(cluster.directory);
     return 0;
 }
 
@@ -164,18 +136,7 @@ struct connection {
 
 static struct connection dial(unsigned i)
 {
-    struct address address;
-    struct timeval patience = {.tv_sec = 5};
-    char text[48];
-    snprintf(text, sizeof(text), "%s:6379", cluster.host[i]);
-    assert_int_equal(address_parse(text, &address, NULL), 0);
-    struct connection connection = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    setsockopt(connection.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    if (connect(connection.fd, (const struct sockaddr *)&address.storage, address.length)) {
-        close(connection.fd);
-        connection.fd = -1;
-    }
-    return connection;
+    return (struct connection){.fd = raftkv_dial(cluster.host[i], 5)};
 }
 
 static bool read_line(struct connection *connection, char *line)
@@ -838,7 +799,7 @@ int main(int argc, char **argv)
         CLUSTER_TEST(half_quorum_loses_an_acknowledged_write),
         cmocka_unit_test(bad_command_lines_say_what_to_write),
     };
-    find_program();
+    files_find_built("bin/raftkv", program, sizeof(program));
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("integration/raftkv", tests, NULL, NULL);

@@ -1,20 +1,19 @@
 /* raftkv and one client that asks for much: a single node, and what it costs it. */
 #include "tests/lib/test.h"
 
-#include <ftw.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "proxy/base/address.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
+#include "tests/integration/raftkv.h"
 #include "tests/lib/child.h"
+#include "tests/lib/files.h"
 
 enum {
     PATIENCE_S = 20,
@@ -23,23 +22,6 @@ enum {
 
 static char program[512], directory[64], host[32];
 static struct child node;
-
-static void find_program(void)
-{
-    char self[400];
-    const char *folder = getenv("SEVER_BIN_DIR");
-    if (folder) {
-        snprintf(program, sizeof(program), "%s/raftkv", folder);
-        return;
-    }
-    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    assert_true(length > 0);
-    self[length] = '\0';
-    char *slash = strrchr(self, '/');
-    assert_non_null(slash);
-    *slash = '\0';
-    snprintf(program, sizeof(program), "%s/../../bin/raftkv", self);
-}
 
 static int set_up(void **state)
 {
@@ -52,42 +34,19 @@ static int set_up(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *walk)
-{
-    (void)status;
-    (void)flag;
-    (void)walk;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     (void)state;
     child_kill(&node);
-    nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    files_remove_folder(directory);
     return 0;
-}
-
-static int try_dial(void)
-{
-    struct address address;
-    struct timeval patience = {.tv_sec = PATIENCE_S};
-    char text[48];
-    snprintf(text, sizeof(text), "%s:6379", host);
-    assert_int_equal(address_parse(text, &address, NULL), 0);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    if (connect(fd, (const struct sockaddr *)&address.storage, address.length) == 0)
-        return fd;
-    close(fd);
-    return -1;
 }
 
 static int dial(void)
 {
     uint64_t end = monotonic_now_ns() + PATIENCE_S * NS_PER_S;
     int fd;
-    while ((fd = try_dial()) < 0) {
+    while ((fd = raftkv_dial(host, PATIENCE_S)) < 0) {
         assert_true(monotonic_now_ns() < end);
         monotonic_sleep_until(monotonic_now_ns() + 5 * NS_PER_MS);
     }
@@ -312,7 +271,7 @@ int main(int argc, char **argv)
         NODE_TEST(waiting_writes_have_a_bound),
         NODE_TEST(answers_behind_a_write_have_a_bound),
     };
-    find_program();
+    files_find_built("bin/raftkv", program, sizeof(program));
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests_name("integration/raftkv_client", tests, NULL, NULL);

@@ -10,16 +10,14 @@
 #include "tests/lib/test.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "tests/lib/child.h"
+#include "tests/lib/files.h"
 
 struct fixture {
     char directory[64];
@@ -76,14 +74,6 @@ static int set_up(void **state)
     return -1;
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
@@ -92,7 +82,7 @@ static int tear_down(void **state)
         kill(fixture->severd.pid, SIGTERM);
         result = child_finish(&fixture->severd, NULL);
     }
-    nftw(fixture->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    files_remove_folder(fixture->directory);
     free(fixture);
     return result;
 }

@@ -167,8 +167,8 @@ static inline bool torture_await_ready(struct torture *torture)
 static inline bool torture_start(struct torture *torture)
 {
     char program[PATH_MAX], library[PATH_MAX + 16], page[128], run[96];
-    severd_program("severd", program, sizeof(program));
-    severd_program("../lib/libsever-failing.so", library + 11, sizeof(library) - 11);
+    files_find_built("bin/severd", program, sizeof(program));
+    files_find_built("lib/libsever-failing.so", library + 11, sizeof(library) - 11);
     memcpy(library, "LD_PRELOAD=", 11); // NOLINT(bugprone-not-null-terminated-result): text follows
     snprintf(page, sizeof(page), FAILING_PAGE "=%s/page", torture->directory);
     snprintf(run, sizeof(run), "%s/run", torture->directory);

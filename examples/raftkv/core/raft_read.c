@@ -12,7 +12,6 @@
  * An ask counts in its term only, at both ends: the leader refuses one of an older term, and the
  * follower takes an answer only from the leader it has now, in the term they share. So an answer
  * that was long on its way can't be taken for that to a later ask. */
-#include <assert.h>
 
 #include "examples/raftkv/core/raft_state.h"
 

@@ -1,8 +1,6 @@
 /* raftkv: options, signals, and the server's run. */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "examples/raftkv/server/server.h"
 

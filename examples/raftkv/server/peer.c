@@ -16,7 +16,6 @@
  * while there is no connection, and the queue of a slow one is bounded: beyond it the oldest whole
  * frames are dropped. Dialling backs off exponentially with jitter, from 10 ms to 200 ms, so that a
  * healed network is found at once and a dead node is not hammered. */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

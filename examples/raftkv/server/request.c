@@ -27,7 +27,6 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "examples/raftkv/server/server.h"
 #include "proxy/base/monotonic.h"

@@ -1,7 +1,6 @@
 #include "examples/raftkv/store/batch.h"
 
 #include <errno.h>
-#include <string.h>
 
 enum { BATCH_MAGIC = 0x42766b52, ITEM_HARD_STATE = 1, ITEM_TRUNCATION, ITEM_ENTRY };
 

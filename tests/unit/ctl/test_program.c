@@ -4,9 +4,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <link.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 
 #include "ctl/program.h"
 #include "proxy/base/text.h"
+#include "tests/lib/files.h"
 
 static const char itself[] = "/proc/self/exe"; /* for the library: the same machine */
 
@@ -32,19 +31,11 @@ static int set_up(void **state)
     return mkdtemp(fixture->directory) ? 0 : -1;
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     setenv("PATH", fixture->search_path, 1);
-    nftw(fixture->directory, remove_entry, 4, FTW_DEPTH | FTW_PHYS);
+    files_remove_folder(fixture->directory);
     free(fixture->search_path);
     free(fixture);
     return 0;

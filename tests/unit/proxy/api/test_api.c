@@ -1,35 +1,6 @@
 /* Every row of the table in proxy/doc/API.md, through the client. */
 #include "tests/unit/proxy/api/fixture.h"
 
-static struct fixture *fixture;
-static struct text text;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture = fixture_start("127.0.0.1:0");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_stop(fixture);
-    text_free(&text);
-    return 0;
-}
-
-static int ask(const char *method, const char *path, const char *body)
-{
-    return fixture_ask(fixture, method, path, body, &text);
-}
-
-#define assert_has(part)                                                                           \
-    do {                                                                                           \
-        if (!strstr(text_get(&text), part))                                                        \
-            fail_msg("no %s in %s", part, text_get(&text));                                        \
-    } while (0)
-
 static void status_and_ruleset(void **state)
 {
     (void)state;
@@ -487,7 +458,7 @@ static void bad_arguments_of_create(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(status_and_ruleset),
         TEST(the_whole_ruleset),

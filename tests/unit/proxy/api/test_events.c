@@ -1,9 +1,6 @@
 /* GET /v1/events. Most tests run the server turn by turn in their own thread. */
 #include "tests/unit/proxy/api/fixture.h"
 
-static struct fixture *fixture;
-static struct text text;
-
 static int set_up(void **state)
 {
     (void)state;

@@ -5,35 +5,6 @@
 #include "proxy/wire/codec.h"
 #include "tests/unit/proxy/fault/random_fault.h"
 
-static struct fixture *fixture;
-static struct text text;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture = fixture_start("127.0.0.1:0");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_stop(fixture);
-    text_free(&text);
-    return 0;
-}
-
-static int ask(const char *method, const char *path, const char *body)
-{
-    return fixture_ask(fixture, method, path, body, &text);
-}
-
-#define assert_has(part)                                                                           \
-    do {                                                                                           \
-        if (!strstr(text_get(&text), part))                                                        \
-            fail_msg("no %s in %s", part, text_get(&text));                                        \
-    } while (0)
-
 /* The fault as the body of a request; the text is the caller's. */
 static char *body_of(const struct ruleset_fault *fault)
 {
@@ -220,7 +191,7 @@ static void tables_are_refused_with_their_place(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(every_type_is_set_and_changed),
         TEST(several_are_set_in_one_step),

@@ -3,37 +3,6 @@
 
 #include "proxy/base/random.h"
 
-static struct fixture *fixture;
-static struct text text;
-
-static int set_up(void **state)
-{
-    (void)state;
-    fixture = fixture_start("127.0.0.1:0");
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_stop(fixture);
-    text_free(&text);
-    return 0;
-}
-
-/* One request with these header lines. */
-static int raw(const char *first_line, const char *headers, const char *body)
-{
-    struct text request = {0};
-    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%s", first_line, headers);
-    if (body)
-        text_append(&request, "Content-Length: %zu\r\n", strlen(body));
-    text_append(&request, "\r\n%s", body ? body : "");
-    int status = fixture_raw(fixture, text_get(&request), &text);
-    text_free(&request);
-    return status;
-}
-
 static void hosts(void **state)
 {
     (void)state;
@@ -260,22 +229,6 @@ static void a_huge_body_is_refused_and_answered(void **state)
     assert_int_equal(fixture->ruleset.version, 1);
 }
 
-/* Opens a connection, and hands in all of a body but its last byte. */
-static int hand_in(const char *line, const char *headers, size_t length)
-{
-    int fd = fixture_connect(fixture);
-    struct text request = {0};
-    char *body = memory_allocate(length);
-    memset(body, ' ', length);
-    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n", line,
-                headers, length);
-    fixture_send(fd, text_get(&request), request.length);
-    fixture_send(fd, body, length - 1);
-    text_free(&request);
-    free(body);
-    return fd;
-}
-
 /* The status of an innocent request with a body: 400 when it is read, 503 when there is no room. */
 static int small_body(void)
 {
@@ -432,7 +385,7 @@ static void noise_is_survived(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(hosts),
         TEST(origins),

@@ -5,36 +5,12 @@
 #define TOKEN "s3cret"
 #define WITH_TOKEN "Host: localhost\r\nAuthorization: Bearer " TOKEN "\r\n"
 
-static struct fixture *fixture;
-static struct text text;
-
 static int set_up(void **state)
 {
     (void)state;
     fixture = fixture_create("127.0.0.1:0");
     api_configure(fixture->api, &(struct api_options){.token = TOKEN, .any_host = true});
     return pthread_create(&fixture->thread, NULL, fixture_serve, fixture);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    fixture_stop(fixture);
-    text_free(&text);
-    return 0;
-}
-
-/* One request with these header lines. */
-static int raw(const char *first_line, const char *headers, const char *body)
-{
-    struct text request = {0};
-    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%s", first_line, headers);
-    if (body)
-        text_append(&request, "Content-Length: %zu\r\n", strlen(body));
-    text_append(&request, "\r\n%s", body ? body : "");
-    int status = fixture_raw(fixture, text_get(&request), &text);
-    text_free(&request);
-    return status;
 }
 
 static const char *const lines[] = {
@@ -99,22 +75,6 @@ static void a_page_with_the_token_is_refused(void **state)
             fail_msg("%s: %d and %d", pages[i], native, toxiproxy);
     }
     assert_int_equal(fixture->ruleset.version, 1);
-}
-
-/* Opens a connection, and hands in all of a body but its last byte. */
-static int hand_in(const char *line, const char *headers, size_t length)
-{
-    int fd = fixture_connect(fixture);
-    struct text request = {0};
-    char *body = memory_allocate(length);
-    memset(body, ' ', length);
-    text_append(&request, "%s HTTP/1.1\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n", line,
-                headers, length);
-    fixture_send(fd, text_get(&request), request.length);
-    fixture_send(fd, body, length - 1);
-    text_free(&request);
-    free(body);
-    return fd;
 }
 
 /* More than all the room that there is for bodies, and there is room. */
@@ -223,7 +183,7 @@ static void slow_clients_wait_alone(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(every_path_wants_the_token),
         TEST(a_page_with_the_token_is_refused),

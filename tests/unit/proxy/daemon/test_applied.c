@@ -8,11 +8,13 @@
 
 static struct ruleset ruleset;
 static struct applied_mechanisms mechanisms;
+static const struct applied_lab *lab;
 
 static int set_up(void **state)
 {
     (void)state;
     mechanisms = (struct applied_mechanisms){0};
+    lab = NULL;
     return 0;
 }
 
@@ -41,7 +43,7 @@ static void expect(struct ruleset_fault fault, const char *target, const char *w
         assert_int_equal(ruleset_parse_link(target, &fault.link, &fault.both_ways, NULL), 0);
     else
         snprintf(fault.route, sizeof(fault.route), "%s", target);
-    assert_string_equal(applied_describe(&ruleset, &fault, &mechanisms, text), wanted);
+    assert_string_equal(applied_describe(&ruleset, &fault, &mechanisms, lab, text), wanted);
 }
 
 #define A(fault_type)                                                                              \

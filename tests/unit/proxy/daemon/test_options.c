@@ -56,6 +56,12 @@ static void every_option(void **state)
     assert_int_equal(options.seed, 9);
     assert_string_equal(options.run_directory, "/run/x");
     assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
+    char joined[] = "-w2 -lunix:/y -l127.0.0.1:0 -d./x -rx.json";
+    assert_int_equal(parse(joined, &options, NULL), 0);
+    assert_int_equal(options.workers, 2);
+    assert_string_equal(options.listens[0], "unix:/y");
+    assert_string_equal(options.run_directory, "./x");
+    assert_string_equal(options.ruleset, "x.json");
     char brief[] = "-r g -w 1 -s 0 -d y";
     assert_int_equal(parse(brief, &options, NULL), 0);
     assert_string_equal(options.ruleset, "g");
@@ -176,6 +182,9 @@ static void bad_usage_names_its_place(void **state)
     } cases[] = {
         {"--bogus", "--bogus"},
         {"-x", "-x"},
+        {"-debug", "-debug"},
+        {"-w 1 -run_dir /run/x", "-run_dir"},
+        {"-workerz=3", "-workerz=3"},
         {"-w 1 --nope=3", "--nope=3"},
         {"--workers", "--workers"},
         {"--workers 0", "--workers"},

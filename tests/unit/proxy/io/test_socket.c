@@ -93,12 +93,43 @@ static void a_unix_listener_cannot_refuse(void **state)
     unlink(text + 5);
 }
 
+/* For connections that begin from then on, both ways; a listener that refuses forgets it, and takes
+ * it all the same. */
+static void a_listener_announces_its_segments(void **state)
+{
+    (void)state;
+    static const int announced[] = {0, 1460, 0, 1460, 0};
+    static const bool refuse[] = {false, false, false, true, true};
+    struct address bound;
+    int listener;
+    listen_on("127.0.0.1:0", false, &bound, &listener);
+    for (int i = 0; i < 5; i++) {
+        if (refuse[i])
+            assert_int_equal(socket_refuse(listener), 0);
+        if (!(refuse[i] && announced[i] == 0))
+            socket_set_segment_bytes(listener, announced[i]);
+        if (refuse[i])
+            assert_int_equal(socket_listen_again(listener), 0);
+        int client = socket_connect(&bound, NULL, NULL), server;
+        struct pollfd poll_fd = {.fd = listener, .events = POLLIN};
+        assert_int_equal(poll(&poll_fd, 1, 10000), 1);
+        server = socket_accept(listener, NULL);
+        for (int side = 0; side < 2; side++) {
+            int bytes = socket_segment_bytes(side ? server : client);
+            assert_true(announced[i] ? bytes > 1400 && bytes <= announced[i] : bytes > 16384);
+            close(side ? server : client);
+        }
+    }
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_refusing_listener_keeps_its_port),
         cmocka_unit_test(who_waits_to_be_accepted_is_reset),
         cmocka_unit_test(a_unix_listener_cannot_refuse),
+        cmocka_unit_test(a_listener_announces_its_segments),
     };
     return cmocka_run_group_tests_name("proxy/io socket", tests, NULL, NULL);
 }

@@ -211,6 +211,14 @@ static inline void rig_close(struct rig *rig)
         close(rig->upstream);
 }
 
+/* With the ends of a connection that are left. */
+static inline void rig_close_ends(struct rig *rig, int client, int server)
+{
+    close(client);
+    close(server);
+    rig_close(rig);
+}
+
 static inline int rig_connect(struct rig *rig)
 {
     int fd = socket_connect(&rig->route_address, NULL, NULL);

@@ -80,9 +80,7 @@ static void a_refusing_listener_is_handed_on_as_it_was(void **state)
     rig.table.route_count = 1;
     rig_apply(&rig);
     rig_pair(&rig, &client, &server);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void a_sure_reject_resets_what_is_open(void **state)
@@ -151,9 +149,7 @@ static void a_probable_reject_judges_new_connections_alone(void **state)
         assert_int_equal(rig_touched(&rig, "no"), count);
         assert_true(rig_is_silent(client));
         assert_true(rig_is_silent(server));
-        close(client);
-        close(server);
-        rig_close(&rig);
+        rig_close_ends(&rig, client, server);
     }
     assert_int_equal(seen[0], seen[1]); /* the seed decides */
     assert_int_not_equal(seen[0], seen[2]);
@@ -216,9 +212,7 @@ static void a_cut_hides_a_reject(void **state)
     rig_await(&rig, rig_has_reset(held));
     assert_true(is_refused(&rig));
     close(client);
-    close(server);
-    close(held);
-    rig_close(&rig);
+    rig_close_ends(&rig, server, held);
 }
 
 static struct ruleset_fault delay_of(uint64_t delay_ns)
@@ -252,9 +246,7 @@ static void an_accept_delay_holds_the_dial(void **state)
     rig_await(&rig, rig_has_bytes(client, 1));
     close(before);
     close(before_server);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void a_removed_accept_delay_holds_nobody(void **state)
@@ -276,9 +268,7 @@ static void a_removed_accept_delay_holds_nobody(void **state)
     assert_false(rig_try_accept(&rig, &server));
     rig_remove_fault(&rig, "late");
     rig_await(&rig, rig_try_accept(&rig, &server));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* Counted from its accept, whatever a cut adds. */
@@ -299,9 +289,7 @@ static void an_accept_delay_and_a_cut_run_together(void **state)
     uint64_t begin_ns = monotonic_now_ns();
     rig_await(&rig, rig_try_accept(&rig, &server));
     assert_true(monotonic_now_ns() - begin_ns < 250 * NS_PER_MS);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* A unix socket cannot be shut down and revived: each connection is accepted and closed. */
@@ -324,9 +312,7 @@ static void a_unix_route_rejects_too(void **state)
     int again = rig_connect(&rig);
     rig_await(&rig, rig_try_accept(&rig, &server));
     close(client);
-    close(again);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, again, server);
     unlink(listen + strlen("unix:"));
 }
 
@@ -357,9 +343,7 @@ static void a_hanging_dial_delays_nobody(void **state)
         close(fillers[i]);
     rig.spec.upstream = kept;
     close(client);
-    close(server);
-    close(other);
-    rig_close(&rig);
+    rig_close_ends(&rig, server, other);
 }
 
 /* A connection waits no longer than the delays that are left. */
@@ -379,9 +363,7 @@ static void one_of_two_accept_delays_goes(void **state)
     rig_await(&rig, stream_plane_total(rig.plane) == 1);
     rig_remove_fault(&rig, "hour");
     rig_await(&rig, rig_try_accept(&rig, &server));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 int main(void)

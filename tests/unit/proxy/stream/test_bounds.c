@@ -124,9 +124,7 @@ static void stuck_peers_delay_nobody(void **state)
         close(clients[i]);
         close(servers[i]);
     }
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* With no memory at all, flows without faults still relay, and lose nothing; and so do those that a
@@ -158,9 +156,7 @@ static void bytes_cross_without_memory(bool spared)
     }
     while (count > 0)
         pool_give(rig.pool, blocks[--count]);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void without_memory_bytes_still_cross(void **state)
@@ -185,9 +181,7 @@ static void a_slow_rate_does_not_eat_the_pool(void **state)
         rig_turn(&rig);
     }
     assert_true(pool_used_bytes(rig.pool) <= 8 << 20);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* Sends into an endless delay until nobody can any more. */
@@ -261,9 +255,7 @@ static void a_rate_holds_its_queue_and_no_more(void **state)
     assert_in_range(rig_held(&rig, 0) - before, 200000, 200000 + CHUNK);
     close(other);
     close(other_server);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void a_removed_route_resets_its_connections(void **state)
@@ -289,9 +281,7 @@ static void a_removed_route_resets_its_connections(void **state)
     rig_await(&rig, rig_has_reset(again));
     close(client);
     close(server);
-    close(again);
-    close(server_again);
-    rig_close(&rig);
+    rig_close_ends(&rig, again, server_again);
 }
 
 static void many_short_connections_leave_nothing(void **state)
@@ -336,9 +326,7 @@ static void held_clients_that_left_make_room(void **state)
     close(server);
     rig_await(&rig, rig_try_accept(&rig, &server));
     close(server);
-    close(second);
-    close(third);
-    rig_close(&rig);
+    rig_close_ends(&rig, second, third);
 }
 
 int main(void)

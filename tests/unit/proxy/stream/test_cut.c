@@ -43,9 +43,7 @@ static void a_cut_stalls_and_a_heal_goes_on(void **state)
         rig_turn(&rig);
     }
     assert_int_equal(fault_counter_get(&link->bytes), up.total);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void held_bytes_are_counted_exactly(void **state)
@@ -74,9 +72,7 @@ static void held_bytes_are_counted_exactly(void **state)
     assert_int_equal(recv(server, buffer, sizeof(buffer), 0), 11);
     assert_memory_equal(buffer, "helloworld!", 11);
     assert_int_equal(fault_counter_get(&link->held_bytes), 11);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void partitions_overlap(void **state)
@@ -96,9 +92,7 @@ static void partitions_overlap(void **state)
     assert_int_equal(fault_counter_get(&rig_link(&rig, "a", "b")->held_connections), 1);
     rig_heal(&rig, "q");
     rig_await(&rig, rig_has_bytes(server, 1));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void a_new_connection_waits_for_the_heal(void **state)
@@ -125,9 +119,7 @@ static void a_new_connection_waits_for_the_heal(void **state)
         rig_await(&rig, rig_has_bytes(server, 2));
         assert_int_equal(recv(server, buffer, 2, 0), 2);
         rig_await(&rig, recv(server, buffer, 1, MSG_DONTWAIT) == 0);
-        close(client);
-        close(server);
-        rig_close(&rig);
+        rig_close_ends(&rig, client, server);
     }
 }
 
@@ -200,9 +192,7 @@ static void held_chunks_in_the_pipeline_wait_too(void **state)
     assert_int_equal(recv(server, buffer, sizeof(buffer), 0), 3);
     assert_memory_equal(buffer, "abc", 3);
     rig_await(&rig, recv(server, buffer, 1, MSG_DONTWAIT) == 0);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* A stalled loop must sleep: an end or a backlog on a cut link does not keep it awake. */
@@ -273,9 +263,7 @@ static void the_source_is_known_by_its_address(void **state)
     rig_await(&rig, rig_has_bytes(server, 1));
     close(client);
     close(server);
-    close(other);
-    close(other_server);
-    rig_close(&rig);
+    rig_close_ends(&rig, other, other_server);
 }
 
 int main(void)

@@ -28,9 +28,7 @@ static void a_look_up_outlives_its_table(void **state)
     rig_apply(&rig);
     memset(before, 'x', sizeof(before) - 1);
     rig_await(&rig, rig_try_accept(&rig, &server));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void a_cut_puts_off_a_look_up(void **state)
@@ -46,9 +44,7 @@ static void a_cut_puts_off_a_look_up(void **state)
     assert_false(rig_try_accept(&rig, &server));
     rig_heal(&rig, "cut");
     rig_await(&rig, rig_try_accept(&rig, &server));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* The upstream gets no SYN for now; then the link is cut. */
@@ -84,9 +80,7 @@ static void a_cut_puts_off_a_dial(void **state)
     rig_await(&rig, rig_try_accept(&rig, &server));
     assert_int_equal(send(client, "c", 1, 0), 1);
     rig_await(&rig, rig_has_bytes(server, 1));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void a_refusal_waits_for_the_heal(void **state)

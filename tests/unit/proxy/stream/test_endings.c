@@ -21,6 +21,13 @@ static void pair_way(struct rig *rig, int way, int *source, int *sink)
     rig_turn_for(rig, 2 * NS_PER_MS);
 }
 
+/* A plane and a connection. */
+static void open_ends(struct rig *rig, int way, int *source, int *sink)
+{
+    rig_open(rig, 8, 8 << 20);
+    pair_way(rig, way, source, sink);
+}
+
 static uint64_t discarded(struct rig *rig, int way)
 {
     return fault_counter_get(&rig_route(rig)->dropped[way]);
@@ -101,8 +108,7 @@ static void a_limit_can_change_and_go(void **state)
     struct rig rig;
     int client, server;
     uint64_t sent = 0;
-    rig_open(&rig, 8, 8 << 20);
-    pair_way(&rig, UP, &client, &server);
+    open_ends(&rig, UP, &client, &server);
     struct ruleset_fault fault = one_way("limit", RULESET_LIMIT_DATA, UP);
     fault.limit_data.bytes = 1000;
     rig_set_fault(&rig, &fault); /* on a live connection */
@@ -117,9 +123,7 @@ static void a_limit_can_change_and_go(void **state)
     rig_set_fault(&rig, &fault); /* a new fault counts anew */
     send_pattern(&rig, client, 1, &sent, 2001);
     assert_int_equal(read_to_end(&rig, server, 1), 8200);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* What a limit has cut off leaves a gap, and nothing may come behind it, even when the last bytes
@@ -130,8 +134,7 @@ static void nothing_passes_behind_a_removed_limit(void **state)
     struct rig rig;
     int client, server;
     uint64_t sent = 0;
-    rig_open(&rig, 8, 8 << 20);
-    pair_way(&rig, UP, &client, &server);
+    open_ends(&rig, UP, &client, &server);
     struct ruleset_fault limit = one_way("limit", RULESET_LIMIT_DATA, UP);
     struct ruleset_fault slow = one_way("slow", RULESET_LATENCY, UP);
     limit.limit_data.bytes = 1000;
@@ -146,9 +149,7 @@ static void nothing_passes_behind_a_removed_limit(void **state)
     rig_remove_fault(&rig, "slow"); /* all that is held is ready at once */
     assert_int_equal(read_to_end(&rig, server, 1), 1000);
     rig_await(&rig, rig_has_end(client));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* A FIN before the limit is an ordinary one: the answer still comes. */
@@ -171,9 +172,7 @@ static void half_close_survives_a_limit(void **state)
     shutdown(server, SHUT_WR);
     assert_int_equal(read_to_end(&rig, client, 2), 999);
     rig_await(&rig, stream_plane_open(rig.plane) == 0);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* Peers that keep their sockets open do not keep the slot for ever, and one that never reads does
@@ -200,9 +199,7 @@ static void lingering_ends(void **state)
     assert_true(monotonic_now_ns() - begin_ns < NS_PER_S);
     rig_await(&rig, stream_plane_open(rig.plane) == 0);
     assert_true(monotonic_now_ns() - begin_ns < 5 * NS_PER_S);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void a_timeout_discards_then_closes(void **state)
@@ -212,8 +209,7 @@ static void a_timeout_discards_then_closes(void **state)
         struct rig rig;
         int source, sink;
         uint64_t sent = 0;
-        rig_open(&rig, 8, 8 << 20);
-        pair_way(&rig, way, &source, &sink);
+        open_ends(&rig, way, &source, &sink);
         struct ruleset_fault fault = one_way("stop", RULESET_TIMEOUT, way);
         fault.timeout.timeout_ns = 80 * NS_PER_MS;
         rig_set_fault(&rig, &fault);
@@ -246,8 +242,7 @@ static void removing_a_timeout_closes(void **state)
     struct rig rig;
     int client, server, later, later_server;
     uint64_t sent = 0;
-    rig_open(&rig, 8, 8 << 20);
-    pair_way(&rig, UP, &client, &server);
+    open_ends(&rig, UP, &client, &server);
     struct ruleset_fault fault = one_way("stop", RULESET_TIMEOUT, DOWN);
     rig_set_fault(&rig, &fault);
     send_pattern(&rig, server, 1, &sent, 40000);
@@ -262,24 +257,27 @@ static void removing_a_timeout_closes(void **state)
     rig_await(&rig, rig_has_bytes(later, 1));
     close(client);
     close(server);
-    close(later);
-    close(later_server);
-    rig_close(&rig);
+    rig_close_ends(&rig, later, later_server);
 }
 
-/* Who has connected before the removal is on the timeout, accepted or not. */
+/* Who has connected before the removal is on the timeout, accepted or not, however many wait. */
 static void removing_a_timeout_closes_what_waits_to_be_accepted(void **state)
 {
     (void)state;
+    enum { WAITING = 100 };
     struct rig rig;
-    rig_open(&rig, 8, 8 << 20);
+    int clients[WAITING];
+    rig_open(&rig, WAITING, 8 << 20);
     struct ruleset_fault fault = one_way("stop", RULESET_TIMEOUT, UP);
     rig_set_fault(&rig, &fault);
-    int client = rig_connect(&rig); /* and no turn of the loop */
+    for (int i = 0; i < WAITING; i++)
+        clients[i] = rig_connect(&rig); /* and no turn of the loop */
     assert_int_equal(stream_plane_open(rig.plane), 0);
     rig_remove_fault(&rig, "stop");
-    rig_await(&rig, rig_has_end(client));
-    close(client);
+    for (int i = 0; i < WAITING; i++) {
+        rig_await(&rig, rig_has_end(clients[i]));
+        close(clients[i]);
+    }
     rig_close(&rig);
 }
 
@@ -292,8 +290,7 @@ static void reset_peer_resets_idle_busy_and_new_ones(void **state)
             struct rig rig;
             int idle, idle_server, busy, busy_server, fresh_server = -1;
             static char bytes[200000];
-            rig_open(&rig, 8, 8 << 20);
-            pair_way(&rig, UP, &idle, &idle_server);
+            open_ends(&rig, UP, &idle, &idle_server);
             pair_way(&rig, UP, &busy, &busy_server);
             assert_true(send(busy, bytes, sizeof(bytes), MSG_DONTWAIT) > 0);
             assert_true(send(busy_server, bytes, sizeof(bytes), MSG_DONTWAIT) > 0);
@@ -331,8 +328,7 @@ static void a_removed_reset_peer_is_harmless(void **state)
     (void)state;
     struct rig rig;
     int client, server;
-    rig_open(&rig, 8, 8 << 20);
-    pair_way(&rig, UP, &client, &server);
+    open_ends(&rig, UP, &client, &server);
     struct ruleset_fault fault = rig_fault("rst", RULESET_RESET_PEER);
     fault.reset_peer.timeout_ns = 60 * NS_PER_MS;
     rig_set_fault(&rig, &fault);
@@ -341,9 +337,7 @@ static void a_removed_reset_peer_is_harmless(void **state)
     rig_turn_for(&rig, 80 * NS_PER_MS);
     assert_int_equal(send(client, "x", 1, 0), 1);
     rig_await(&rig, rig_has_bytes(server, 1));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* Neither a close nor a reset crosses a cut link: each end learns of it when its link heals. */
@@ -353,8 +347,7 @@ static void endings_wait_for_the_heal(void **state)
     for (int reset = 0; reset < 2; reset++) {
         struct rig rig;
         int client, server;
-        rig_open(&rig, 8, 8 << 20);
-        pair_way(&rig, UP, &client, &server);
+        open_ends(&rig, UP, &client, &server);
         rig_cut(&rig, "p", true, false);
         struct ruleset_fault fault = rig_fault("end", reset ? RULESET_RESET_PEER : RULESET_TIMEOUT);
         if (reset)
@@ -382,8 +375,7 @@ static void slow_close_holds_the_end_alone(void **state)
         struct rig rig;
         int client, server;
         char bytes[4];
-        rig_open(&rig, 8, 8 << 20);
-        pair_way(&rig, UP, &client, &server);
+        open_ends(&rig, UP, &client, &server);
         struct ruleset_fault fault = one_way("slow", RULESET_SLOW_CLOSE, UP);
         fault.slow_close.delay_ns = 300 * NS_PER_MS;
         rig_set_fault(&rig, &fault);
@@ -416,8 +408,7 @@ static void a_removed_slow_close_lets_the_end_go(void **state)
     (void)state;
     struct rig rig;
     int client, server;
-    rig_open(&rig, 8, 8 << 20);
-    pair_way(&rig, UP, &client, &server);
+    open_ends(&rig, UP, &client, &server);
     struct ruleset_fault fault = rig_fault("slow", RULESET_SLOW_CLOSE);
     fault.slow_close.delay_ns = 3600 * NS_PER_S;
     rig_set_fault(&rig, &fault);
@@ -426,9 +417,7 @@ static void a_removed_slow_close_lets_the_end_go(void **state)
     assert_true(rig_is_silent(server));
     rig_remove_fault(&rig, "slow");
     rig_await(&rig, rig_has_end(server));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* What a latency holds behind what a timeout has dropped goes nowhere when both are removed at
@@ -457,9 +446,7 @@ static void no_stream_goes_on_with_a_gap(void **state)
     assert_true(ruleset_remove_fault(&rig.ruleset, "timeout"));
     rig_apply(&rig);
     assert_int_equal(read_to_end(&rig, server, 1), 0);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 int main(void)

@@ -56,9 +56,7 @@ static void a_cut_connection_is_silent_both_ways(void **state)
     rig_await(&rig, dropped(&rig, "b", "a", FAULT_CAUSE_CUT) >= 2);
     rig_heal(&rig, "cut");
     rig_await(&rig, rig_has_bytes(server, 1) && rig_has_bytes(client, 1));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void one_way_cuts_one_way(void **state)
@@ -77,6 +75,45 @@ static void one_way_cuts_one_way(void **state)
     assert_true(rig_is_silent(client));
     rig_heal(&rig, "cut");
     rig_await(&rig, rig_has_bytes(client, 1));
+    rig_close_ends(&rig, client, server);
+}
+
+/* The server of a pair whose way back is cut: takes what has come. How much that was. */
+static uint64_t take_pattern(int server, uint64_t from)
+{
+    unsigned char bytes[65536];
+    uint64_t taken = 0;
+    for (ssize_t got; (got = recv(server, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0;)
+        for (ssize_t i = 0; i < got; i++)
+            assert_int_equal(bytes[i], rig_byte(11, from + taken++));
+    return taken;
+}
+
+static uint64_t give_pattern(int client, uint64_t from)
+{
+    unsigned char bytes[65536];
+    for (uint64_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = rig_byte(11, from + i);
+    ssize_t sent = send(client, bytes, sizeof(bytes), MSG_DONTWAIT);
+    return sent > 0 ? (uint64_t)sent : 0;
+}
+
+/* A filter drops whole segments, and the other way's ACKs are in them: what is open stalls when the
+ * first window is full (the client is told to wait, and probes), and goes on after the heal. */
+static void the_open_way_stalls_without_acks(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    uint64_t sent = 0, taken = 0;
+    open_filtered(&rig);
+    rig_pair(&rig, &client, &server);
+    rig_cut(&rig, "cut", false, true); /* b->a */
+    rig_await(&rig, (sent += give_pattern(client, sent), taken += take_pattern(server, taken),
+                     info_of(client).tcpi_backoff >= 2));
+    assert_true(taken > 0 && taken < sent);
+    rig_heal(&rig, "cut");
+    rig_await(&rig, (taken += take_pattern(server, taken)) == sent);
     close(client);
     close(server);
     rig_close(&rig);
@@ -101,9 +138,7 @@ static void a_cut_listener_answers_no_syn(void **state)
         assert_true(is_connected(client));
         assert_int_equal(send(client, "c", 1, 0), 1);
         rig_await(&rig, rig_has_bytes(server, 1));
-        close(client);
-        close(server);
-        rig_close(&rig);
+        rig_close_ends(&rig, client, server);
     }
 }
 
@@ -150,9 +185,7 @@ static void a_listener_of_many_cuts_one_source(void **state)
     rig_await(&rig, is_connected(cut));
     close(cut);
     close(fine);
-    close(fine_server);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, fine_server, server);
 }
 
 static void set_loss(struct rig *rig, uint32_t ppb, bool up)
@@ -210,9 +243,7 @@ static void losses_are_retransmitted_and_nothing_is_lost(void **state)
         uint64_t before = dropped(&rig, link[0], link[1], FAULT_CAUSE_LOSS);
         send_through(&rig, from, to, 200000);
         assert_int_equal(dropped(&rig, link[0], link[1], FAULT_CAUSE_LOSS), before);
-        close(client);
-        close(server);
-        rig_close(&rig);
+        rig_close_ends(&rig, client, server);
     }
 }
 
@@ -262,9 +293,7 @@ static void a_loss_that_went_before_the_accept_is_gone(void **state)
     }
     rig_await(&rig, rig_has_bytes(server, SEGMENTS));
     assert_int_equal(info_of(client).tcpi_total_retrans, again);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void a_loss_begins_after_its_time(void **state)
@@ -294,9 +323,7 @@ static void a_loss_begins_after_its_time(void **state)
         rig_turn(&rig);
     }
     rig_await(&rig, info_of(client).tcpi_total_retrans > 0);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* A FIN and a reset are segments like others. */
@@ -320,9 +347,7 @@ static void ends_wait_for_the_heal(void **state)
     assert_int_equal(send(other, "x", 1, 0), 1);
     rig_await(&rig, rig_has_reset(other)); /* the answer to what reaches the dead socket */
     close(client);
-    close(server);
-    close(other);
-    rig_close(&rig);
+    rig_close_ends(&rig, server, other);
 }
 
 /* Both streams have ended, and severd has closed its sockets, while one way is cut; the ACKs that
@@ -352,9 +377,7 @@ static void a_socket_that_is_closed_has_no_filter(void **state)
         got += (size_t)done;
     }
     assert_int_equal(got, BYTES);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* Nobody writes: TCP asks whether the peer is still there. */
@@ -415,6 +438,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         rig_test_both(a_cut_connection_is_silent_both_ways),
         rig_test_both(one_way_cuts_one_way),
+        rig_test_both(the_open_way_stalls_without_acks),
         rig_test_both(a_cut_listener_answers_no_syn),
         rig_test_both(a_listener_of_many_cuts_one_source),
         rig_test_both(losses_are_retransmitted_and_nothing_is_lost),

@@ -8,6 +8,8 @@
  * `test_liveness SEED [COUNT]` runs COUNT (1) seeds from that one. */
 #include "tests/unit/proxy/stream/rig.h"
 
+#include "tests/unit/proxy/stream/seeds.h"
+
 #define BOUND_NS (10 * NS_PER_S) /* for less than 16 MB, all healed */
 
 enum { SEEDS = 60, PAIRS_MAX = 8, STEPS_MAX = 240 };
@@ -32,8 +34,6 @@ struct world {
     int changes_due;
 };
 
-static uint64_t first_seed = 1, seed_count = SEEDS, running_seed;
-static const char *program;
 static char folder[64];
 
 static uint64_t below(struct world *world, uint64_t limit)
@@ -342,7 +342,6 @@ static void all_arrives(struct world *world)
 static void run_seed(uint64_t seed)
 {
     struct world world;
-    running_seed = seed;
     open_world(&world, seed);
     trouble(&world);
     heal(&world);
@@ -353,14 +352,12 @@ static void run_seed(uint64_t seed)
     }
     rig_close(&world.rig);
     remove_sockets();
-    running_seed = 0;
 }
 
 static void all_arrives_after_a_heal(void **state)
 {
     (void)state;
-    for (uint64_t seed = first_seed; seed - first_seed < seed_count; seed++)
-        run_seed(seed);
+    seeds_run(run_seed);
 }
 
 static int make_folder(void **state)
@@ -372,22 +369,15 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    (void)state;
-    if (running_seed)
-        print_error("to repeat: %s %llu\n", program, (unsigned long long)running_seed);
     remove_sockets();
     rmdir(folder);
-    return 0;
+    return seeds_tell(state);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(all_arrives_after_a_heal, make_folder, remove_folder)};
-    program = argv[0];
-    if (argc > 1) {
-        first_seed = strtoull(argv[1], NULL, 10);
-        seed_count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    }
+    seeds_read(argc, argv, SEEDS);
     return cmocka_run_group_tests_name("proxy/stream liveness", tests, NULL, NULL);
 }

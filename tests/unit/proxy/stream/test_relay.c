@@ -33,9 +33,7 @@ static void bytes_cross_exactly_both_ways(void **state)
     assert_int_equal(fault_counter_get(&link->connections), 1);
     assert_true(fault_counter_get(&link->units) > 0);
     assert_int_equal(fault_counter_get(&rig_link(&rig, "b", "a")->bytes), 9 << 20);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void bytes_cross_exactly_through_faults(void **state)
@@ -52,9 +50,7 @@ static void bytes_cross_exactly_through_faults(void **state)
     up.write_max = up.read_max = down.read_max = down.write_max = 200000;
     pump_both(&rig, &up, &down, 2);
     rig_await(&rig, stream_plane_open(rig.plane) == 0);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* Whatever is put in force while bytes cross, they arrive whole and in order. */
@@ -98,9 +94,7 @@ static void bytes_cross_exactly_whatever_changes(void **state)
         if (cut)
             rig_heal(&rig, "p");
         rig_await(&rig, stream_plane_open(rig.plane) == 0);
-        close(client);
-        close(server);
-        rig_close(&rig);
+        rig_close_ends(&rig, client, server);
     }
 }
 
@@ -231,9 +225,7 @@ static void latency_holds_bytes_and_fin_that_long(void **state)
     assert_true(monotonic_now_ns() - begin_ns >= 50 * NS_PER_MS);
     uint16_t slot = fault_plan_fault_slot(rig.plan, "slow", NULL);
     assert_true(fault_counter_get(&rig.counters->touched[slot]) >= 1);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void a_rate_is_kept(void **state)
@@ -255,9 +247,7 @@ static void a_rate_is_kept(void **state)
     uint64_t took_ns = monotonic_now_ns() - begin_ns;
     assert_true(took_ns >= 195 * NS_PER_MS);
     assert_true(took_ns < 2 * NS_PER_S);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 static void removing_latency_releases_in_order(void **state)
@@ -279,9 +269,7 @@ static void removing_latency_releases_in_order(void **state)
     rig_await(&rig, rig_has_bytes(server, 9));
     assert_int_equal(recv(server, buffer, sizeof(buffer), 0), 9);
     assert_memory_equal(buffer, "onetwosix", 9);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 int main(void)

@@ -50,9 +50,7 @@ static void rate_zero_holds_and_goes_on(void **state)
         rig_turn(&rig);
     }
     assert_true(monotonic_now_ns() - begin_ns < 3 * NS_PER_S);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* How long four connections take to have `each` bytes across. */
@@ -142,9 +140,7 @@ static void a_slicer_makes_segments(void **state)
         assert_int_equal(send(client, bytes, BYTES, 0), BYTES);
         rig_await(&rig, rig_has_bytes(server, BYTES));
         assert_true(segments_seen(server) - before <= 3);
-        close(client);
-        close(server);
-        rig_close(&rig);
+        rig_close_ends(&rig, client, server);
     }
 }
 
@@ -168,9 +164,7 @@ static void a_slicer_waits_between_pieces(void **state)
     assert_true(monotonic_now_ns() - begin_ns >= 80 * NS_PER_MS);
     assert_int_equal(recv(server, bytes, 50, 0), 50);
     assert_memory_equal(bytes, "12345678901234567890123456789012345678901234567890", 50);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 /* A pipeline beside the plane's: the same chain and flow, told of the same units. */
@@ -267,9 +261,7 @@ static void corrupt_flips_what_the_engine_says(void **state)
     assert_in_range(flips_in(&rig, client, server, 7300), 4, 6);
     rig_remove_fault(&rig, "noise");
     assert_int_equal(flips_in(&rig, client, server, 7300), 0);
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 enum { CROWD = 48 };
@@ -372,9 +364,7 @@ static void windows_open_and_close(void **state)
         close(clients[i]);
         close(servers[i]);
     }
-    close(before);
-    close(before_server);
-    rig_close(&rig);
+    rig_close_ends(&rig, before, before_server);
 }
 
 static void a_fault_may_begin_later(void **state)
@@ -396,9 +386,7 @@ static void a_fault_may_begin_later(void **state)
     assert_int_equal(send(client, "x", 1, 0), 1);
     rig_turn_for(&rig, 20 * NS_PER_MS);
     assert_false(rig_has_bytes(server, 2));
-    close(client);
-    close(server);
-    rig_close(&rig);
+    rig_close_ends(&rig, client, server);
 }
 
 int main(void)

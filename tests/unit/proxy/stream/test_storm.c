@@ -7,6 +7,7 @@
 #include "tests/unit/proxy/stream/rig.h"
 
 #include "proxy/stream/internal.h"
+#include "tests/unit/proxy/stream/seeds.h"
 
 #define BOUND_NS (15 * NS_PER_S) /* all removed and healed */
 
@@ -34,9 +35,6 @@ struct world {
     bool cut[2], corrupted, fault[FAULTS];
     int changes_due;
 };
-
-static uint64_t first_seed = 1, seed_count = SEEDS, running_seed;
-static const char *program;
 
 static uint64_t below(struct world *world, uint64_t limit)
 {
@@ -338,7 +336,6 @@ static void all_ends(struct world *world)
 static void run_seed(uint64_t seed)
 {
     struct world world = {.seed = seed};
-    running_seed = seed;
     rig_open(&world.rig, CONNECTIONS, chance(&world, 2) ? 1 : 64 << 20);
     world.rig.ruleset.seed = seed;
     loop_set_turn_start(world.rig.loop, take_change, &world);
@@ -352,32 +349,18 @@ static void run_seed(uint64_t seed)
     for (int i = 0; i < world.unknown_count; i++)
         close(world.unknown[i]);
     rig_close(&world.rig);
-    running_seed = 0;
 }
 
 static void every_byte_is_accounted_for(void **state)
 {
     (void)state;
-    for (uint64_t seed = first_seed; seed - first_seed < seed_count; seed++)
-        run_seed(seed);
-}
-
-static int say_seed(void **state)
-{
-    (void)state;
-    if (running_seed)
-        print_error("to repeat: %s %llu\n", program, (unsigned long long)running_seed);
-    return 0;
+    seeds_run(run_seed);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(every_byte_is_accounted_for, say_seed)};
-    program = argv[0];
-    if (argc > 1) {
-        first_seed = strtoull(argv[1], NULL, 10);
-        seed_count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    }
+        cmocka_unit_test_teardown(every_byte_is_accounted_for, seeds_tell)};
+    seeds_read(argc, argv, SEEDS);
     return cmocka_run_group_tests_name("proxy/stream storm", tests, NULL, NULL);
 }

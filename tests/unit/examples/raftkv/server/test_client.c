@@ -3,19 +3,18 @@
 #include "tests/lib/test.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "examples/raftkv/server/server.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
+#include "tests/lib/files.h"
 
 enum { VALUE = 1 << 20, PATIENCE_S = 30 };
 
@@ -61,14 +60,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *walk)
-{
-    (void)status;
-    (void)flag;
-    (void)walk;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
@@ -76,7 +67,7 @@ static int tear_down(void **state)
     bytes_free(&fixture->to_go);
     bytes_free(&fixture->got);
     server_close(&fixture->server);
-    nftw(fixture->directory, remove_one, 4, FTW_DEPTH | FTW_PHYS);
+    files_remove_folder(fixture->directory);
     free(fixture);
     return 0;
 }

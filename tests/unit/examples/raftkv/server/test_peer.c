@@ -2,12 +2,10 @@
 #include "tests/lib/test.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "examples/raftkv/server/frame.h"
@@ -15,6 +13,7 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "proxy/io/socket.h"
+#include "tests/lib/files.h"
 
 struct fixture {
     char directory[64];
@@ -62,19 +61,11 @@ static int set_up_impatient(void **state)
     return set_up_with(state, "100ms");
 }
 
-static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *walk)
-{
-    (void)status;
-    (void)flag;
-    (void)walk;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     server_close(&fixture->server);
-    nftw(fixture->directory, remove_one, 4, FTW_DEPTH | FTW_PHYS);
+    files_remove_folder(fixture->directory);
     free(fixture);
     return 0;
 }

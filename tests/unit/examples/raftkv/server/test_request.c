@@ -3,19 +3,17 @@
  */
 #include "tests/lib/test.h"
 
-#include <errno.h>
-#include <ftw.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "examples/raftkv/server/server.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "proxy/io/socket.h"
+#include "tests/lib/files.h"
 
 struct fixture {
     char directory[64];
@@ -57,20 +55,12 @@ static int set_up(void **state)
     return 0;
 }
 
-static int remove_one(const char *path, const struct stat *status, int flag, struct FTW *walk)
-{
-    (void)status;
-    (void)flag;
-    (void)walk;
-    return remove(path);
-}
-
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     server_close(&fixture->server);
     close(fixture->listener);
-    nftw(fixture->directory, remove_one, 4, FTW_DEPTH | FTW_PHYS);
+    files_remove_folder(fixture->directory);
     free(fixture);
     return 0;
 }
