@@ -44,6 +44,10 @@ const struct option_shape option_shapes[] = {
     {OPTION_SUBNET, "--subnet", "NETWORKS", AT(subnet), "such as 10.77.0.0/24,fd77::/64"},
     {OPTION_MTU, "--mtu", "BYTES", AT(mtu), "of the nodes' devices (1500)"},
     {OPTION_LISTEN, "--listen", "ADDRESS", AT(listen), "where the host listens (127.0.0.1:0)"},
+    {OPTION_WRITE, "--write", "FILE", AT(write), "or -w FILE: a pcapng file; - is standard output"},
+    {OPTION_COUNT, "--count", "N", AT(count), "end after so many packets"},
+    {OPTION_DURATION, "--duration", "DURATION", AT(duration), "end after this time"},
+    {OPTION_SNAPLEN, "--snaplen", "BYTES", AT(snaplen), "of each packet, from 14 (all of it)"},
     {OPTION_FORCE, "--force", NULL, 0, "whatever version is in force"},
     {OPTION_ANYWAY, "--anyway", NULL, 0, "run what can't be shifted too, with true time"},
 };
@@ -79,11 +83,19 @@ static int check_text(char **argv, size_t index, struct error *error)
                      index + 1);
 }
 
+/* Of the two options that have a short one. */
+static const char *long_form(const char *word)
+{
+    if (strcmp(word, "-h") == 0)
+        return "--help";
+    return strcmp(word, "-w") == 0 ? "--write" : word;
+}
+
 /* One option at argv[*index]; steps over its value. */
 static int parse_option(char **argv, size_t count, size_t *index, struct arguments *arguments,
                         struct error *error)
 {
-    const char *word = strcmp(argv[*index], "-h") == 0 ? "--help" : argv[*index];
+    const char *word = long_form(argv[*index]);
     const char *equals = strchr(word, '=');
     const struct option_shape *shape =
         find_option(word, equals ? (size_t)(equals - word) : strlen(word));
@@ -124,7 +136,7 @@ int arguments_parse(char **argv, size_t count, struct arguments *arguments, stru
         int result = check_text(argv, i, error);
         if (result)
             return result;
-        if (strncmp(argv[i], "--", 2) == 0 || strcmp(argv[i], "-h") == 0) {
+        if (strncmp(long_form(argv[i]), "--", 2) == 0) {
             result = parse_option(argv, count, &i, arguments, error);
             if (result)
                 return result;
@@ -146,7 +158,7 @@ const char *arguments_value(const struct arguments *arguments, enum option_bit b
     return NULL;
 }
 
-int arguments_check_options(const struct arguments *arguments, unsigned allowed,
+int arguments_check_options(const struct arguments *arguments, uint64_t allowed,
                             const char *command, struct error *error)
 {
     for (size_t i = 0; i < option_count; i++)

@@ -156,6 +156,18 @@ const struct command commands[] = {
      "severctl lab up 3",
      OPTION_CLIENT | OPTION_CLIENTS | OPTION_SUBNET | OPTION_MTU | OPTION_LISTEN | OPTION_ANYWAY, 0,
      ARGUMENTS_WORDS_MAX, run_lab},
+    {"capture", "[NODE | LINK] [FILTER...]", "see a lab's packets, each with what became of it",
+     "The packets of a node, of a LINK (n1 n2: both ways, or 'n1->n2'), or of the whole lab. "
+     "FILTER "
+     "is such as tcp port 2379 (pcap-filter(7)); it sees IP packets, and a name of the lab's nodes "
+     "in front of it is a node. -w FILE writes them as pcapng, for Wireshark and tcpdump; the fate "
+     "of a packet is its comment there. -w - is for a pipe: severctl capture -w - | wireshark -k "
+     "-i -. Without -w each packet is a line. It ends with --count packets, after --duration, with "
+     "Ctrl-C, or with the lab, and says how many packets were captured, and lost because they were "
+     "not read fast enough.",
+     "severctl capture n1 -w n1.pcapng tcp port 2379",
+     OPTION_WRITE | OPTION_COUNT | OPTION_DURATION | OPTION_SNAPLEN, 0, ARGUMENTS_WORDS_MAX,
+     run_capture},
     {"watch", "", "follow what changes, live",
      "On a terminal: a table of the links with their rates, and the last changes. Elsewhere: a "
      "line for each change, with --json one JSON object a line.",

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,6 +112,7 @@ static inline void rig_enter_and_run(pid_t pid, rig_code code, const void *argum
     if (geteuid() != 0 &&
         (setresgid(getegid(), getegid(), getegid()) || setresuid(geteuid(), geteuid(), geteuid())))
         _exit(EXIT_FAILURE);
+    prctl(PR_SET_DUMPABLE, 1UL); /* as a program of the user's is from the start */
     if (lab_entry_join(pid, &error) || lab_entry_enter(pid, &error))
         rig_fail_inside("enter", &error);
     pid_t child = fork();
