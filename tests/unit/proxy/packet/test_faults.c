@@ -75,6 +75,24 @@ static void latency_is_added(void **state)
     }
 }
 
+/* What a packet has waited in the ring is part of its delay. */
+static void a_late_worker_does_not_add_up(void **state)
+{
+    (void)state;
+    struct raw raw;
+    raw_open(&raw, (struct rig_options){0});
+    struct ruleset_fault half = {.name = "half", .latency = {.delay_ns = NS_PER_S / 2}};
+    rig_add_fault(&raw.rig, 0, 1, half);
+    raw_send(&raw, 1, 100);
+    uint64_t begin_ns = monotonic_now_ns();
+    while (monotonic_sleep_until(begin_ns + NS_PER_S / 2))
+        continue;
+    uint64_t turn_ns = monotonic_now_ns();
+    await(&raw.rig, rig_drain(raw.to) == 1);
+    assert_in_range(monotonic_now_ns() - turn_ns, 0, NS_PER_S / 2 - 1);
+    raw_close(&raw);
+}
+
 /* Single packets are lost, not super-packets, and TCP makes it good. */
 static void loss_is_of_wire_packets(void **state)
 {
@@ -500,6 +518,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(latency_is_added),
+        cmocka_unit_test(a_late_worker_does_not_add_up),
         cmocka_unit_test(loss_is_of_wire_packets),
         cmocka_unit_test(faults_change_under_a_stream),
         cmocka_unit_test(what_is_on_its_way_is_cut),
