@@ -30,7 +30,7 @@ const struct option_shape option_shapes[] = {
      "how much a draw is like the one before"},
     {OPTION_REORDER, "--reorder", NULL, 0, "datagrams may overtake each other"},
     {OPTION_BURST, "--burst", "SIZE", AT(burst), "what may pass at once, such as 64KiB"},
-    {OPTION_QUEUE, "--queue", "SIZE", AT(queue), "datagrams beyond this are dropped"},
+    {OPTION_QUEUE, "--queue", "SIZE", AT(queue), "datagrams beyond are dropped: 64KiB, 100packets"},
     {OPTION_SHARED, "--shared", NULL, 0, "all connections of the route share it"},
     {OPTION_TOXICITY, "--toxicity", "PERCENT", AT(toxicity),
      "only so many of the connections have it"},

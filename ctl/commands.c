@@ -75,7 +75,8 @@ const struct command commands[] = {
      FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
     {"rate", "LINK RATE", "limit the bandwidth of a link",
      "RATE is such as 10mbit, 64kbit or 1MB/s; at 0 nothing passes. Each connection has it for "
-     "itself; with --route and --shared all of the route have it together. " LINK_WORDS,
+     "itself; with --route and --shared all of the route have it together. --queue bounds what "
+     "waits, in bytes or packets. " LINK_WORDS,
      "severctl rate 'n1->n2' 10mbit --burst 64KiB",
      FAULT_OPTIONS | OPTION_BURST | OPTION_QUEUE | OPTION_SHARED, 0, FAULT_WORDS, run_fault},
     {"trace", "LINK FILE", "pass data when a recorded link could",

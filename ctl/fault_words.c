@@ -12,6 +12,7 @@
 #include "ctl/parameters.h"
 #include "ctl/target.h"
 #include "proxy/base/text.h"
+#include "proxy/base/units.h"
 
 const struct fault_verb fault_verbs[RULESET_FAULT_TYPES] = {
     {"delay", RULESET_LATENCY, 1, {{"delay_ns", "jitter_ns", NULL}}},
@@ -108,10 +109,29 @@ static int put(struct reading *reading, const struct ruleset_parameter *paramete
     return 0;
 }
 
+/* "queue" with "100packets": the number, UNITS_TEXT_MAX bytes. False for any other. */
+static bool is_queue_in_packets(const char *name, size_t length, const char *text, char *number)
+{
+    static const char queue[] = "queue", unit[] = "packets";
+    size_t digits = strlen(text) - (strlen(text) < strlen(unit) ? 0 : strlen(unit));
+    if (length != strlen(queue) || memcmp(name, queue, length) != 0 || digits >= UNITS_TEXT_MAX ||
+        strcmp(text + digits, unit) != 0)
+        return false;
+    snprintf(number, UNITS_TEXT_MAX, "%.*s", (int)digits, text);
+    return true;
+}
+
 /* what: "--burst", "burst", for the error's place. */
 static int put_named(struct reading *reading, const char *name, size_t length, const char *what,
                      const char *text)
 {
+    static const char in_packets[] = "queue_packets";
+    char number[UNITS_TEXT_MAX];
+    if (is_queue_in_packets(name, length, text, number)) {
+        name = in_packets;
+        length = strlen(in_packets);
+        text = number;
+    }
     const struct ruleset_parameter *parameter = ruleset_parameter_find(reading->type, name, length);
     if (!parameter) {
         struct text list = {0};

@@ -40,17 +40,17 @@
  *          kernel lose instead, fault_pipeline_loss_ppb says.)
  * rate     A token bucket of burst_bytes that fills at the rate, then a queue: a unit leaves when
  *          its last byte has been sent, after those before it; sums are exact, nothing is lost by
- *          rounding. A datagram that would bring the queue above queue_bytes is dropped (by default
- *          1 s of the rate, at least 64 KiB, at most RULESET_QUEUE_MAX); an empty queue takes any
- *          unit. Streams are never dropped: the caller bounds them by not reading. At a rate of 0
- *          all is held, and leaves in order once the rate is raised. A shared rate is one bucket
- *          for all flows that meet the fault in the same direction; then the queue is theirs
- *          together, too.
+ *          rounding. A datagram that would bring the queue above queue_bytes (by default
+ *          1 s of the rate, at least 64 KiB, at most RULESET_QUEUE_MAX), or finds queue_packets
+ *          others in it, is dropped; an empty queue takes any unit. Streams are never dropped: the
+ * caller bounds them by not reading. At a rate of 0 all is held, and leaves in order once the rate
+ * is raised. A shared rate is one bucket for all flows that meet the fault in the same direction;
+ * then the queue is theirs together, too.
  *
  * trace    Each millisecond in the table is an opportunity for 1500 bytes; what a unit needs of
  * them is taken in turn, and it leaves with the last one; unused ones are lost (mahimahi). The
  *          trace begins when the fault meets the flow, and anew when it ends or the table is
- *          another. Above queue_bytes datagrams are dropped, as by a rate.
+ *          another. Datagrams that find the queue full are dropped, as by a rate.
  * corrupt  One bit, each as likely, of a chosen datagram is flipped; of a stream, of each chosen
  *          block of 1460 bytes: choice and bit depend on the place in the stream alone, not on how
  *          it is chunked.

@@ -26,6 +26,11 @@
         "queue_bytes", RULESET_PARAMETER_BYTES, AT(field), 0, RULESET_QUEUE_MAX, false, 0,         \
             "a queue is at most 1 GiB"                                                             \
     }
+#define QUEUE_PACKETS(field)                                                                       \
+    {                                                                                              \
+        "queue_packets", RULESET_PARAMETER_COUNT, AT(field), 0, RULESET_PACKETS_MAX, false, 0,     \
+            "a queue is at most 10^6 packets"                                                      \
+    }
 #define MODEL(name) (1u << RULESET_LOSS_##name)
 
 static const struct ruleset_parameter latency[] = {
@@ -64,6 +69,7 @@ static const struct ruleset_parameter rate[] = {
     {"burst_bytes", RULESET_PARAMETER_BYTES, AT(rate.burst_bytes), 0, RULESET_BURST_MAX, false, 0,
      "a burst is at most 1 GiB"},
     QUEUE(rate.queue_bytes),
+    QUEUE_PACKETS(rate.queue_packets),
     {"shared", RULESET_PARAMETER_FLAG, AT(rate.shared), 0, 1, false, 0, "true or false"},
 };
 
@@ -71,6 +77,7 @@ static const struct ruleset_parameter trace[] = {
     {"table", RULESET_PARAMETER_TABLE, AT(trace.table), 0, 0, true, 0,
      "a trace names a table of the ruleset"},
     QUEUE(trace.queue_bytes),
+    QUEUE_PACKETS(trace.queue_packets),
 };
 
 static const struct ruleset_parameter corrupt[] = {

@@ -97,6 +97,12 @@ static void names_may_stand_for_places(void **state)
            "{\"link\":\"n1->n2\",\"jitter_ns\":5000000,\"delay_ns\":1000000000}");
     expect("rate n1->n2 burst=64KiB 10mbit",
            "{\"link\":\"n1->n2\",\"burst_bytes\":65536,\"bytes_per_s\":1250000}");
+    expect("rate n1->n2 1MB/s queue=100packets queue=64KiB",
+           "{\"link\":\"n1->n2\",\"bytes_per_s\":1000000,\"queue_packets\":100,\"queue_bytes\":"
+           "65536}");
+    expect_refused("rate n1->n2 1MB/s queue=packets", "queue", "queue_packets");
+    expect_refused("rate n1->n2 1MB/s queue=1000001packets", "queue", "10^6 packets");
+    expect_refused("delay n1->n2 1ms queue=1packets", "", "a latency has no 'queue_packets'");
     expect("rate n1->n2 bytes_per_s=1MB/s", "{\"link\":\"n1->n2\",\"bytes_per_s\":1000000}");
     expect("noop n1->n2 first=3 after=5s match=udp",
            "{\"link\":\"n1->n2\",\"first_connections\":3,\"after_ns\":5000000000,\"match\":"

@@ -90,6 +90,9 @@ static void test_fault_parameters(void **state)
                 "{\"type\":\"rate\",\"bytes_per_s\":1250000,\"burst_bytes\":65536,"
                 "\"queue_bytes\":1048576}",
                 "10mbit burst 64KiB queue 1MiB");
+    check_value(format_fault_parameters,
+                "{\"type\":\"rate\",\"bytes_per_s\":1250000,\"queue_packets\":100}",
+                "10mbit queue 100packets");
     check_value(format_fault_parameters, "{\"type\":\"rate\",\"bytes_per_s\":0,\"shared\":true}",
                 "0 shared");
     check_value(format_fault_parameters,
