@@ -85,7 +85,9 @@ const struct command commands[] = {
      "anew when it ends. table=NAME in place of FILE takes one of severctl tables. " LINK_WORDS,
      "severctl trace 'n1->n2' lte.up", FAULT_OPTIONS | OPTION_QUEUE, 0, FAULT_WORDS, run_fault},
     {"corrupt", "LINK PERCENT", "flip bits in what crosses a link",
-     "PERCENT is that of datagrams, or of each 1460 bytes of a stream. " LINK_WORDS,
+     "PERCENT is that of datagrams, or of each 1460 bytes of a stream. Of a lab's packets the "
+     "receiver's kernel drops what it finds corrupted; with repair=true checksums are made "
+     "right. " LINK_WORDS,
      "severctl corrupt n1 n2 1%", FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
     {"duplicate", "LINK PERCENT", "let datagrams arrive twice",
      "It acts on UDP routes: a stream has no copies. " LINK_WORDS, "severctl duplicate n1 n2 1%",
@@ -95,8 +97,9 @@ const struct command commands[] = {
      "severctl reorder n1 n2 5% 20ms", FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS,
      run_fault},
     {"truncate", "LINK PERCENT SIZE", "cut datagrams short",
-     "PERCENT of the datagrams keep at most their first SIZE bytes. It acts on UDP "
-     "routes. " LINK_WORDS,
+     "PERCENT of the datagrams keep at most their first SIZE bytes. It acts on UDP routes, and on "
+     "a "
+     "lab's packets, whose lengths and checksums repair=true makes right. " LINK_WORDS,
      "severctl truncate n1 n2 5% 100B", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
     {"slice", "LINK SIZE[±SIZE] [DURATION]", "send streams in small pieces",
      "Pieces have SIZE bytes, give or take the second one; DURATION stands between two. It acts on "

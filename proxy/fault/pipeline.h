@@ -53,7 +53,7 @@
  *          another. Datagrams that find the queue full are dropped, as by a rate.
  * corrupt  One bit, each as likely, of a chosen datagram is flipped; of a stream, of each chosen
  *          block of 1460 bytes: choice and bit depend on the place in the stream alone, not on how
- *          it is chunked.
+ *          it is chunked. Datagrams with `repair` are marked so.
  *
  * A correlation c makes a unit (segment, block) repeat the draw of the one before it with
  * probability c: an autoregressive process of first order, DAR(1) (Jacobs, Lewis 1978). What is
@@ -66,7 +66,7 @@
  * latency with reorder  Each datagram is due at t + D, whatever becomes of those before it.
  * duplicate  A chosen datagram is followed by a copy, at the same time.
  * reorder  A chosen one is held for `delay` while others pass.
- * truncate  A chosen one is cut to `bytes`, if it is longer.
+ * truncate  A chosen one is cut to `bytes`, if it is longer; with `repair` it is marked so.
  * reject   A chosen one is dropped as `reject`. (Of streams it refuses connections: admission.h.)
  *
  * Streams only:
@@ -104,6 +104,10 @@ struct fault_unit {
     bool end;   /* set by the caller: the end of a stream; is only ever delayed, carries no bytes */
     bool alone; /* set by the slicer: to be written by itself */
     bool last;  /* set by limit_data: the stream is closed behind it */
+    /* Set by a corrupt or truncate with `repair` that has changed this datagram: whoever delivers
+     * packets makes the checksums right before it leaves, and the length fields of one cut short
+     * (packet/repair.h). Who delivers payloads (a UDP route) has nothing to do. */
+    bool repair;
 };
 
 enum fault_medium {

@@ -180,6 +180,7 @@ struct ruleset_fault {
         struct {
             uint32_t probability_ppb; /* datagrams: of each; streams: of each block of 1460 bytes */
             uint32_t correlation_ppb;
+            bool repair; /* packets: checksums are made right afterwards; on routes always */
         } corrupt;
         struct {
             uint32_t probability_ppb;
@@ -193,6 +194,7 @@ struct ruleset_fault {
         struct {
             uint32_t probability_ppb;
             uint64_t bytes; /* what is left of a chosen one, at most */
+            bool repair;    /* as corrupt's; and length fields */
         } truncate;
         struct {
             uint64_t average_bytes;   /* 0: not sliced */

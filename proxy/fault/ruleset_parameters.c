@@ -31,6 +31,10 @@
         "queue_packets", RULESET_PARAMETER_COUNT, AT(field), 0, RULESET_PACKETS_MAX, false, 0,     \
             "a queue is at most 10^6 packets"                                                      \
     }
+#define REPAIR(field)                                                                              \
+    {                                                                                              \
+        "repair", RULESET_PARAMETER_FLAG, AT(field), 0, 1, false, 0, "true or false"               \
+    }
 #define MODEL(name) (1u << RULESET_LOSS_##name)
 
 static const struct ruleset_parameter latency[] = {
@@ -83,6 +87,7 @@ static const struct ruleset_parameter trace[] = {
 static const struct ruleset_parameter corrupt[] = {
     PROBABILITY("probability", corrupt.probability_ppb, true, 0),
     CORRELATION(corrupt.correlation_ppb, 0),
+    REPAIR(corrupt.repair),
 };
 
 static const struct ruleset_parameter duplicate[] = {
@@ -101,6 +106,7 @@ static const struct ruleset_parameter truncate[] = {
     PROBABILITY("probability", truncate.probability_ppb, true, 0),
     {"bytes", RULESET_PARAMETER_BYTES, AT(truncate.bytes), 0, 65535, true, 0,
      "a datagram is cut to 0 to 65535 bytes"},
+    REPAIR(truncate.repair),
 };
 
 static const struct ruleset_parameter slicer[] = {

@@ -7,7 +7,8 @@
  *
  * What faults see as a packet's bytes begins behind the Ethernet header: rates count those, and
  * corrupt flips and truncate cuts among them. A checksum that is left to the device is completed
- * before either, for otherwise the receiver would never notice.
+ * before either, for otherwise the receiver would never notice; with `repair` checksums and lengths
+ * are made right when the packet leaves.
  *
  * Each packet that has arrived, and each copy that a fault asked for, is counted once: as
  * delivered, or as dropped by cause. A super-packet counts as the packets that it stands for. */
@@ -17,6 +18,7 @@
 #include "proxy/packet/answer.h"
 #include "proxy/packet/checksum.h"
 #include "proxy/packet/internal.h"
+#include "proxy/packet/repair.h"
 #include "proxy/packet/segment.h"
 
 enum { POOL_SHARE = 8 }; /* of what is free a link may hold this part */
@@ -120,6 +122,8 @@ static void sink_deliver(void *context, struct fault_unit *fault_unit)
     }
     if (is_cut_short(unit))
         checksum_complete(&unit->header, unit->bytes, unit->length);
+    if (fault_unit->repair) /* what was flipped has no checksum left to the device, either */
+        repair_packet(unit->bytes, unit->length, unit->network + packet_length(unit));
     struct packet_view view = view_of(unit);
     packet_leave(link, &view, unit, unit->arrived_ns);
 }

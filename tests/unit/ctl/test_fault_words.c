@@ -149,7 +149,7 @@ static void options_are_names(void **state)
     expect_refused("rate n1 n2 10mbit", "", "not both ('n1')");
     expect_refused("corrupt 1%", "",
                    "a corrupt has no 'shared'; it has probability, correlation, "
-                   "toxicity");
+                   "repair, toxicity");
 }
 
 static void what_is_refused(void **state)
