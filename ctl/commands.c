@@ -84,6 +84,12 @@ const struct command commands[] = {
      "begins "
      "anew when it ends. table=NAME in place of FILE takes one of severctl tables. " LINK_WORDS,
      "severctl trace 'n1->n2' lte.up", FAULT_OPTIONS | OPTION_QUEUE, 0, FAULT_WORDS, run_fault},
+    {"flap", "LINK UP DOWN", "let a link go up and down in turns",
+     "It is up for UP, then down for DOWN, and so on from now; all that the fault is on goes up "
+     "and "
+     "down together. While it is down, datagrams and packets are dropped, and streams wait. "
+     "jitter=DURATION has each change come up to so much earlier or later. " LINK_WORDS,
+     "severctl flap n1 n2 2s 500ms jitter=100ms", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
     {"corrupt", "LINK PERCENT", "flip bits in what crosses a link",
      "PERCENT is that of datagrams, or of each 1460 bytes of a stream. Of a lab's packets the "
      "receiver's kernel drops what it finds corrupted; with repair=true checksums are made "

@@ -19,6 +19,7 @@ const struct fault_verb fault_verbs[RULESET_FAULT_TYPES] = {
     {"loss", RULESET_LOSS, 1, {{"probability", NULL, NULL}}},
     {"rate", RULESET_RATE, 1, {{"bytes_per_s", NULL, NULL}}},
     {"trace", RULESET_TRACE, 1, {{"table", NULL, NULL}}},
+    {"flap", RULESET_FLAP, 2, {{"up_ns", NULL, NULL}, {"down_ns", NULL, NULL}}},
     {"corrupt", RULESET_CORRUPT, 1, {{"probability", NULL, NULL}}},
     {"duplicate", RULESET_DUPLICATE, 1, {{"probability", NULL, NULL}}},
     {"reorder", RULESET_REORDER, 2, {{"probability", NULL, NULL}, {"delay_ns", NULL, NULL}}},

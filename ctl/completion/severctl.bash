@@ -59,10 +59,10 @@ _severctl() {
     local words cword i command=''
     _severctl_join
     local word=${words[cword]} before=${words[cword - 1]}
-    local commands='status doctor nodes links routes cut split isolate heal partitions delay loss rate trace corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject faults tables clock watch apply save exec help'
+    local commands='status doctor nodes links routes cut split isolate heal partitions delay loss rate trace flap corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject faults tables clock watch apply save exec help'
     local options='--json --url --help --version'
-    local faults='delay loss rate trace corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject'
-    local types='latency loss rate trace corrupt duplicate reorder truncate slicer slow_close timeout reset_peer limit_data accept_delay reject noop'
+    local faults='delay loss rate trace flap corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject'
+    local types='latency loss rate trace flap corrupt duplicate reorder truncate slicer slow_close timeout reset_peer limit_data accept_delay reject noop'
     COMPREPLY=()
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -79,7 +79,7 @@ _severctl() {
     rate) options+=' --name --burst --queue --shared --toxicity --first --after --match --route --direction' ;;
     trace) options+=' --name --queue --toxicity --first --after --match --route --direction' ;;
     loss | corrupt | duplicate | reorder) options+=' --name --correlation --toxicity --first --after --match --route --direction' ;;
-    truncate | slice | slow-close | timeout | reset | limit | accept-delay | reject) options+=' --name --toxicity --first --after --match --route --direction' ;;
+    flap | truncate | slice | slow-close | timeout | reset | limit | accept-delay | reject) options+=' --name --toxicity --first --after --match --route --direction' ;;
     faults) options+=' --name --distribution --table --correlation --reorder --burst --queue --shared --toxicity --first --after --match --route --direction' ;;
     apply) options+=' --force' ;;
     exec) options+=' --anyway' ;;

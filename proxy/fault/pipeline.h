@@ -51,6 +51,9 @@
  * them is taken in turn, and it leaves with the last one; unused ones are lost (mahimahi). The
  *          trace begins when the fault meets the flow, and anew when it ends or the table is
  *          another. Datagrams that find the queue full are dropped, as by a rate.
+ * flap     From when the fault was set the link is up for `up` and down for `down`, in turns; each
+ *          change but the first comes up to `jitter` earlier or later, by a draw that is the same
+ *          on all flows. While it is down datagrams are dropped as `cut`, and streams held.
  * corrupt  One bit, each as likely, of a chosen datagram is flipped; of a stream, of each chosen
  *          block of 1460 bytes: choice and bit depend on the place in the stream alone, not on how
  *          it is chunked. Datagrams with `repair` are marked so.
@@ -169,8 +172,8 @@ struct fault_reach {
 
 /* One fault on one flow. Internal to proxy/fault but for type, fault_slot and idle. */
 struct fault_stage {
-    uint64_t key;
-    uint64_t sequence; /* of the next unit: how many it has judged, whatever became of them */
+    uint64_t key, fault_key; /* the entry's, the first with the flow's ordinal folded in */
+    uint64_t sequence;       /* of the next unit: how many it has judged, whatever became of them */
     enum ruleset_fault_type type;
     uint16_t fault_slot;
     bool idle; /* this flow is spared, or not among the first: units pass untouched */
@@ -202,6 +205,7 @@ struct fault_stage {
             uint64_t segments; /* so far */
             uint8_t state;     /* of the model */
         } loss;
+        uint64_t flap_since_ns; /* when the fault was set */
         uint64_t position;      /* corrupt: in the stream */
         uint64_t pushed_before; /* slicer: the pipeline's pushed when it began */
     };
@@ -215,7 +219,8 @@ struct fault_flow {
     uint64_t begun_ns;      /* after_ns counts from here */
     uint64_t begun_version; /* of the plan under which the connection began: first_connections are
                                those that began under the plan that set the fault, or a later one */
-    struct fault_states *states; /* borrowed; NULL: no fault counts connections or shares a rate */
+    struct fault_states *states; /* borrowed; NULL: no fault counts connections or shares a rate,
+                                    and a flap begins when it meets the flow */
     /* The pipeline of the connection's other direction, so that the two count as one connection;
      * initialised before either is first applied. NULL: there is none. */
     const struct fault_pipeline *opposite;

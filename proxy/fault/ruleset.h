@@ -93,6 +93,7 @@ enum ruleset_fault_type {
     RULESET_LOSS,
     RULESET_RATE,
     RULESET_TRACE,     /* rate by delivery opportunities */
+    RULESET_FLAP,      /* up and down in turns */
     RULESET_CORRUPT,   /* flips bits */
     RULESET_DUPLICATE, /* datagrams and packets only, and so are the next two */
     RULESET_REORDER,
@@ -177,6 +178,12 @@ struct ruleset_fault {
             uint64_t queue_bytes;         /* as rate's; 0: 64 KiB */
             uint32_t queue_packets;       /* as rate's */
         } trace;
+        struct {
+            uint64_t up_ns,
+                down_ns;        /* > 0: for so long it is up, then down, from when it was set */
+            uint64_t jitter_ns; /* each change is up to this earlier or later; at most half of
+                                   the shorter of the two */
+        } flap;
         struct {
             uint32_t probability_ppb; /* datagrams: of each; streams: of each block of 1460 bytes */
             uint32_t correlation_ppb;

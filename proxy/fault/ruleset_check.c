@@ -331,6 +331,15 @@ static int check_markov(struct checker *checker, const struct ruleset_fault *fau
     return 0;
 }
 
+static int check_flap(struct checker *checker, const struct ruleset_fault *fault, size_t index)
+{
+    if (fault->type != RULESET_FLAP || (fault->flap.jitter_ns <= fault->flap.up_ns / 2 &&
+                                        fault->flap.jitter_ns <= fault->flap.down_ns / 2))
+        return 0;
+    return refuse(checker, -EINVAL, "a flap's jitter is at most half of the shorter of up and down",
+                  "faults[%zu].jitter_ns", index);
+}
+
 /* A queue in packets is one flow's, and has packets. */
 static int check_queue(struct checker *checker, const struct ruleset_fault *fault,
                        const struct ruleset_route *route, size_t index)
@@ -414,6 +423,8 @@ static int check_fault(struct checker *checker, const struct ruleset_fault *faul
     code = check_parameters(checker, fault, index);
     if (code == 0)
         code = check_markov(checker, fault, index);
+    if (code == 0)
+        code = check_flap(checker, fault, index);
     return code < 0 ? code : check_reach(checker, fault, index);
 }
 

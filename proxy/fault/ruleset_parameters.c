@@ -84,6 +84,14 @@ static const struct ruleset_parameter trace[] = {
     QUEUE_PACKETS(trace.queue_packets),
 };
 
+static const struct ruleset_parameter flap[] = {
+    {"up_ns", RULESET_PARAMETER_NS, AT(flap.up_ns), 1, RULESET_DELAY_NS_MAX, true, 0,
+     "a link is up for more than 0 and at most one hour"},
+    {"down_ns", RULESET_PARAMETER_NS, AT(flap.down_ns), 1, RULESET_DELAY_NS_MAX, true, 0,
+     "a link is down for more than 0 and at most one hour"},
+    DURATION("jitter_ns", flap.jitter_ns, false, "a jitter"),
+};
+
 static const struct ruleset_parameter corrupt[] = {
     PROBABILITY("probability", corrupt.probability_ppb, true, 0),
     CORRELATION(corrupt.correlation_ppb, 0),
@@ -155,6 +163,7 @@ static const struct {
     [RULESET_LOSS] = ROWS(loss),
     [RULESET_RATE] = ROWS(rate),
     [RULESET_TRACE] = ROWS(trace),
+    [RULESET_FLAP] = ROWS(flap),
     [RULESET_CORRUPT] = ROWS(corrupt),
     [RULESET_DUPLICATE] = ROWS(duplicate),
     [RULESET_REORDER] = ROWS(reorder),

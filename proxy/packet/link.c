@@ -294,6 +294,7 @@ static bool keeps_whole(const struct ruleset_fault *spec)
         return false;
     case RULESET_LATENCY:
         return !spec->latency.reorder && !spec->match[0];
+    case RULESET_FLAP: /* up or down for all of it */
     case RULESET_NOOP:
         return !spec->match[0];
     default:

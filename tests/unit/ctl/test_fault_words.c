@@ -87,6 +87,10 @@ static void values_have_their_places(void **state)
     expect("reset n1->n2", "{\"link\":\"n1->n2\"}");
     expect("reject n1->n2", "{\"link\":\"n1->n2\",\"probability\":1.0}");
     expect("rate n1->n2 0", "{\"link\":\"n1->n2\",\"bytes_per_s\":0}");
+    expect("flap n1->n2 2s 500ms jitter=100ms",
+           "{\"link\":\"n1->n2\",\"up_ns\":2000000000,\"down_ns\":500000000,\"jitter_ns\":"
+           "100000000}");
+    expect_refused("flap n1->n2 2s", "", "write: severctl X");
     expect("limit_data n1->n2 1MiB", "{\"link\":\"n1->n2\",\"bytes\":1048576}");
 }
 

@@ -37,6 +37,10 @@ static inline void random_make_consistent(struct ruleset_fault *fault)
         fault->loss.p14_ppb %= RULESET_PROBABILITY_MAX - fault->loss.p13_ppb + 1;
         fault->loss.p32_ppb %= RULESET_PROBABILITY_MAX - fault->loss.p31_ppb + 1;
     }
+    if (fault->type == RULESET_FLAP) {
+        uint64_t up_ns = fault->flap.up_ns, down_ns = fault->flap.down_ns;
+        fault->flap.jitter_ns %= (up_ns < down_ns ? up_ns : down_ns) / 2 + 1;
+    }
     if (fault->type == RULESET_RATE && fault->rate.shared)
         fault->rate.queue_packets = 0;
 }

@@ -110,6 +110,11 @@ static inline void draw_parameters(struct trial *trial, struct ruleset_fault *fa
         fault->trace.queue_bytes = below(trial, 3) * 5000;
         fault->trace.queue_packets = (uint32_t)below(trial, 3) * 4;
         break;
+    case RULESET_FLAP:
+        fault->flap.up_ns = 2 + below(trial, 20 * MS);
+        fault->flap.down_ns = 2 + below(trial, 20 * MS);
+        fault->flap.jitter_ns = below(trial, 2); /* at most half of either */
+        break;
     case RULESET_REORDER:
         fault->reorder.delay_ns = 1 + below(trial, 20) * MS;
         fault->reorder.probability_ppb = chance(trial);
