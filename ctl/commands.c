@@ -6,7 +6,7 @@
     "LINK is two nodes (n1 n2: both ways), 'n1->n2' (one way; quoted, for the shell) or "          \
     "'n1<->n2'. An end may be '*': any node. --route NAME in place of LINK puts the fault on a "   \
     "route. severctl faults lists it and takes it back. KEY=VALUE words set what has no place of " \
-    "its own."
+    "its own, and so do KEY VALUE behind the rest: match 'udp port 53'."
 
 /* Of every verb that makes a fault. */
 enum {
