@@ -146,6 +146,12 @@ const struct command commands[] = {
      "mahimahi's. Which of the two it is shows when a fault draws from it; a table that one does "
      "can't be removed.",
      "severctl tables add lte lte.up", 0, 0, 3, run_tables},
+    {"regions", "FILE | clear", "set the delays between regions, from a file",
+     "FILE names regions and their nodes (region eu: n1 n2), then has a matrix of their delays, "
+     "one-way or round-trip; severctl(1) shows one. Each pair of nodes has a delay of its own, "
+     "region/..., in place of those that an earlier file made, in one step. clear takes them all "
+     "back; - is standard input.",
+     "severctl regions examples/regions/clouds.txt", 0, 1, 1, run_regions},
     {"clock", "[NODE [OFFSET] [drift DRIFT] | NODE reset]", "show or shift the clocks of nodes",
      "OFFSET is such as +2ms or -1s, DRIFT such as 50ppm; what is not said is zero. The clock "
      "steps by the change of the offset and keeps what its drift has gained; reset gives true time "

@@ -46,6 +46,7 @@ _severctl_words() { # COMMAND
     routes) printf '%s\n' add remove enable disable; _severctl_names routes name ;;
     faults) printf '%s\n' add set remove clear $types; _severctl_names faults name ;;
     tables) printf '%s\n' add remove; _severctl_names tables name ;;
+    regions) printf '%s\n' clear; compgen -f -- "$word" ;;
     heal) _severctl_names partitions name ;;
     clock) printf '%s\n' drift reset; _severctl_names nodes name ;;
     help) printf '%s\n' $commands ;;
@@ -59,7 +60,7 @@ _severctl() {
     local words cword i command=''
     _severctl_join
     local word=${words[cword]} before=${words[cword - 1]}
-    local commands='status doctor nodes links routes cut split isolate heal partitions delay loss rate trace flap corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject faults tables clock watch apply save exec help'
+    local commands='status doctor nodes links routes cut split isolate heal partitions delay loss rate trace flap corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject faults tables regions clock watch apply save exec help'
     local options='--json --url --help --version'
     local faults='delay loss rate trace flap corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject'
     local types='latency loss rate trace flap corrupt duplicate reorder truncate slicer slow_close timeout reset_peer limit_data accept_delay reject noop'
