@@ -159,8 +159,10 @@ const struct command commands[] = {
      "their next clock read.",
      "severctl clock n1 +2ms drift 50ppm", 0, 0, 4, run_clock},
     {"watch", "", "follow what changes, live",
-     "On a terminal: a table of the links with their rates, and the last changes. Elsewhere: a "
-     "line for each change, with --json one JSON object a line.",
+     "On a terminal: the links with what crosses them now, the busiest first, what is dropped of "
+     "it "
+     "and why, the delay that was asked for, and the last changes; drawn each second in the window "
+     "that there is. Elsewhere: a line for each change, with --json one JSON object a line.",
      "severctl watch --json", 0, 0, 0, run_watch},
     {"apply", "FILE", "put a whole ruleset in force",
      "FILE is JSON as severctl save writes it; - is standard input. A version in it must be the "
