@@ -314,6 +314,58 @@ static void what_is_corrupted_is_not_believed(void **state)
     }
 }
 
+/* Receives what comes until all datagrams are through the link; counts those with one bit changed
+ * in their `bytes` zeros. */
+static unsigned receive_changed(struct rig *rig, int server, ssize_t bytes, uint64_t until)
+{
+    char buffer[1000];
+    unsigned changed = 0;
+    await(rig, rig_units(rig, 0, 1) >= until);
+    for (ssize_t got; (got = recv(server, buffer, sizeof(buffer), 0)) >= 0;) {
+        int bits = 0;
+        assert_int_equal(got, bytes);
+        for (ssize_t k = 0; k < got; k++)
+            bits += __builtin_popcount((unsigned char)buffer[k]);
+        assert_true(bits <= 1);
+        changed += bits == 1;
+    }
+    return changed;
+}
+
+/* With `repair` the application reads what the fault did: nearly all bits are its payload's. */
+static void what_is_repaired_is_believed(void **state)
+{
+    (void)state;
+    enum { DATAGRAMS = 50 };
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+        char buffer[1000] = {0};
+        rig_open(&rig, (struct rig_options){.nodes = 2});
+        int client = udp_of(&rig, 0, families[i], 5000),
+            server = udp_of(&rig, 1, families[i], 6000);
+        struct ruleset_fault corrupt = sure("corrupt", RULESET_CORRUPT),
+                             shorter = sure("shorter", RULESET_TRUNCATE);
+        snprintf(corrupt.match, sizeof(corrupt.match), "udp");
+        snprintf(shorter.match, sizeof(shorter.match), "udp");
+        corrupt.corrupt.repair = shorter.truncate.repair = true;
+        shorter.truncate.bytes = 500;
+        rig_add_fault(&rig, 0, 1, corrupt);
+        uint64_t passed = rig_units(&rig, 0, 1);
+        for (int k = 0; k < DATAGRAMS; k++)
+            udp_send(client, 1, families[i], 6000, buffer, sizeof(buffer));
+        assert_true(receive_changed(&rig, server, 1000, passed + DATAGRAMS) > DATAGRAMS * 3 / 4);
+        rig_remove_fault(&rig, "corrupt");
+        rig_add_fault(&rig, 0, 1, shorter);
+        udp_send(client, 1, families[i], 6000, buffer, sizeof(buffer));
+        ssize_t wanted = 500 - 8 - (families[i] == AF_INET ? 20 : 40);
+        await(&rig, recv(server, buffer, sizeof(buffer), MSG_PEEK) >= 0);
+        assert_int_equal(receive_changed(&rig, server, wanted, 0), 0);
+        close(client);
+        close(server);
+        rig_close(&rig);
+    }
+}
+
 static void truncate_leaves_so_many_bytes(void **state)
 {
     (void)state;
@@ -528,6 +580,7 @@ int main(void)
         cmocka_unit_test(another_device_begins_anew),
         cmocka_unit_test(corrupt_flips_one_bit),
         cmocka_unit_test(what_is_corrupted_is_not_believed),
+        cmocka_unit_test(what_is_repaired_is_believed),
         cmocka_unit_test(truncate_leaves_so_many_bytes),
         cmocka_unit_test(truncated_datagrams_do_not_hurt),
         cmocka_unit_test(duplicates_follow),
