@@ -217,7 +217,9 @@ static bool on_bytes(void *context, const char *bytes, size_t length)
 
 static void catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = note_signal}, ignore = {.sa_handler = SIG_IGN};
+    /* A block that is being written is written whole; waiting for more ends all the same. */
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGPIPE, &ignore, NULL);

@@ -275,9 +275,10 @@ static void the_client_reads_a_stream(void **state)
         wire_client_stream(fixture->client, "/v1/capture?node=n9", 0, hear, &heard, &error),
         -ENOENT);
     assert_string_equal(error.place, "node");
-    assert_int_equal(wire_client_stream(fixture->client, "/v1/capture", 100 * NS_PER_MS, hear,
-                                        &(struct heard){.wanted = 1000}, &error),
-                     -ETIMEDOUT);
+    heard.wanted = 1000;
+    assert_int_equal(
+        wire_client_stream(fixture->client, "/v1/capture", 100 * NS_PER_MS, hear, &heard, &error),
+        -ETIMEDOUT);
     atomic_store(&fixture->stop, true);
     pthread_join(fixture->thread, NULL);
     text_free(&heard.text);
