@@ -12,10 +12,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proxy/io/loop.h"
@@ -140,43 +141,47 @@ static _Noreturn void gateway_main(int socket)
         _exit(EXIT_FAILURE);
     gateway->socket = STDERR_FILENO + 1;
     struct gateway_reply ready = {.result = gateway_open(gateway)};
+    if (ready.result)
+        error_set(&ready.error, ready.result, "the gateway: %s", strerror(-ready.result));
     if (message_send(gateway->socket, &ready, sizeof(ready), NULL, 0) || ready.result)
         _exit(EXIT_FAILURE);
     loop_run(gateway->loop);
     _exit(EXIT_FAILURE);
 }
 
-/* The process between: its exit status is an errno. */
-static _Noreturn void enter_and_fork(const struct holder *holder, int socket)
+/* The process between: its exit tells nothing, the gateway's first message does. */
+static _Noreturn void enter_and_clone(const struct holder *holder, int socket)
 {
+    struct gateway_reply refused = {0};
     if (setns(holder->pidfd,
               CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC))
-        _exit(errno);
-    pid_t pid = fork();
+        refused.result =
+            error_set(&refused.error, -errno, "the gateway's namespaces: %s", strerror(errno));
+    long pid = refused.result ? 1 : syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, 0);
     if (pid == 0)
         gateway_main(socket);
-    _exit(pid < 0 ? errno : 0);
+    if (pid < 0)
+        refused.result =
+            error_set(&refused.error, -errno, "the gateway's process: %s", strerror(errno));
+    if (refused.result)
+        message_send(socket, &refused, sizeof(refused), NULL, 0);
+    _exit(EXIT_SUCCESS);
 }
 
-int gateway_start(const struct holder *holder, int *out, struct error *error)
+int gateway_start(const struct holder *holder, int *socket, struct error *error)
 {
-    int pair[2], status;
+    int pair[2];
     int result = message_pair(pair);
     if (result)
         return error_set(error, result, "socket: %s", strerror(-result));
     pid_t pid = fork();
-    int code = errno;
     if (pid == 0)
-        enter_and_fork(holder, pair[1]);
+        enter_and_clone(holder, pair[1]);
     close(pair[1]);
-    *out = pair[0];
-    if (pid > 0) {
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-            ;
-        code = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
-        if (code == 0)
-            return 0;
-    }
+    *socket = pair[0];
+    if (pid > 0)
+        return 0;
+    result = error_set(error, -errno, "the gateway's process: %s", strerror(errno));
     close(pair[0]);
-    return error_set(error, -code, "the gateway's process: %s", strerror(code));
+    return result;
 }

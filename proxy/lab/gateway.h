@@ -21,8 +21,9 @@ struct gateway_reply {
     struct error error;
 };
 
-/* Starts it in the namespaces of a holder, from a process with one thread. *socket: where it takes
- * requests, one at a time, and answers; it ends when all other ends of that are closed. */
+/* Starts it in the namespaces of a holder, from a process with one thread that ignores SIGCHLD.
+ * *socket: where it says first whether it is ready (gateway_reply), then takes requests, one at a
+ * time, and answers; it ends when all other ends of that are closed. */
 int gateway_start(const struct holder *holder, int *socket, struct error *error);
 
 #endif

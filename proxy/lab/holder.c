@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,7 +11,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "proxy/base/monotonic.h"
@@ -93,7 +93,7 @@ int holder_start(const char *name, struct holder *holder, struct error *error)
     result = await_ready(holder, error);
     if (result) {
         holder_kill(holder);
-        holder_reap(holder);
+        holder_reap(holder, monotonic_now_ns() + READY_NS);
     }
     return result;
 }
@@ -103,11 +103,15 @@ void holder_kill(const struct holder *holder)
     syscall(SYS_pidfd_send_signal, holder->pidfd, SIGKILL, NULL, 0);
 }
 
-void holder_reap(struct holder *holder)
+void holder_reap(struct holder *holder, uint64_t deadline_ns)
 {
+    struct pollfd poll_fd = {.fd = holder->pidfd, .events = POLLIN};
+    int count = -1;
     close(holder->socket);
-    while (waitpid(holder->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    for (uint64_t now_ns = monotonic_now_ns(); count < 0; now_ns = monotonic_now_ns()) {
+        uint64_t left_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+        count = poll(&poll_fd, 1, (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS));
+    }
     close(holder->pidfd);
     *holder = (struct holder){.pidfd = -1, .socket = -1};
 }

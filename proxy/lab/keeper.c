@@ -18,12 +18,17 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "proxy/lab/gateway.h"
 #include "proxy/lab/holder.h"
 #include "proxy/lab/hosts.h"
 #include "proxy/lab/message.h"
 #include "proxy/lab/namespaces.h"
+
+/* How long it waits for dead processes of a node that is removed; of all when the lab ends. */
+#define REMOVE_NS (2 * NS_PER_S)
+#define END_NS (5 * NS_PER_S)
 
 struct node {
     char name[LAB_NAME_MAX];
@@ -113,7 +118,7 @@ static int add(struct keeper *keeper, const struct keeper_request *request,
         devices_delete(&keeper->devices, node->index);
     }
     holder_kill(&node->holder);
-    holder_reap(&node->holder);
+    holder_reap(&node->holder, monotonic_now_ns() + REMOVE_NS);
     return result;
 }
 
@@ -130,7 +135,7 @@ static void drop(struct keeper *keeper, struct node *node)
 {
     holder_kill(&node->holder);
     devices_delete(&keeper->devices, node->index);
-    holder_reap(&node->holder);
+    holder_reap(&node->holder, monotonic_now_ns() + REMOVE_NS);
     size_t after = (size_t)(&keeper->nodes[keeper->node_count] - (node + 1));
     memmove(node, node + 1, after * sizeof(*node));
     keeper->node_count--;
@@ -213,20 +218,22 @@ static bool turn(struct keeper *keeper)
 
 static void end_all(struct keeper *keeper)
 {
+    uint64_t deadline_ns = monotonic_now_ns() + END_NS;
     for (size_t i = 0; i < keeper->node_count; i++)
         holder_kill(&keeper->nodes[i].holder);
     for (size_t i = 0; i < keeper->node_count; i++)
-        holder_reap(&keeper->nodes[i].holder);
+        holder_reap(&keeper->nodes[i].holder, deadline_ns);
 }
 
 static void set_process(void)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP, SIGUSR1};
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, usual = {.sa_handler = SIG_DFL};
+    static const int ignored[] = {
+        SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
+        SIGPIPE, SIGTSTP, SIGUSR1, SIGCHLD /* children are reaped by the kernel */};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t none;
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         sigaction(ignored[i], &ignore, NULL);
-    sigaction(SIGCHLD, &usual, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);

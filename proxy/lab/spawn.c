@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -87,6 +88,8 @@ static void await_end(int pidfd)
 
 void lab_keeper_end(struct lab_keeper *keeper)
 {
+    if (keeper->control >= 0)
+        shutdown(keeper->control, SHUT_RDWR); /* whoever else may hold it open */
     message_close_fds(&keeper->control, 1);
     message_close_fds(&keeper->notes, 1);
     if (keeper->pid <= 0)

@@ -2,85 +2,20 @@
  *
  * A link carries what one node sends to another. Without faults a frame is sent straight from the
  * ring. With faults it is copied into a pool block and pushed into the pipeline, which delivers or
- * drops it. A super-packet is copied whole while no fault on the link means single packets, and cut
+ * drops it. A super-packet is held whole while no fault on the link means single packets, and cut
  * into packets of wire size otherwise, so that loss, order and size are those of real packets.
  *
  * What faults see as a packet's bytes begins behind the Ethernet header: rates count those, and
  * corrupt flips and truncate cuts among them. A checksum that is left to the device is completed
- * before either, for otherwise the receiver would never notice.
+ * before either, for otherwise the receiver would never notice; with `repair` checksums and lengths
+ * are made right when the packet leaves.
  *
  * Each packet that has arrived, and each copy that a fault asked for, is counted once: as
  * delivered, or as dropped by cause. A super-packet counts as the packets that it stands for. */
-#include <assert.h>
-#include <string.h>
-
 #include "proxy/packet/answer.h"
 #include "proxy/packet/checksum.h"
 #include "proxy/packet/internal.h"
-#include "proxy/packet/segment.h"
-
-enum { POOL_SHARE = 8 }; /* of what is free a link may hold this part */
-
-static_assert(offsetof(struct packet_unit, bytes) ==
-                  offsetof(struct packet_unit, header) + sizeof(struct virtio_net_hdr),
-              "a unit can be sent as it lies");
-static_assert(sizeof(struct packet_unit) + PACKET_BYTES_MAX <= POOL_BLOCK_MAX,
-              "any frame fits into a block");
-
-static struct packet_unit *unit_of(struct fault_unit *unit)
-{
-    return loop_container(unit, struct packet_unit, unit);
-}
-
-static const struct packet_unit *const_unit_of(const struct fault_unit *unit)
-{
-    return (const struct packet_unit *)(const void *)unit; /* its first member */
-}
-
-/* What is left of the packet: stages cut it short by lowering unit.bytes. */
-static uint32_t packet_length(const struct packet_unit *unit)
-{
-    uint32_t length = unit->length - unit->network;
-    return unit->unit.bytes < length ? unit->unit.bytes : length;
-}
-
-static bool is_cut_short(const struct packet_unit *unit)
-{
-    return packet_length(unit) < unit->length - unit->network;
-}
-
-static struct packet_view view_of(const struct packet_unit *unit)
-{
-    uint32_t length = packet_length(unit);
-    bool is_short = is_cut_short(unit);
-    return (struct packet_view){.header = &unit->header,
-                                .bytes = unit->bytes,
-                                .length = unit->network + length,
-                                .network = unit->network,
-                                .segments = unit->unit.segments,
-                                .wire_bytes = is_short ? length : unit->wire_bytes};
-}
-
-/* A unit for a frame of so many bytes, charged to the link; NULL when it has its share, or the pool
- * is empty. */
-static struct packet_unit *unit_take(struct packet_link *link, uint32_t length)
-{
-    struct packet_plane *plane = link->plane;
-    uint64_t share = (pool_limit_bytes(plane->pool) - pool_used_bytes(plane->pool)) / POOL_SHARE;
-    if (link->charge >= share || link->charge >= plane->link_bytes_max)
-        return NULL;
-    struct packet_unit *unit = pool_take(plane->pool, sizeof(*unit) + length);
-    if (unit)
-        link->charge += pool_bytes_of(plane->pool, unit);
-    return unit;
-}
-
-void packet_unit_release(struct packet_link *link, struct packet_unit *unit)
-{
-    struct pool *pool = link->plane->pool;
-    link->charge -= pool_bytes_of(pool, unit);
-    pool_give(pool, unit);
-}
+#include "proxy/packet/repair.h"
 
 static void drop_view(struct packet_link *link, const struct packet_view *view,
                       enum fault_cause cause)
@@ -99,46 +34,61 @@ static void drop_view(struct packet_link *link, const struct packet_view *view,
 static void drop_unit(struct packet_link *link, struct packet_unit *unit, enum fault_cause cause,
                       uint16_t fault_slot)
 {
-    struct packet_view view = view_of(unit);
-    struct packet_fate fate = {.from = link->from,
-                               .to = link->to,
-                               .arrived_ns = unit->arrived_ns,
-                               .cause = cause,
-                               .fault_slot = fault_slot};
     packet_count_drop(link, cause, unit->unit.segments);
-    packet_note(link->plane, &view, &fate);
+    if (link->plane->captures) {
+        struct packet_view view = packet_unit_view(link->plane, unit);
+        struct packet_fate fate = {.from = link->from,
+                                   .to = link->to,
+                                   .arrived_ns = unit->arrived_ns,
+                                   .cause = cause,
+                                   .fault_slot = fault_slot};
+        packet_note(link->plane, &view, &fate);
+    }
     packet_unit_release(link, unit);
+}
+
+/* Bytes that may be changed, with their checksum. False: no memory, or it is a super-packet that
+ * can't be cut. */
+static bool unit_complete(struct packet_link *link, struct packet_unit *unit)
+{
+    return packet_unit_own(link, unit) && unit->own->header.gso_type == VIRTIO_NET_HDR_GSO_NONE &&
+           checksum_complete(&unit->own->header, unit->own->frame, unit->length);
 }
 
 static void sink_deliver(void *context, struct fault_unit *fault_unit)
 {
     struct packet_link *link = context;
-    struct packet_unit *unit = unit_of(fault_unit);
+    struct packet_unit *unit = packet_unit_of(fault_unit);
+    bool is_short = packet_unit_bytes(unit) < unit->length - unit->network;
     if (link->cut) {
         drop_unit(link, unit, FAULT_CAUSE_CUT, UINT16_MAX);
         return;
     }
-    if (is_cut_short(unit))
-        checksum_complete(&unit->header, unit->bytes, unit->length);
-    struct packet_view view = view_of(unit);
-    packet_leave(link, &view, unit, unit->arrived_ns);
+    if (is_short && !unit_complete(link, unit)) {
+        drop_unit(link, unit, FAULT_CAUSE_QUEUE, UINT16_MAX);
+        return;
+    }
+    if (fault_unit->repair && unit->own) /* what was changed has bytes of its own */
+        repair_packet(unit->own->frame, unit->length, unit->network + packet_unit_bytes(unit));
+    packet_leave_unit(link, unit);
 }
 
 /* Tells the sender in the receiver's place, unless the way back is cut. */
 static void answer_sender(struct packet_link *link, const struct packet_unit *unit)
 {
-    const struct packet_plane *plane = link->plane;
+    struct packet_plane *plane = link->plane;
     struct {
         struct virtio_net_hdr header;
-        unsigned char bytes[ANSWER_BYTES_MAX];
+        unsigned char frame[ANSWER_BYTES_MAX];
     } answer = {.header = {0}};
     struct frame frame;
     if (fault_plan_is_cut(plane->plan, link->to, link->from))
         return;
-    frame_parse(unit->bytes, unit->network + packet_length(unit), &frame);
-    uint32_t length = answer_reject(unit->bytes, &frame, answer.bytes);
-    struct packet_parts parts = {&answer.header, length};
-    if (length)
+    struct packet_view view = packet_unit_view(plane, unit);
+    frame_parse(view.bytes, view.length, &frame);
+    struct packet_parts parts = {.header = &answer.header,
+                                 .length = answer_reject(view.bytes, &frame, answer.frame)};
+    if (parts.length)
         packet_port_send(plane->nodes[link->from].spec->port, &parts, 1);
 }
 
@@ -147,8 +97,8 @@ static void sink_drop(void *context, struct fault_unit *fault_unit, enum fault_c
 {
     struct packet_link *link = context;
     if (cause == FAULT_CAUSE_REJECT)
-        answer_sender(link, unit_of(fault_unit));
-    drop_unit(link, unit_of(fault_unit), cause, fault_slot);
+        answer_sender(link, packet_unit_of(fault_unit));
+    drop_unit(link, packet_unit_of(fault_unit), cause, fault_slot);
 }
 
 static void sink_touched(void *context, uint16_t fault_slot)
@@ -160,44 +110,38 @@ static void sink_touched(void *context, uint16_t fault_slot)
 
 static bool sink_flip(void *context, struct fault_unit *fault_unit, uint64_t bit)
 {
-    struct packet_unit *unit = unit_of(fault_unit);
+    struct packet_unit *unit = packet_unit_of(fault_unit);
     uint64_t at = unit->network + bit / 8;
-    (void)context;
     if (at >= unit->length)
         return true; /* it has no bytes */
-    if (unit->header.gso_type != VIRTIO_NET_HDR_GSO_NONE ||
-        !checksum_complete(&unit->header, unit->bytes, unit->length))
+    if (!unit_complete(context, unit))
         return false;
-    unit->bytes[at] ^= (unsigned char)(1u << (bit % 8));
+    unit->own->frame[at] ^= (unsigned char)(1u << (bit % 8));
     return true;
 }
 
 static struct fault_unit *sink_copy(void *context, const struct fault_unit *fault_unit)
 {
     struct packet_link *link = context;
-    const struct packet_unit *unit = const_unit_of(fault_unit);
-    struct packet_unit *copy = unit_take(link, unit->length);
-    if (!copy) {
-        packet_count_drop(link, FAULT_CAUSE_QUEUE, unit->unit.segments);
-        return NULL;
-    }
-    memcpy(copy, unit, offsetof(struct packet_unit, bytes) + unit->length);
-    copy->unit.next = NULL;
-    return &copy->unit;
+    struct packet_unit *copy = packet_unit_copy(link, packet_unit_of(fault_unit));
+    if (copy)
+        return &copy->unit;
+    packet_count_drop(link, FAULT_CAUSE_QUEUE, fault_unit->segments);
+    return NULL;
 }
 
 static bool sink_matches(void *context, const struct fault_unit *fault_unit,
                          const struct ruleset_fault *spec, uint16_t fault_slot)
 {
     struct packet_link *link = context;
-    const struct packet_unit *unit = const_unit_of(fault_unit);
     const struct match_program *program = match_set_find(link->plane->matches, fault_slot);
-    uint32_t length = packet_length(unit);
+    struct packet_view view = packet_unit_view(link->plane, packet_unit_of(fault_unit));
+    uint32_t bytes = view.length - view.network;
     struct frame frame;
     (void)spec;
-    frame_parse(unit->bytes, unit->length, &frame);
+    frame_parse(view.bytes, view.length, &frame);
     return program && frame_is_ip(&frame) &&
-           match_packet(program, unit->bytes + unit->network, length, length);
+           match_packet(program, view.bytes + view.network, bytes, bytes);
 }
 
 static void link_arm(struct packet_link *link)
@@ -290,6 +234,7 @@ static bool keeps_whole(const struct ruleset_fault *spec)
         return false;
     case RULESET_LATENCY:
         return !spec->latency.reorder && !spec->match[0];
+    case RULESET_FLAP: /* up or down for all of it */
     case RULESET_NOOP:
         return !spec->match[0];
     default:
@@ -325,63 +270,57 @@ void packet_link_end(struct packet_link *link)
     link->plane = NULL;
 }
 
-/* Fills what goes with the bytes of a unit, and pushes it. */
-static void unit_push(struct packet_link *link, struct packet_unit *unit,
-                      const struct packet_view *view)
+static void unit_push(struct packet_link *link, struct packet_unit *unit)
 {
-    uint32_t bytes = view->length - view->network;
-    unit->unit = (struct fault_unit){.bytes = bytes ? bytes : 1, .segments = view->segments};
-    unit->arrived_ns = link->plane->arrived_ns;
-    unit->length = view->length;
-    unit->wire_bytes = view->wire_bytes;
-    unit->network = (uint16_t)view->network;
     fault_pipeline_push(link->pipeline, &unit->unit, unit->arrived_ns);
 }
 
 static void hold_whole(struct packet_link *link, const struct packet_view *view)
 {
-    struct packet_unit *unit = unit_take(link, view->length);
-    if (!unit) {
+    struct packet_unit *unit = packet_unit_hold(link, view);
+    if (unit)
+        unit_push(link, unit);
+    else
         drop_view(link, view, FAULT_CAUSE_QUEUE);
-        return;
-    }
-    memcpy(&unit->header, view->header, sizeof(unit->header) + view->length);
-    unit_push(link, unit, view);
 }
 
-/* Each packet that the super-packet stands for, by itself. */
-static void hold_segments(struct packet_link *link, struct segmenter *segmenter,
-                          const struct packet_view *view)
+/* Each packet that the super-packet stands for, by itself. All of them are held before the first is
+ * pushed: what that makes of it must not take the bytes from under the others. */
+static void hold_segments(struct packet_link *link, const struct packet_view *view)
 {
-    for (uint32_t length; (length = segment_length(segmenter));) {
-        struct packet_unit *unit = unit_take(link, length);
-        if (!unit) { /* nor for those behind it: nothing is released meanwhile */
-            struct packet_view rest = *view;
-            rest.segments = segmenter->count - segmenter->index;
-            drop_view(link, &rest, FAULT_CAUSE_QUEUE);
-            return;
-        }
-        segment_next(segmenter, &unit->header, unit->bytes);
-        struct packet_view segment = {.length = length,
-                                      .network = view->network,
-                                      .segments = 1,
-                                      .wire_bytes = length - view->network};
-        unit_push(link, unit, &segment);
+    struct fault_unit *first = NULL, **end = &first;
+    struct packet_super *super = packet_super_hold(link, view);
+    struct packet_view rest = *view; /* that finds no room */
+    for (uint32_t i = 0; super && i < view->segments; i++, rest.segments--) {
+        struct packet_unit *unit = packet_unit_hold_segment(link, super, i);
+        if (!unit)
+            break;
+        *end = &unit->unit;
+        end = &unit->unit.next;
     }
+    *end = NULL;
+    if (super && !first)
+        packet_super_release(link, super);
+    while (first) {
+        struct fault_unit *next = first->next;
+        unit_push(link, packet_unit_of(first));
+        first = next;
+    }
+    if (rest.segments)
+        drop_view(link, &rest, FAULT_CAUSE_QUEUE);
 }
 
 void packet_link_take(struct packet_link *link, const struct packet_view *view)
 {
-    struct segmenter segmenter;
     if (link->cut) {
         drop_view(link, view, FAULT_CAUSE_CUT);
     } else if (!link->piped) {
-        packet_leave(link, view, NULL, link->plane->arrived_ns);
+        packet_leave(link, view);
     } else {
         link_unsettle(link);
-        if (link->whole || segment_begin(&segmenter, view->header, view->bytes, view->length) < 2)
+        if (link->whole || !view->can_be_cut)
             hold_whole(link, view);
         else
-            hold_segments(link, &segmenter, view);
+            hold_segments(link, view);
     }
 }

@@ -20,6 +20,7 @@
 #include "proxy/packet/ring.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -68,7 +69,7 @@ struct ring {
     size_t bytes;
     uint32_t slot_bytes, slots_in_block, slots;
     uint32_t taken, released; /* number of the next slot to take, and to release */
-    uint64_t lost;            /* that the kernel has told */
+    _Atomic uint64_t lost;    /* that the kernel has told; it forgets what it has told */
 };
 
 struct packet_port {
@@ -290,8 +291,8 @@ uint64_t packet_port_lost(struct packet_port *port)
         struct tpacket_stats told; /* since the last time */
         socklen_t size = sizeof(told);
         if (getsockopt(ring->fd, SOL_PACKET, PACKET_STATISTICS, &told, &size) == 0)
-            ring->lost += told.tp_drops;
-        lost += ring->lost;
+            atomic_fetch_add_explicit(&ring->lost, told.tp_drops, memory_order_relaxed);
+        lost += atomic_load_explicit(&ring->lost, memory_order_relaxed);
     }
     return lost;
 }
@@ -300,13 +301,14 @@ uint64_t packet_port_lost(struct packet_port *port)
 static int send_some(int fd, const struct packet_parts *parts, unsigned count)
 {
     struct mmsghdr messages[SEND_MAX];
-    struct iovec vectors[SEND_MAX];
+    struct iovec vectors[SEND_MAX][2];
     memset(messages, 0, count * sizeof(messages[0]));
     for (unsigned i = 0; i < count; i++) {
-        vectors[i] = (struct iovec){(void *)(uintptr_t)parts[i].header,
-                                    HEADER_BYTES + (size_t)parts[i].length};
-        messages[i].msg_hdr.msg_iov = &vectors[i];
-        messages[i].msg_hdr.msg_iovlen = 1;
+        vectors[i][0] = (struct iovec){(void *)(uintptr_t)parts[i].header,
+                                       HEADER_BYTES + (size_t)parts[i].length};
+        vectors[i][1] = (struct iovec){(void *)(uintptr_t)parts[i].rest, parts[i].rest_length};
+        messages[i].msg_hdr.msg_iov = vectors[i];
+        messages[i].msg_hdr.msg_iovlen = parts[i].rest ? 2 : 1;
     }
     int sent = sendmmsg(fd, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
     return sent < 0 ? -errno : sent;

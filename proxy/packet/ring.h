@@ -22,7 +22,7 @@
 
 enum packet_ring_kind { PACKET_RING_SMALL, PACKET_RING_LARGE, PACKET_RINGS };
 enum { PACKET_SMALL_BYTES = 1920, PACKET_BYTES_MAX = 65535 + 14 + 4 };
-#define PACKET_RING_BYTES (UINT64_C(24) << 20) /* the default of a port, both rings */
+#define PACKET_RING_BYTES (UINT64_C(12) << 20) /* the default of a port, both rings */
 
 /* Makes and binds both sockets in the network namespace that the calling thread is in. ring_bytes:
  * memory of both rings; 0: PACKET_RING_BYTES. Needs CAP_NET_RAW and CAP_NET_ADMIN there. fds: the
@@ -53,12 +53,15 @@ struct packet_frame {
  * thread alone. */
 bool packet_port_take(struct packet_port *port, struct packet_frame *frame);
 void packet_port_release(struct packet_port *port, const struct packet_frame *frame);
-/* Frames that the kernel found no room for, ever. */
+/* Frames that the kernel found no room for, ever. Any thread. */
 uint64_t packet_port_lost(struct packet_port *port);
 
-struct packet_parts { /* header and frame lie one behind the other */
+/* The frame's first bytes lie right behind the header; the rest of it may be elsewhere. */
+struct packet_parts {
     const struct virtio_net_hdr *header;
-    uint32_t length; /* of the frame, without the header */
+    uint32_t length; /* behind the header */
+    uint32_t rest_length;
+    const unsigned char *rest; /* NULL: there is none */
 };
 /* Sends to the node; never waits. Any thread, several at once. Returns how many the kernel took,
  * from the first on; one that it did not take is skipped by the caller, who counts it. */

@@ -60,26 +60,23 @@ uint32_t segment_begin(struct segmenter *segmenter, const struct virtio_net_hdr 
     uint32_t payload = frame->transport_end - frame->payload;
     segmenter->bytes = bytes;
     segmenter->size = header->gso_size;
-    segmenter->at = frame->payload;
+    segmenter->type = header->gso_type;
     segmenter->count = payload ? (payload + segmenter->size - 1) / segmenter->size : 1;
     segmenter->checksum_offset = frame->protocol == IPPROTO_TCP ? TCP_CHECKSUM : UDP_CHECKSUM;
     return segmenter->count;
-}
-
-static uint32_t next_payload(const struct segmenter *segmenter)
-{
-    uint32_t left = segmenter->frame.transport_end - segmenter->at;
-    return left < segmenter->size ? left : segmenter->size;
 }
 
 uint32_t segment_length(const struct segmenter *segmenter)
 {
     if (segmenter->count < 2 || segmenter->index == segmenter->count)
         return 0;
-    return segmenter->frame.payload + next_payload(segmenter);
+    uint32_t payload;
+    segment_payload(segmenter, segmenter->index, 1, &payload);
+    return segmenter->frame.payload + payload;
 }
 
-static void write_network(const struct segmenter *segmenter, unsigned char *bytes, uint32_t length)
+static void write_network(const struct segmenter *segmenter, uint32_t first, unsigned char *bytes,
+                          uint32_t length)
 {
     unsigned char *ip = bytes + segmenter->frame.network;
     uint32_t packet = length - segmenter->frame.network;
@@ -88,22 +85,22 @@ static void write_network(const struct segmenter *segmenter, unsigned char *byte
         return;
     }
     bytes_put16(ip + IPV4_LENGTH, packet);
-    bytes_put16(ip + IPV4_IDENTIFICATION, bytes_get16(ip + IPV4_IDENTIFICATION) + segmenter->index);
+    bytes_put16(ip + IPV4_IDENTIFICATION, bytes_get16(ip + IPV4_IDENTIFICATION) + first);
     memset(ip + IPV4_CHECKSUM, 0, 2);
     uint16_t checksum = internet_checksum(ip, (size_t)(ip[0] & 15) * 4);
     memcpy(ip + IPV4_CHECKSUM, &checksum, sizeof(checksum));
 }
 
-static void write_tcp(const struct segmenter *segmenter, unsigned char *tcp)
+static void write_tcp(const struct segmenter *segmenter, uint32_t first, uint32_t count,
+                      unsigned char *tcp)
 {
     unsigned leave_out = 0;
-    if (segmenter->index > 0)
+    if (first > 0)
         leave_out |= TCP_CWR;
-    if (segmenter->index + 1 < segmenter->count)
+    if (first + count < segmenter->count)
         leave_out |= TCP_FIN | TCP_PSH;
     tcp[TCP_FLAGS] &= (unsigned char)~leave_out;
-    bytes_put32(tcp + TCP_SEQUENCE,
-                bytes_get32(tcp + TCP_SEQUENCE) + segmenter->at - segmenter->frame.payload);
+    bytes_put32(tcp + TCP_SEQUENCE, bytes_get32(tcp + TCP_SEQUENCE) + first * segmenter->size);
 }
 
 /* The checksum is left to the device: the pseudo-header's sum stands in its place. */
@@ -120,22 +117,48 @@ static void leave_checksum(const struct segmenter *segmenter, struct virtio_net_
                                       .csum_offset = segmenter->checksum_offset};
 }
 
-uint32_t segment_next(struct segmenter *segmenter, struct virtio_net_hdr *header,
-                      unsigned char *bytes)
+const unsigned char *segment_payload(const struct segmenter *segmenter, uint32_t first,
+                                     uint32_t count, uint32_t *length)
 {
     const struct frame *frame = &segmenter->frame;
-    uint32_t length = segment_length(segmenter), payload = length ? next_payload(segmenter) : 0;
-    if (!length)
-        return 0;
+    uint32_t begin = first * segmenter->size, end = (first + count) * segmenter->size;
+    uint32_t payload = frame->transport_end - frame->payload;
+    *length = (end < payload ? end : payload) - begin;
+    return segmenter->bytes + frame->payload + begin;
+}
+
+void segment_headers(const struct segmenter *segmenter, uint32_t first, uint32_t count,
+                     struct virtio_net_hdr *header, unsigned char *bytes)
+{
+    const struct frame *frame = &segmenter->frame;
+    uint32_t payload;
     memcpy(bytes, segmenter->bytes, frame->payload);
-    memcpy(bytes + frame->payload, segmenter->bytes + segmenter->at, payload);
-    write_network(segmenter, bytes, length);
+    segment_payload(segmenter, first, count, &payload);
+    uint32_t length = frame->payload + payload;
+    write_network(segmenter, first, bytes, length);
     if (frame->protocol == IPPROTO_TCP)
-        write_tcp(segmenter, bytes + frame->transport);
+        write_tcp(segmenter, first, count, bytes + frame->transport);
     else
         bytes_put16(bytes + frame->transport + UDP_LENGTH, length - frame->transport);
     leave_checksum(segmenter, header, bytes, length);
-    segmenter->at += payload;
+    if (count == 1)
+        return;
+    header->gso_type = segmenter->type;
+    if (first > 0) /* CWR is on the first segment only */
+        header->gso_type &= (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+    header->gso_size = (uint16_t)segmenter->size;
+    header->hdr_len = (uint16_t)frame->payload;
+}
+
+uint32_t segment_next(struct segmenter *segmenter, struct virtio_net_hdr *header,
+                      unsigned char *bytes)
+{
+    uint32_t length = segment_length(segmenter), payload;
+    if (!length)
+        return 0;
+    const unsigned char *from = segment_payload(segmenter, segmenter->index, 1, &payload);
+    segment_headers(segmenter, segmenter->index, 1, header, bytes);
+    memcpy(bytes + segmenter->frame.payload, from, payload);
     segmenter->index++;
     return length;
 }

@@ -30,10 +30,10 @@ struct segmenter {
     const unsigned char *bytes; /* the super-packet; borrowed, never written to */
     struct frame frame;
     uint32_t size;  /* of the payload of each but the last */
-    uint32_t at;    /* the payload of the next one begins here */
     uint32_t index; /* of the next one */
     uint32_t count;
     uint16_t checksum_offset;
+    uint8_t type; /* as the virtio-net header says it */
 };
 
 /* How many wire packets a frame stands for: 1 when it is none of several, and then there is nothing
@@ -50,5 +50,12 @@ uint32_t segment_length(const struct segmenter *segmenter);
 /* Writes the next segment, segment_length bytes, and its header. The same length is returned. */
 uint32_t segment_next(struct segmenter *segmenter, struct virtio_net_hdr *header,
                       unsigned char *bytes);
+
+/* Any `count` segments, from `first` on, as one super-packet again (of one: as a packet): its
+ * headers, frame.payload bytes, and its payload, which is a part of the whole one's. */
+void segment_headers(const struct segmenter *segmenter, uint32_t first, uint32_t count,
+                     struct virtio_net_hdr *header, unsigned char *bytes);
+const unsigned char *segment_payload(const struct segmenter *segmenter, uint32_t first,
+                                     uint32_t count, uint32_t *length);
 
 #endif

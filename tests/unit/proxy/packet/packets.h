@@ -20,6 +20,7 @@
 
 /* A frame that grows, from 02:..:01, 10.77.0.1 and fd77::1 to 02:..:02, 10.77.0.2 and fd77::2. */
 struct packet {
+    _Alignas(8) unsigned char before[2]; /* so that what is behind Ethernet is aligned */
     unsigned char bytes[65600];
     uint32_t length;
     uint32_t network, transport; /* where those headers begin */

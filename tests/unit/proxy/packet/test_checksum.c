@@ -164,6 +164,15 @@ static void what_cannot_be_known_is_left_alone(void **state)
     assert_true(packet_ipv4_header_is_right(packet.bytes + packet.network));
     assert_memory_equal(packet.bytes + packet.transport, before.bytes + packet.transport, 8);
 
+    packet_start(&packet); /* what a routing header sends on to where we don't look */
+    packet_ipv6(&packet, IPPROTO_ROUTING);
+    packet_extension(&packet, IPPROTO_TCP, 24)[3] = 1;
+    packet_tcp(&packet, TH_ACK, 0)->th_sum = 0x1234;
+    packet_lengths(&packet);
+    before = packet;
+    assert_true(repair());
+    assert_memory_equal(packet.bytes, before.bytes, packet.length);
+
     packet_start(&packet); /* no protocol whose checksum we know: SCTP */
     packet_ipv6(&packet, 132);
     packet_payload(&packet, 40, 1);

@@ -183,7 +183,7 @@ static void what_is_sent_arrives_and_is_not_seen_in_the_rings(void **state)
         messages[i].header = (struct virtio_net_hdr){0};
         make_frame(messages[i].bytes, LENGTH, i);
         memset(messages[i].bytes, 0xff, ETH_ALEN);
-        parts[i] = (struct packet_parts){&messages[i].header, LENGTH};
+        parts[i] = (struct packet_parts){.header = &messages[i].header, .length = LENGTH};
     }
     assert_int_equal(packet_port_send(rig.port, parts, FRAMES), FRAMES);
     for (uint32_t i = 0; i < FRAMES; i++) {
@@ -209,7 +209,8 @@ static void what_cannot_be_sent_is_skipped(void **state)
     for (uint32_t i = 0; i < 3; i++) {
         make_frame(messages[i].bytes, 4000, i);
         memset(messages[i].bytes, 0xff, ETH_ALEN);
-        parts[i] = (struct packet_parts){&messages[i].header, i == 1 ? 4000 : 1000};
+        parts[i] =
+            (struct packet_parts){.header = &messages[i].header, .length = i == 1 ? 4000 : 1000};
     }
     assert_int_equal(packet_port_send(rig.port, parts, 3), 1);
     assert_int_equal(packet_port_send(rig.port, parts + 1, 2), 0);
