@@ -199,6 +199,7 @@ TRANSCRIPT(faults)
 TRANSCRIPT(clocks)
 TRANSCRIPT(rulesets)
 TRANSCRIPT(usage)
+TRANSCRIPT(lab)
 TRANSCRIPT(completion)
 TRANSCRIPT(tables)
 TRANSCRIPT(regions)
@@ -336,6 +337,7 @@ int main(void)
         TEST(tables),
         TEST(regions),
         TEST(usage),
+        TEST(lab),
         TEST(completion),
         TEST(man_pages_are_clean),
         TEST(severd_man_page_has_its_options),
