@@ -63,7 +63,7 @@ const char *command_nearest(const char *name)
     return best;
 }
 
-static void append_options(struct text *text, unsigned options)
+static void append_options(struct text *text, uint64_t options)
 {
     for (size_t i = 0; i < option_count; i++) {
         const struct option_shape *shape = &option_shapes[i];

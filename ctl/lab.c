@@ -257,7 +257,7 @@ int run_lab(struct session *session, const struct arguments *arguments)
     static const struct {
         const char *verb;
         int (*run)(struct session *session, const struct arguments *arguments);
-        unsigned options;
+        uint64_t options;
     } verbs[] = {
         {"up", lab_up, OPTION_CLIENTS | OPTION_SUBNET | OPTION_MTU},
         {"add", lab_add, OPTION_CLIENT},

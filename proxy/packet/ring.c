@@ -20,6 +20,7 @@
 #include "proxy/packet/ring.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -68,7 +69,7 @@ struct ring {
     size_t bytes;
     uint32_t slot_bytes, slots_in_block, slots;
     uint32_t taken, released; /* number of the next slot to take, and to release */
-    uint64_t lost;            /* that the kernel has told */
+    _Atomic uint64_t lost;    /* that the kernel has told; it forgets what it has told */
 };
 
 struct packet_port {
@@ -290,8 +291,8 @@ uint64_t packet_port_lost(struct packet_port *port)
         struct tpacket_stats told; /* since the last time */
         socklen_t size = sizeof(told);
         if (getsockopt(ring->fd, SOL_PACKET, PACKET_STATISTICS, &told, &size) == 0)
-            ring->lost += told.tp_drops;
-        lost += ring->lost;
+            atomic_fetch_add_explicit(&ring->lost, told.tp_drops, memory_order_relaxed);
+        lost += atomic_load_explicit(&ring->lost, memory_order_relaxed);
     }
     return lost;
 }

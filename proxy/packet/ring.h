@@ -53,7 +53,7 @@ struct packet_frame {
  * thread alone. */
 bool packet_port_take(struct packet_port *port, struct packet_frame *frame);
 void packet_port_release(struct packet_port *port, const struct packet_frame *frame);
-/* Frames that the kernel found no room for, ever. */
+/* Frames that the kernel found no room for, ever. Any thread. */
 uint64_t packet_port_lost(struct packet_port *port);
 
 /* The frame's first bytes lie right behind the header; the rest of it may be elsewhere. */

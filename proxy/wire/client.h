@@ -57,4 +57,12 @@ typedef bool (*wire_event_fn)(void *context, const char *event, json_t *data);
 int wire_client_events(struct wire_client *client, wire_event_fn fn, void *context,
                        struct error *error);
 
+/* Reads the answer to GET path, piece by piece, until the callback returns false or the answer
+ * ends: 0 both times, and -ECONNRESET when it is broken off. Other errors as wire_client_request.
+ * The callback also gets NULL bytes every 200 ms or so, so that it can end the wait. silence_ns:
+ * -ETIMEDOUT when nothing has come for so long; 0: any time. Blocks. */
+typedef bool (*wire_bytes_fn)(void *context, const char *bytes, size_t length);
+int wire_client_stream(struct wire_client *client, const char *path, uint64_t silence_ns,
+                       wire_bytes_fn fn, void *context, struct error *error);
+
 #endif

@@ -6,6 +6,7 @@
 #include "tests/lib/test.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,6 +25,17 @@
 
 enum { FIXTURE_SET_AT_NS = 1760000000 };
 
+enum { FIXTURE_CAPTURES_MAX = 3 };
+
+/* A capture of the backend in memory: bytes that come `blocks` times. */
+struct capture {
+    bool open, over;
+    char asked[512]; /* what for */
+    const char *block;
+    unsigned blocks; /* left to be read; UINT_MAX: without end */
+    uint64_t read;   /* times that it was read, with bytes */
+};
+
 struct fixture {
     struct ruleset ruleset;
     struct api *api;
@@ -38,6 +50,8 @@ struct fixture {
     const char *fail_place;   /* and there; NULL: nowhere */
     struct wire_lab lab;
     int news_fd;
+    struct capture captures[FIXTURE_CAPTURES_MAX];
+    int wake_fd;
     _Atomic bool has_news; /* one node has ended */
 };
 
@@ -297,6 +311,102 @@ static inline struct api_lab fixture_lab(void)
                             .next_news = fixture_lab_news};
 }
 
+/* --- captures --- */
+
+static inline int fixture_capture_open(void *context, const struct api_capture_spec *spec,
+                                       struct capture **out, struct error *error)
+{
+    struct fixture *fixture = context;
+    struct capture *capture = fixture->captures, *end = capture + FIXTURE_CAPTURES_MAX;
+    while (capture < end && capture->open)
+        capture++;
+    if (capture == end)
+        return error_set(error, -EBUSY, "too many captures");
+    if (spec->node && strcmp(spec->node, "n9") == 0)
+        return error_set_at(error, -ENOENT, "node", "there is no node 'n9'");
+    if (strcmp(spec->filter, "bad") == 0)
+        return error_set_at(error, -EINVAL, "filter", "syntax error");
+    *capture = (struct capture){.open = true, .block = "begin;", .blocks = 1};
+    snprintf(capture->asked, sizeof(capture->asked), "%s %s%s%s %s %u",
+             spec->node ? spec->node : "-", spec->link ? spec->link->from : "-",
+             spec->both_ways ? "<>" : ">", spec->link ? spec->link->to : "-", spec->filter,
+             spec->snaplen);
+    *out = capture;
+    return 0;
+}
+
+static inline void fixture_capture_close(void *context, struct capture *capture)
+{
+    (void)context;
+    assert_true(capture->open);
+    capture->open = false;
+}
+
+static inline size_t fixture_capture_read(void *context, struct capture *capture, uint64_t now_ns,
+                                          void *buffer)
+{
+    size_t length = capture->blocks ? strlen(capture->block) : 0, used = 0;
+    (void)context;
+    (void)now_ns;
+    assert_true(capture->open);
+    for (; capture->blocks && used + length <= API_CAPTURE_BYTES; used += length)
+        if (capture->blocks-- == UINT_MAX)
+            capture->blocks = UINT_MAX;
+    memset(buffer, 0, used);
+    for (size_t at = 0; at < used; at += length)
+        memcpy((char *)buffer + at, capture->block, length);
+    capture->read += used > 0;
+    return used;
+}
+
+static inline uint64_t fixture_capture_due_ns(void *context, struct capture *capture)
+{
+    (void)context;
+    assert_true(capture->open);
+    return capture->blocks || capture->over ? 0 : UINT64_MAX;
+}
+
+static inline bool fixture_capture_is_over(void *context, const struct capture *capture)
+{
+    (void)context;
+    return capture->over && !capture->blocks;
+}
+
+static inline void fixture_capture_end_all(void *context)
+{
+    struct fixture *fixture = context;
+    for (int i = 0; i < FIXTURE_CAPTURES_MAX; i++)
+        if (fixture->captures[i].open) {
+            fixture->captures[i].over = true;
+            fixture->captures[i].block = "end;";
+            fixture->captures[i].blocks = 1;
+        }
+}
+
+static inline int fixture_capture_wake_fd(void *context)
+{
+    return ((struct fixture *)context)->wake_fd;
+}
+
+static inline void fixture_capture_take_wake(void *context)
+{
+    uint64_t ignored;
+    if (read(((struct fixture *)context)->wake_fd, &ignored, sizeof(ignored)) < 0)
+        return;
+}
+
+static inline struct api_captures fixture_captures(void)
+{
+    return (struct api_captures){.open = fixture_capture_open,
+                                 .close = fixture_capture_close,
+                                 .read = fixture_capture_read,
+                                 .due_ns = fixture_capture_due_ns,
+                                 .is_over = fixture_capture_is_over,
+                                 .end_all = fixture_capture_end_all,
+                                 .wake_fd = fixture_capture_wake_fd,
+                                 .take_wake = fixture_capture_take_wake};
+}
+
 static inline struct api_backend fixture_backend(struct fixture *fixture)
 {
     return (struct api_backend){.context = fixture,
@@ -310,7 +420,8 @@ static inline struct api_backend fixture_backend(struct fixture *fixture)
                                 .status = fixture_status,
                                 .route_state = fixture_route_state,
                                 .doctor = fixture_doctor,
-                                .lab = fixture_lab()};
+                                .lab = fixture_lab(),
+                                .captures = fixture_captures()};
 }
 
 static inline uint64_t fixture_now_ns(struct fixture *fixture)
@@ -360,6 +471,8 @@ static inline struct fixture *fixture_create(const char *listen)
     fixture->ruleset.version = 1;
     fixture->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     assert_true(fixture->news_fd >= 0);
+    fixture->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    assert_true(fixture->wake_fd >= 0);
     fixture->ruleset.seed = 42;
     fixture_add_nodes(&fixture->ruleset);
     assert_int_equal(address_parse(listen, &address, &error), 0);
@@ -387,6 +500,7 @@ static inline void fixture_free(struct fixture *fixture)
     api_destroy(fixture->api);
     ruleset_free(&fixture->ruleset);
     close(fixture->news_fd);
+    close(fixture->wake_fd);
     free(fixture);
 }
 

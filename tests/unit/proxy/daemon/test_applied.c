@@ -149,8 +149,11 @@ static void what_acts_otherwise_is_noted(void **state)
     add_route("t", RULESET_TCP, "", "n2");
     expect(A(RULESET_REJECT), "n1->n2", "all routes");
     expect(latency, "t", "the route; on tcp routes order is kept");
+    expect(A(RULESET_FLAP), "t",
+           "the route; on tcp routes: held while it is down, as by a cut that stalls");
     add_route("u", RULESET_UDP, "", "n2");
     expect(latency, "u", "the route");
+    expect(A(RULESET_FLAP), "u", "the route");
     expect(A(RULESET_REJECT), "u", "the route; on udp routes: dropped without an ICMP answer");
     mechanisms.icmp_unreachable = true;
     expect(A(RULESET_REJECT), "n1->n2",
