@@ -40,7 +40,8 @@ static inline int role_serve(const char *port)
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (bind(listener, (struct sockaddr *)&any, sizeof(any)) || listen(listener, 64))
         return 1;
-    signal(SIGCHLD, SIG_IGN);
+    struct sigaction ignore = {.sa_handler = SIG_IGN}; /* nobody waits for them */
+    sigaction(SIGCHLD, &ignore, NULL);
     puts("ready");
     for (;;) {
         static char bytes[65536];

@@ -208,9 +208,9 @@ TRANSCRIPT(regions)
 static void test_no_transcript_is_forgotten(void **state)
 {
     (void)state;
-    static const char *const played[] = {"doctor",     "nodes",  "routes",   "partitions",
-                                         "faults",     "clocks", "rulesets", "usage",
-                                         "completion", "tables", "regions"};
+    static const char *const played[] = {"doctor",     "lab",        "nodes",  "routes",
+                                         "partitions", "faults",     "clocks", "rulesets",
+                                         "usage",      "completion", "tables", "regions"};
     char path[4096];
     snprintf(path, sizeof(path), "%s/tests/integration/severctl", source_directory());
     DIR *folder = opendir(path);
