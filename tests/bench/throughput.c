@@ -65,7 +65,7 @@ int main(int argc, char **argv)
     bytes = atomic_load(&received) - bytes;
     cpu = process_cpu_seconds(options.pid) - cpu;
     own = process_cpu_seconds(getpid()) - own;
-    printf("gbit_per_s %.3f\n", (double)bytes * 8.0 / (double)elapsed_ns);
+    printf("gbit_per_s %.6f\n", (double)bytes * 8.0 / (double)elapsed_ns);
     if (options.pid && bytes)
         printf("cpu_s_per_gib %.4f\n", cpu * (double)(UINT64_C(1) << 30) / (double)bytes);
     if (bytes)
