@@ -20,6 +20,8 @@
 
 extern char **environ;
 
+#define LEFT_PATIENCE_NS (2 * NS_PER_S) /* for what guards have left */
+
 enum { SOCKET_PATH_MAX = 107, SEVERD_START_S = 10, SEVERD_END_S = 2, START_PAUSE_MS = 10 };
 
 static uint16_t find_port(const struct experiment_cluster *cluster, const char *name)
@@ -195,7 +197,7 @@ void lab_destroy(struct lab *lab)
     lab_free_nodes(lab);
     wire_client_destroy(lab->client);
     process_end(&lab->severd, SEVERD_END_S * NS_PER_S);
-    proc_kill_children();
+    proc_kill_children(LEFT_PATIENCE_NS);
     lab->network->give_back(lab);
     json_decref(lab->status);
     free(lab->places);
