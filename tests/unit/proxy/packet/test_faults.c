@@ -411,6 +411,31 @@ static void truncated_datagrams_do_not_hurt(void **state)
     rig_close(&rig);
 }
 
+static void a_flap_drops_while_it_is_down(void **state)
+{
+    (void)state;
+    struct raw raw;
+    struct ruleset_fault flap = {.name = "flap", .type = RULESET_FLAP};
+    flap.flap.up_ns = flap.flap.down_ns = 30 * NS_PER_MS;
+    raw_open(&raw, (struct rig_options){0});
+    struct rig *rig = &raw.rig;
+    rig_add_fault(rig, 0, 1, flap);
+    uint64_t end_ns = monotonic_now_ns() + 300 * NS_PER_MS, dropped = 0;
+    uint32_t sent = 0, turns = 0, arrived = 0;
+    for (bool was_up = true; monotonic_now_ns() < end_ns || turns < 4;) {
+        raw_send(&raw, sent++, 100);
+        await(rig, rig_units(rig, 0, 1) + rig_dropped(rig, 0, 1, FAULT_CAUSE_CUT) == sent);
+        bool up = rig_dropped(rig, 0, 1, FAULT_CAUSE_CUT) == dropped;
+        dropped += !up;
+        turns += up != was_up;
+        was_up = up;
+        arrived += rig_drain(raw.to);
+    }
+    assert_int_equal(rig_touched(rig, "flap"), dropped);
+    assert_int_equal(arrived + rig_drain(raw.to), sent - dropped);
+    raw_close(&raw);
+}
+
 static void duplicates_follow(void **state)
 {
     (void)state;
@@ -583,6 +608,7 @@ int main(void)
         cmocka_unit_test(what_is_repaired_is_believed),
         cmocka_unit_test(truncate_leaves_so_many_bytes),
         cmocka_unit_test(truncated_datagrams_do_not_hurt),
+        cmocka_unit_test(a_flap_drops_while_it_is_down),
         cmocka_unit_test(duplicates_follow),
         cmocka_unit_test(reorder_lets_others_pass),
         cmocka_unit_test(a_rate_is_kept),
