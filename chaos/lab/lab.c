@@ -162,6 +162,8 @@ int lab_create(const struct lab_setup *setup, struct lab **out, struct error *er
     lab->abort_fd = setup->abort_fd;
     lab->file_folder = memory_copy_text(setup->file_folder ? setup->file_folder : ".");
     lab->wanted_subnet = setup->subnet;
+    lab->progress = setup->progress;
+    lab->progress_context = setup->context;
     lab->network = network_of(setup->experiment->cluster.network);
     lab->node_count = setup->experiment->cluster.node_count;
     lab->nodes = memory_allocate_zeroed(lab->node_count, sizeof(*lab->nodes));
