@@ -56,6 +56,8 @@ int run_partitions(struct session *session, const struct arguments *arguments);
 /* faults.c */
 int run_fault(struct session *session, const struct arguments *arguments);
 int run_faults(struct session *session, const struct arguments *arguments);
+/* regions.c */
+int run_regions(struct session *session, const struct arguments *arguments);
 /* tables.c */
 int run_tables(struct session *session, const struct arguments *arguments);
 /* clocks.c */

@@ -33,10 +33,6 @@ void format_lab(struct text *text, json_t *answer, bool colour);
 void format_lab_connections(struct text *text, json_t *answer, bool colour);
 /* GET /v1/doctor: the table, and below it what to do about each check that is not fine. */
 void format_doctor(struct text *text, json_t *answer, bool colour);
-/* Links with what has crossed since `before`, an earlier answer (NULL: nothing), interval_ns ago.
- */
-void format_link_rates(struct text *text, json_t *answer, json_t *before, uint64_t interval_ns,
-                       bool colour);
 
 /* "80ms±20ms normal", "5% toxicity 50%", "10mbit burst 64KiB". */
 void format_fault_parameters(struct text *text, json_t *fault);

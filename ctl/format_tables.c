@@ -164,53 +164,6 @@ void format_links(struct text *text, json_t *answer, bool colour)
     table_end(&table, colour, text);
 }
 
-static json_t *find_link(json_t *answer, const char *name)
-{
-    json_t *links = json_object_get(answer, "links"), *link;
-    size_t index;
-    json_array_foreach(links, index,
-                       link) if (strcmp(format_string(link, "link"), name) == 0) return link;
-    return NULL;
-}
-
-/* What was gained a second; 0 without an earlier value, or when severd began anew meanwhile. */
-static uint64_t per_second(uint64_t now, uint64_t before, uint64_t interval_ns)
-{
-    if (now < before || interval_ns == 0)
-        return 0;
-    return (uint64_t)((unsigned __int128)(now - before) * NS_PER_S / interval_ns);
-}
-
-void format_link_rates(struct text *text, json_t *answer, json_t *before, uint64_t interval_ns,
-                       bool colour)
-{
-    json_t *links = json_object_get(answer, "links"), *link;
-    size_t index;
-    if (links_are_empty(text, links))
-        return;
-    struct table table;
-    table_begin(&table, (const char *const[]){"LINK", "STATE", "PARTITIONS", "FAULTS", ">CONNS",
-                                              ">UNITS/S", ">BYTES/S", ">DROPPED/S", ">HELD", NULL});
-    json_array_foreach(links, index, link)
-    {
-        json_t *old = find_link(before, format_string(link, "link"));
-        uint64_t since_ns = old ? interval_ns : 0;
-        uint64_t units = per_second((uint64_t)format_number(link, "units"),
-                                    (uint64_t)format_number(old, "units"), since_ns);
-        uint64_t bytes = per_second((uint64_t)format_number(link, "bytes"),
-                                    (uint64_t)format_number(old, "bytes"), since_ns);
-        uint64_t drops = per_second(dropped(link), dropped(old), since_ns);
-        add_link_state(&table, link);
-        table_add(&table, TABLE_PLAIN, "%" PRId64, format_number(link, "connections"));
-        table_add(&table, TABLE_PLAIN, "%" PRIu64, units);
-        ADD_CELL(&table, TABLE_PLAIN, format_size(&cell, bytes));
-        table_add(&table, drops ? TABLE_RED : TABLE_PLAIN, "%" PRIu64, drops);
-        ADD_CELL(&table, TABLE_PLAIN,
-                 format_size(&cell, (uint64_t)format_number(link, "held_bytes")));
-    }
-    table_end(&table, colour, text);
-}
-
 static void add_route(struct table *table, json_t *route)
 {
     const char *failure = format_string(route, "error");

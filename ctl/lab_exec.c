@@ -1,18 +1,22 @@
-/* Theory of operation. A pid namespace is for children, so this process enters the node's
- * namespaces and forks; the child drops what the node must not have and becomes the program. This
- * process waits and hands on what it is told: signals that somebody sent to it, and at the end the
- * exit code. Both are in one process group, so what a terminal sends reaches the program without
- * help, and stopping and continuing work as with any command. A shell in the node makes a group of
- * its own and takes the terminal; it is taken back at the end. If this process is killed the
- * program gets SIGTERM. */
+/* Theory of operation. A pid namespace is for children, so a helper of this process goes into the
+ * node's namespaces, makes the program a child of this process (CLONE_PARENT), tells its pid, and
+ * ends; the program drops what a node must not have before it is executed. This process stays where
+ * it is, and hands on what it is told: signals that somebody sent to it, and at the end the exit
+ * code. Both are in one process group, so what a terminal sends reaches the program without help,
+ * and stopping and continuing work as with any command. A shell in the node makes a group of its
+ * own and takes the terminal; it is taken back at the end. If this process is killed the program
+ * gets SIGTERM. */
 #include "ctl/lab_exec.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,17 +68,16 @@ static int find_node(struct session *session, const char *name, pid_t *pid)
 }
 
 /* Into the node, where the current directory is, if it is there. */
-static int enter(struct session *session, pid_t pid)
+static int enter(pid_t node, struct error *error)
 {
     char *directory = getcwd(NULL, 0);
-    int result = lab_entry_join(pid, &session->error);
+    int result = lab_entry_join(node, error);
     if (!result)
-        result = lab_entry_enter(pid, &session->error);
+        result = lab_entry_enter(node, error);
     if (!result && (!directory || chdir(directory)) && chdir("/"))
-        result =
-            error_set(&session->error, -errno, "there is no / in the node: %s", strerror(errno));
+        result = error_set(error, -errno, "there is no / in the node: %s", strerror(errno));
     free(directory);
-    return result ? SESSION_REFUSED : SESSION_DONE;
+    return result;
 }
 
 static _Noreturn void become(char **argv, const sigset_t *mask)
@@ -112,25 +115,55 @@ static int wait_for_program(void)
     return WIFSIGNALED(status) ? EXIT_BY_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* The helper: starts the program in the node and writes its pid. */
+static _Noreturn void help(pid_t node, char **argv, const sigset_t *mask, int report)
+{
+    struct error error = {0};
+    if (enter(node, &error)) {
+        fprintf(stderr, "severctl: %s\n", error.message);
+        _exit(SESSION_REFUSED);
+    }
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
+    if (pid == 0)
+        become(argv, mask);
+    if (pid < 0)
+        fprintf(stderr, "severctl: can't start a process in the node: %s\n", strerror(errno));
+    _exit(pid > 0 && write(report, &pid, sizeof(pid)) == sizeof(pid) ? SESSION_DONE
+                                                                     : SESSION_REFUSED);
+}
+
+/* The program's pid; 0 when it was not started, the reason being on standard error. */
+static pid_t start_program(pid_t node, char **argv, const sigset_t *mask)
+{
+    int report[2], status;
+    pid_t pid = 0;
+    if (pipe2(report, O_CLOEXEC))
+        return 0;
+    fflush(NULL);
+    pid_t helper = fork();
+    if (helper == 0)
+        help(node, argv, mask, report[1]);
+    close(report[1]);
+    if (read(report[0], &pid, sizeof(pid)) != sizeof(pid))
+        pid = 0;
+    close(report[0]);
+    while (helper > 0 && waitpid(helper, &status, 0) < 0 && errno == EINTR)
+        ;
+    return pid;
+}
+
 /* Signals that come before the program is there wait for it. */
-static int run_program(struct session *session, char **argv)
+static int run_program(pid_t node, char **argv)
 {
     struct sigaction forward = {.sa_sigaction = forward_signal, .sa_flags = SA_SIGINFO};
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0)
-        become(argv, &before);
-    int code = errno;
-    program_pid = pid;
-    for (int i = 0; i < FORWARDED; i++)
+    program_pid = start_program(node, argv, &before);
+    for (int i = 0; program_pid > 0 && i < FORWARDED; i++)
         sigaction(forwarded[i], &forward, NULL);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    if (pid < 0)
-        return session_refuse(session, "can't start a process in the node: %s", strerror(code));
-    return wait_for_program();
+    return program_pid > 0 ? wait_for_program() : SESSION_REFUSED;
 }
 
 int lab_exec(struct session *session, const struct arguments *arguments)
@@ -143,7 +176,5 @@ int lab_exec(struct session *session, const struct arguments *arguments)
     if (!code)
         code = clock_environment_offer(session, node, arguments->rest[0],
                                        arguments->given & OPTION_ANYWAY);
-    if (!code)
-        code = enter(session, pid);
-    return code ? code : run_program(session, arguments->rest);
+    return code ? code : run_program(pid, arguments->rest);
 }

@@ -78,6 +78,15 @@ static bool look_at_socket(void *context, uint32_t inode)
     return bypass->code == 0;
 }
 
+/* Whether this guard is one of the node's. */
+static bool is_of_node(const struct lab_node *node, pid_t guard)
+{
+    bool is = guard == node->process.guard;
+    for (size_t k = 0; k < node->also_count; k++)
+        is |= guard == node->also[k].process.guard;
+    return is;
+}
+
 static void ask_owners(struct bypass *bypass)
 {
     const struct lab *lab = bypass->lab;
@@ -87,7 +96,7 @@ static void ask_owners(struct bypass *bypass)
     for (size_t i = 0; bypass->code == 0 && i < tree.count; i++) {
         for (size_t node = 0; node < lab->node_count; node++) {
             bypass->node = node;
-            if (tree.items[i].top == lab->nodes[node].process.guard)
+            if (is_of_node(&lab->nodes[node], tree.items[i].top))
                 proc_each_socket(tree.items[i].stat.pid, look_at_socket, bypass);
         }
     }

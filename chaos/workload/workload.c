@@ -36,7 +36,7 @@ struct client_thread {
     void *connection; /* the driver's client */
     struct history history;
     size_t node;
-    uint64_t waited_until_ns; /* the end of its last operation */
+    uint64_t waited_from_ns, waited_until_ns; /* its last operation */
     pthread_t thread;
 };
 
@@ -89,7 +89,7 @@ static void operate(struct client_thread *self, uint32_t *process)
     workload_choose(&self->client, &workload->parameters, &operation, &key);
     snprintf(operation.node, sizeof(operation.node), "%s", workload->setup.nodes[self->node]);
 
-    operation.invoke_ns = monotonic_now_ns();
+    operation.invoke_ns = self->waited_from_ns = monotonic_now_ns();
     int code = workload->driver->operate(self->connection, &operation,
                                          operation.invoke_ns + workload->parameters.timeout_ns);
     operation.settled_ns = self->waited_until_ns = monotonic_now_ns();
@@ -125,7 +125,8 @@ static void miss(struct client_thread *self, uint64_t due_ns)
 {
     struct workload *workload = self->workload;
     struct history_missed missed = {.due_ns = due_ns};
-    if (due_ns >= self->waited_until_ns || due_ns >= atomic_load(&workload->stopped_ns))
+    if (due_ns < self->waited_from_ns || due_ns >= self->waited_until_ns ||
+        due_ns >= atomic_load(&workload->stopped_ns))
         return; /* it did not wait: this thread was late, or the end came first */
     snprintf(missed.node, sizeof(missed.node), "%s", workload->setup.nodes[self->node]);
     history_add_missed(&self->history, &missed);

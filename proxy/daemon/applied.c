@@ -117,10 +117,14 @@ static const char *note_on(const struct ruleset_fault *fault, unsigned acts,
                                   : "; on tcp routes: segments, which TCP sends again";
     if (fault->type == RULESET_LATENCY && fault->latency.reorder && (acts & STREAMS))
         return "; on tcp routes order is kept";
+    if (fault->type == RULESET_FLAP && (acts & STREAMS))
+        return "; on tcp routes: held while it is down, as by a cut that stalls";
     if (fault->type == RULESET_REJECT && (acts & UDP))
         return mechanisms->icmp_unreachable
                    ? "; on udp routes: dropped, and answered with ICMP port unreachable"
                    : "; on udp routes: dropped without an ICMP answer";
+    if ((acts & LAB) && (fault->spared_ppb || fault->first_connections))
+        return "; in the lab a link is one connection";
     return "";
 }
 

@@ -12,11 +12,17 @@
  * process in a node dies with its holder, and the kernel takes namespaces and devices back. There
  * is nothing to clean up, and nothing that a second lab could be in the way of.
  *
- * Inside, a node has lo, eth0 with its addresses, and a host name; /etc/hosts names all nodes. Its
- * processes enter by the holder's pid (wire/lab_entry.h, or nsenter(1)). An ordinary user keeps his
- * own user id inside, with CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE.
+ * Inside, a node has lo, eth0 with its addresses, and a host name; /etc/hosts names all nodes, and
+ * is asked first. There is no default route: what is for elsewhere fails at once (ENETUNREACH), a
+ * lookup at a name server included; broadcast and multicast have their routes. By itself a node
+ * sends some reports of IPv6 multicast membership in its first second, and nothing else. Files are
+ * the host's; /sys is, too, and shows the host's devices. Processes enter by the holder's pid
+ * (wire/lab_entry.h, or nsenter(1)). An ordinary user keeps his own user id inside, with
+ * CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE.
  *
- * Control thread only. Calls wait for the keeper, some milliseconds for each node. */
+ * Control thread only: the lab dies with the thread that has made it. Calls wait for the keeper,
+ * some 30 ms for each node. (Most of it are the rings, and closing them takes as long: the kernel
+ * waits until no processor can be using them.) */
 #ifndef SEVER_LAB_LAB_H
 #define SEVER_LAB_LAB_H
 
@@ -55,15 +61,19 @@ struct lab;
 /* Starts the keeper. -EPERM, with what to do about it, where the kernel allows no namespaces;
  * -EINVAL for options, place "subnet" and so on. */
 int lab_create(const struct lab_options *options, struct lab **lab, struct error *error);
-/* Ends all that runs in it; returns when it is gone. NULL is fine. */
+/* Ends all that runs in it; returns when it is gone. A process that was started from outside stays
+ * a zombie until its parent has waited for it; that is not waited for longer than 5 s. NULL is
+ * fine. */
 void lab_destroy(struct lab *lab);
 /* The keeper's pid, and whether its namespaces are a user namespace's. */
 pid_t lab_keeper(const struct lab *lab);
 bool lab_in_user_namespace(const struct lab *lab);
 
-/* -EEXIST, -ENOSPC (no address left), -EINVAL for a name that is no host name. */
+/* -EEXIST, -ENOSPC (no address left), -EINVAL for a name that is no host name. The number is the
+ * smallest that no node has. */
 int lab_add_node(struct lab *lab, const char *name, struct lab_node *node, struct error *error);
-/* Kills what runs in it. -ENOENT. */
+/* Kills what runs in it; its device is gone, and so are its name, its number, and ports that lead
+ * to it (all ports, when it is the gateway). Zombies: as in lab_destroy, 2 s. -ENOENT. */
 int lab_remove_node(struct lab *lab, const char *name, struct error *error);
 
 /* A host port that leads to a node's: what connects to `listen` on the host reaches port `port` of
@@ -75,8 +85,10 @@ int lab_add_port(struct lab *lab, const struct address *listen, const char *node
                  struct address *bound, struct error *error);
 int lab_remove_port(struct lab *lab, const struct address *bound, struct error *error);
 
-/* Readable when a node, or the keeper, has ended unasked: then lab_check says which, "" for the
- * keeper (the whole lab is gone), NULL when there is none (any more). */
+/* Readable when a node, or the keeper, has ended unasked: then lab_check says which, once, "" for
+ * the keeper (the whole lab is gone: destroy it; the descriptor stays readable), NULL when there is
+ * none (any more). The node is gone as if it had been removed. The text is valid until the next
+ * call. The gateway ends with its process. */
 int lab_poll_fd(const struct lab *lab);
 const char *lab_check(struct lab *lab);
 

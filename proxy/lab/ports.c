@@ -92,9 +92,9 @@ int lab_add_port(struct lab *lab, const struct address *listen, const char *node
     return 0;
 }
 
-static int remove_slot(struct lab *lab, uint16_t slot, struct error *error)
+static int remove_slot(struct lab *lab, unsigned slot, struct error *error)
 {
-    struct gateway_request request = {.slot = slot};
+    struct gateway_request request = {.slot = (uint16_t)slot};
     lab->ports[slot].used = false;
     return ask_gateway(lab, &request, -1, error);
 }
@@ -102,7 +102,7 @@ static int remove_slot(struct lab *lab, uint16_t slot, struct error *error)
 int lab_remove_port(struct lab *lab, const struct address *bound, struct error *error)
 {
     char text[ADDRESS_TEXT_MAX];
-    for (uint16_t slot = 0; slot < LAB_PORTS_MAX; slot++) {
+    for (unsigned slot = 0; slot < LAB_PORTS_MAX; slot++) {
         const struct lab_port *port = &lab->ports[slot];
         if (port->used && address_same_host(&port->bound, bound) &&
             address_port(&port->bound) == address_port(bound))
@@ -115,7 +115,7 @@ int lab_remove_port(struct lab *lab, const struct address *bound, struct error *
 void lab_ports_forget_node(struct lab *lab, const char *name)
 {
     bool all = strcmp(name, LAB_GATEWAY) == 0;
-    for (uint16_t slot = 0; slot < LAB_PORTS_MAX; slot++) {
+    for (unsigned slot = 0; slot < LAB_PORTS_MAX; slot++) {
         if (lab->ports[slot].used && all)
             lab->ports[slot].used = false;
         else if (lab->ports[slot].used && strcmp(lab->ports[slot].node, name) == 0)

@@ -120,7 +120,7 @@ struct packet_plane {
 
     /* The callback in hand. */
     struct packet_frame frames[PACKET_BATCH];
-    uint64_t arrived_ns;
+    uint64_t arrived_ns; /* of the frame in hand */
     struct packet_leaving leaving[PACKET_BATCH];
     unsigned leaving_count;
     struct packet_link *unsettled[RULESET_NODES_MAX];

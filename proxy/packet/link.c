@@ -7,13 +7,15 @@
  *
  * What faults see as a packet's bytes begins behind the Ethernet header: rates count those, and
  * corrupt flips and truncate cuts among them. A checksum that is left to the device is completed
- * before either, for otherwise the receiver would never notice.
+ * before either, for otherwise the receiver would never notice; with `repair` checksums and lengths
+ * are made right when the packet leaves.
  *
  * Each packet that has arrived, and each copy that a fault asked for, is counted once: as
  * delivered, or as dropped by cause. A super-packet counts as the packets that it stands for. */
 #include "proxy/packet/answer.h"
 #include "proxy/packet/checksum.h"
 #include "proxy/packet/internal.h"
+#include "proxy/packet/repair.h"
 
 static void drop_view(struct packet_link *link, const struct packet_view *view,
                       enum fault_cause cause)
@@ -58,12 +60,17 @@ static void sink_deliver(void *context, struct fault_unit *fault_unit)
     struct packet_link *link = context;
     struct packet_unit *unit = packet_unit_of(fault_unit);
     bool is_short = packet_unit_bytes(unit) < unit->length - unit->network;
-    if (link->cut)
+    if (link->cut) {
         drop_unit(link, unit, FAULT_CAUSE_CUT, UINT16_MAX);
-    else if (is_short && !unit_complete(link, unit))
+        return;
+    }
+    if (is_short && !unit_complete(link, unit)) {
         drop_unit(link, unit, FAULT_CAUSE_QUEUE, UINT16_MAX);
-    else
-        packet_leave_unit(link, unit);
+        return;
+    }
+    if (fault_unit->repair && unit->own) /* what was changed has bytes of its own */
+        repair_packet(unit->own->frame, unit->length, unit->network + packet_unit_bytes(unit));
+    packet_leave_unit(link, unit);
 }
 
 /* Tells the sender in the receiver's place, unless the way back is cut. */
@@ -227,6 +234,7 @@ static bool keeps_whole(const struct ruleset_fault *spec)
         return false;
     case RULESET_LATENCY:
         return !spec->latency.reorder && !spec->match[0];
+    case RULESET_FLAP: /* up or down for all of it */
     case RULESET_NOOP:
         return !spec->match[0];
     default:

@@ -7,13 +7,16 @@
  *
  * The destination is known by the Ethernet address; broadcast and multicast go to all other nodes,
  * each copy on its own link. ARP and neighbour solicitations for a node's address are answered
- * here, whatever the state of the link, so that a cut is silence and not "no route to host". What
- * is for an Ethernet address that no node has is dropped and counted on the link to no node.
+ * here, whatever the state of the link, so that a cut is silence and not "no route to host". On the
+ * node's link to no node is counted what is for an Ethernet address that no node has (discard), and
+ * the frames that its ring had no room for (queue; a super-packet is one of them).
  *
  * A cut drops what arrives and what is still on its way. Packets that cross links without faults
  * that mean single packets go as they came, super-packets too; on a link with one they are cut into
- * packets of wire size first. Which faults these are, and what it means for their statistics, is in
- * FAULT-MODEL.md. */
+ * packets of wire size first, and faults and counters see those. What is left of one super-packet
+ * and leaves side by side at one moment the receiver gets as one again, as from a device that puts
+ * together what it receives (GRO). Which faults these are, and what it means for their statistics,
+ * is in FAULT-MODEL.md. A packet's delay is counted from when the kernel had it from the sender. */
 #ifndef SEVER_PACKET_PACKET_H
 #define SEVER_PACKET_PACKET_H
 

@@ -41,9 +41,9 @@ int packet_plane_create(const struct packet_options *options, struct packet_plan
 /* Its links, both ways, and its watches end. */
 static void close_node(struct packet_plane *plane, struct packet_node *node)
 {
-    for (uint16_t other = 0; other < RULESET_NODES_MAX; other++) {
-        packet_link_end(packet_link_at(plane, node->slot, other));
-        packet_link_end(packet_link_at(plane, other, node->slot));
+    for (unsigned other = 0; other < RULESET_NODES_MAX; other++) {
+        packet_link_end(packet_link_at(plane, node->slot, (uint16_t)other));
+        packet_link_end(packet_link_at(plane, (uint16_t)other, node->slot));
     }
     packet_node_close(node);
     node->spec = NULL;

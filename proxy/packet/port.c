@@ -25,6 +25,7 @@ enum {
 };
 #define WATCH_RETRY_NS (100 * NS_PER_MS)
 #define LOST_AFTER_NS (100 * NS_PER_MS)
+#define AGE_MAX_NS NS_PER_S
 
 void packet_node_count_lost(struct packet_node *node)
 {
@@ -178,6 +179,14 @@ static unsigned take_batch(struct packet_plane *plane, struct packet_port *port)
     return count;
 }
 
+/* When the frame came, by the loop's clock: what it has waited in the ring since is part of its
+ * delay. Not when the wall clock was set meanwhile, as far as one can see. */
+static uint64_t arrival_of(const struct packet_frame *frame, int64_t wall_ns, uint64_t now_ns)
+{
+    uint64_t age_ns = (uint64_t)wall_ns - frame->arrived_ns;
+    return age_ns < AGE_MAX_NS && age_ns < now_ns ? now_ns - age_ns : now_ns;
+}
+
 static void node_on_event(struct loop_watch *watch, uint32_t events)
 {
     struct packet_node *node = loop_container(watch, struct packet_watch, watch)->node;
@@ -188,9 +197,12 @@ static void node_on_event(struct loop_watch *watch, uint32_t events)
         socket_take_error(watch->fd); /* its device is gone, or down: not to spin on it */
     if (count == 0)
         return;
-    plane->arrived_ns = loop_arrival_ns(plane->loop);
-    for (unsigned i = 0; i < count; i++)
+    int64_t wall_ns = wall_now_ns(); /* before the other: later is no harm, earlier would be */
+    uint64_t now_ns = loop_arrival_ns(plane->loop);
+    for (unsigned i = 0; i < count; i++) {
+        plane->arrived_ns = arrival_of(&plane->frames[i], wall_ns, now_ns);
         node_take(node, &plane->frames[i]);
+    }
     packet_plane_settle(plane);
     for (unsigned i = 0; i < count; i++)
         packet_port_release(port, &plane->frames[i]);

@@ -435,6 +435,10 @@ static void reads_a_fault_by_its_parameters(void **state)
         "  - {at: 0s, fault: {type: loss, link: n1<->n2, model: every, every: 10}, name: tenth}\n"
         "  - {at: 0s, fault: {type: slicer, link: n1->n2, average: 1KiB, toxicity: 20%, first: 3,"
         " after: 5s, match: udp}}\n"
+        "  - {at: 0s, fault: {type: flap, link: n1<->n2, up: 2s, down: 500ms, jitter: 100ms}}\n"
+        "  - {at: 0s, fault: {type: rate, link: n1->n2, rate: 10mbit, queue_packets: 100}}\n"
+        "  - {at: 0s, fault: {type: truncate, link: n1->n2, probability: 1%, bytes: 9,"
+        " repair: true}}\n"
         "  - {at: 1s, clear: fault-1}\n";
     const char *begin = strstr(good, "timeline:"), *end = strstr(good, "expect:");
     text_append_bytes(&text, good, (size_t)(begin - good));
@@ -456,6 +460,12 @@ static void reads_a_fault_by_its_parameters(void **state)
     assert_int_equal(fault->first_connections, 3);
     assert_true(fault->after_ns == 5 * NS_PER_S);
     assert_string_equal(fault->match, "udp");
+    fault = &experiment.steps[3].fault;
+    assert_int_equal(fault->type, RULESET_FLAP);
+    assert_true(fault->flap.up_ns == 2 * NS_PER_S && fault->flap.down_ns == NS_PER_S / 2 &&
+                fault->flap.jitter_ns == NS_PER_S / 10);
+    assert_int_equal(experiment.steps[4].fault.rate.queue_packets, 100);
+    assert_true(experiment.steps[5].fault.truncate.repair);
     experiment_free(&experiment);
     text_free(&text);
 }

@@ -104,10 +104,12 @@ static void what_is_on_its_way_is_cut_too(void **state)
     rig_open(&rig, (struct rig_options){.sessions_max = 8});
     rig_add_fault(&rig, (struct ruleset_fault){.name = "slow",
                                                .type = RULESET_LATENCY,
-                                               .latency = {.delay_ns = 20 * NS_PER_MS}});
+                                               .latency = {.delay_ns = 3600 * NS_PER_S}});
     send_text(rig.client, "on its way");
-    rig_turn_for(&rig, 5 * NS_PER_MS);
+    await(&rig, fault_counter_get(&rig.counters->routes[rig.spec.slot].received[0]) > 0);
     rig_cut(&rig, true, false);
+    assert_true(ruleset_remove_fault(&rig.ruleset, "slow")); /* lets it go */
+    rig_apply(&rig);
     await(&rig, fault_counter_get(&rig_link(&rig, "a", "b")->dropped[FAULT_CAUSE_CUT]) == 1);
     rig_heal(&rig);
     rig_turn_for(&rig, 30 * NS_PER_MS);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,6 +93,13 @@ static inline void rig_close(struct lab_node *node)
     for (int i = 0; i < PACKET_RINGS; i++)
         close(node->sockets[i]);
     close(node->diagnosis);
+}
+
+/* In many containers it is, and what needs settings can't be shown. */
+static inline bool rig_settings_are_read_only(void)
+{
+    struct statvfs status;
+    return statvfs("/proc/sys", &status) == 0 && (status.f_flag & ST_RDONLY);
 }
 
 /* Code that runs in a node; what it prints is what it tells. */

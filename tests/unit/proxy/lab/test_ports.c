@@ -254,8 +254,8 @@ static void ports_go_with_their_nodes(void **state)
     assert_int_equal(lab_remove_node(scene.lab, "n1", NULL), 0);
     expect_refused(&one);
     assert_int_equal(lab_remove_port(scene.lab, &one, NULL), -ENOENT);
-    int fd = dial(&two);
-    close(fd);
+    int fd = socket_connect(&two, NULL, NULL);
+    assert_int_equal(expect_end(fd), -ECONNRESET); /* there is a port, and nobody at the node's */
     assert_int_equal(lab_remove_node(scene.lab, LAB_GATEWAY, NULL), 0);
     assert_int_equal(lab_remove_port(scene.lab, &two, NULL), -ENOENT);
     assert_int_equal(lab_add_port(scene.lab, &any, "n2", 1, &two, &error), -ENOENT);

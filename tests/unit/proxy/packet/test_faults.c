@@ -75,6 +75,24 @@ static void latency_is_added(void **state)
     }
 }
 
+/* What a packet has waited in the ring is part of its delay. */
+static void a_late_worker_does_not_add_up(void **state)
+{
+    (void)state;
+    struct raw raw;
+    raw_open(&raw, (struct rig_options){0});
+    struct ruleset_fault half = {.name = "half", .latency = {.delay_ns = NS_PER_S / 2}};
+    rig_add_fault(&raw.rig, 0, 1, half);
+    raw_send(&raw, 1, 100);
+    uint64_t begin_ns = monotonic_now_ns();
+    while (monotonic_sleep_until(begin_ns + NS_PER_S / 2))
+        continue;
+    uint64_t turn_ns = monotonic_now_ns();
+    await(&raw.rig, rig_drain(raw.to) == 1);
+    assert_in_range(monotonic_now_ns() - turn_ns, 0, NS_PER_S / 2 - 1);
+    raw_close(&raw);
+}
+
 /* Single packets are lost, not super-packets, and TCP makes it good. */
 static void loss_is_of_wire_packets(void **state)
 {
@@ -296,6 +314,58 @@ static void what_is_corrupted_is_not_believed(void **state)
     }
 }
 
+/* Receives what comes until all datagrams are through the link; counts those with one bit changed
+ * in their `bytes` zeros. */
+static unsigned receive_changed(struct rig *rig, int server, ssize_t bytes, uint64_t until)
+{
+    char buffer[1000];
+    unsigned changed = 0;
+    await(rig, rig_units(rig, 0, 1) >= until);
+    for (ssize_t got; (got = recv(server, buffer, sizeof(buffer), 0)) >= 0;) {
+        int bits = 0;
+        assert_int_equal(got, bytes);
+        for (ssize_t k = 0; k < got; k++)
+            bits += __builtin_popcount((unsigned char)buffer[k]);
+        assert_true(bits <= 1);
+        changed += bits == 1;
+    }
+    return changed;
+}
+
+/* With `repair` the application reads what the fault did: nearly all bits are its payload's. */
+static void what_is_repaired_is_believed(void **state)
+{
+    (void)state;
+    enum { DATAGRAMS = 50 };
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+        char buffer[1000] = {0};
+        rig_open(&rig, (struct rig_options){.nodes = 2});
+        int client = udp_of(&rig, 0, families[i], 5000),
+            server = udp_of(&rig, 1, families[i], 6000);
+        struct ruleset_fault corrupt = sure("corrupt", RULESET_CORRUPT),
+                             shorter = sure("shorter", RULESET_TRUNCATE);
+        snprintf(corrupt.match, sizeof(corrupt.match), "udp");
+        snprintf(shorter.match, sizeof(shorter.match), "udp");
+        corrupt.corrupt.repair = shorter.truncate.repair = true;
+        shorter.truncate.bytes = 500;
+        rig_add_fault(&rig, 0, 1, corrupt);
+        uint64_t passed = rig_units(&rig, 0, 1);
+        for (int k = 0; k < DATAGRAMS; k++)
+            udp_send(client, 1, families[i], 6000, buffer, sizeof(buffer));
+        assert_true(receive_changed(&rig, server, 1000, passed + DATAGRAMS) > DATAGRAMS * 3 / 4);
+        rig_remove_fault(&rig, "corrupt");
+        rig_add_fault(&rig, 0, 1, shorter);
+        udp_send(client, 1, families[i], 6000, buffer, sizeof(buffer));
+        ssize_t wanted = 500 - 8 - (families[i] == AF_INET ? 20 : 40);
+        await(&rig, recv(server, buffer, sizeof(buffer), MSG_PEEK) >= 0);
+        assert_int_equal(receive_changed(&rig, server, wanted, 0), 0);
+        close(client);
+        close(server);
+        rig_close(&rig);
+    }
+}
+
 static void truncate_leaves_so_many_bytes(void **state)
 {
     (void)state;
@@ -339,6 +409,31 @@ static void truncated_datagrams_do_not_hurt(void **state)
     close(client);
     close(server);
     rig_close(&rig);
+}
+
+static void a_flap_drops_while_it_is_down(void **state)
+{
+    (void)state;
+    struct raw raw;
+    struct ruleset_fault flap = {.name = "flap", .type = RULESET_FLAP};
+    flap.flap.up_ns = flap.flap.down_ns = 30 * NS_PER_MS;
+    raw_open(&raw, (struct rig_options){0});
+    struct rig *rig = &raw.rig;
+    rig_add_fault(rig, 0, 1, flap);
+    uint64_t end_ns = monotonic_now_ns() + 300 * NS_PER_MS, dropped = 0;
+    uint32_t sent = 0, turns = 0, arrived = 0;
+    for (bool was_up = true; monotonic_now_ns() < end_ns || turns < 4;) {
+        raw_send(&raw, sent++, 100);
+        await(rig, rig_units(rig, 0, 1) + rig_dropped(rig, 0, 1, FAULT_CAUSE_CUT) == sent);
+        bool up = rig_dropped(rig, 0, 1, FAULT_CAUSE_CUT) == dropped;
+        dropped += !up;
+        turns += up != was_up;
+        was_up = up;
+        arrived += rig_drain(raw.to);
+    }
+    assert_int_equal(rig_touched(rig, "flap"), dropped);
+    assert_int_equal(arrived + rig_drain(raw.to), sent - dropped);
+    raw_close(&raw);
 }
 
 static void duplicates_follow(void **state)
@@ -500,6 +595,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(latency_is_added),
+        cmocka_unit_test(a_late_worker_does_not_add_up),
         cmocka_unit_test(loss_is_of_wire_packets),
         cmocka_unit_test(faults_change_under_a_stream),
         cmocka_unit_test(what_is_on_its_way_is_cut),
@@ -509,8 +605,10 @@ int main(void)
         cmocka_unit_test(another_device_begins_anew),
         cmocka_unit_test(corrupt_flips_one_bit),
         cmocka_unit_test(what_is_corrupted_is_not_believed),
+        cmocka_unit_test(what_is_repaired_is_believed),
         cmocka_unit_test(truncate_leaves_so_many_bytes),
         cmocka_unit_test(truncated_datagrams_do_not_hurt),
+        cmocka_unit_test(a_flap_drops_while_it_is_down),
         cmocka_unit_test(duplicates_follow),
         cmocka_unit_test(reorder_lets_others_pass),
         cmocka_unit_test(a_rate_is_kept),

@@ -127,6 +127,48 @@ static void segments_together_are_the_super_packet(void **state)
     }
 }
 
+/* Segments first to first + count - 1, put together and, when they are several, cut again. */
+static void check_run(const struct segmenter *whole, uint32_t first, uint32_t count)
+{
+    static unsigned char run[70000], once[70000], twice[70000];
+    struct segmenter segmenter = *whole, again;
+    struct virtio_net_hdr header, left, expected;
+    uint32_t payload, headers = whole->frame.payload, length;
+    segment_headers(whole, first, count, &header, run);
+    const unsigned char *from = segment_payload(whole, first, count, &payload);
+    memcpy(run + headers, from, payload);
+    assert_int_equal(segment_begin(&again, &header, run, headers + payload), count);
+    segmenter.index = first;
+    for (uint32_t i = 0; count > 1 && i < count; i++) {
+        length = segment_next(&segmenter, &expected, once);
+        assert_int_equal(segment_next(&again, &left, twice), length);
+        assert_memory_equal(twice, once, length);
+        assert_memory_equal(&left, &expected, sizeof(left));
+    }
+    header.gso_type = VIRTIO_NET_HDR_GSO_NONE; /* the sum of all of it */
+    assert_true(checksum_complete(&header, run, headers + payload));
+    assert_true(packet_transport_is_right(run, packet.network, packet.transport, headers + payload,
+                                          packet.protocol));
+}
+
+static void segments_can_be_put_together_again(void **state)
+{
+    (void)state;
+    struct random_stream random = {.key = 9};
+    for (int round = 0; round < 2000; round++) {
+        uint32_t payload = 2 + (uint32_t)(random_next(&random) % 9000);
+        uint16_t size = (uint16_t)(1 + random_next(&random) % payload);
+        unsigned flags = (unsigned)random_next(&random) & 0xff;
+        struct virtio_net_hdr header = make_random(&random, payload, size, flags);
+        struct segmenter segmenter;
+        if (header.gso_type != VIRTIO_NET_HDR_GSO_UDP_L4 && (flags & 0x80))
+            header.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+        uint32_t all = segment_begin(&segmenter, &header, packet.bytes, packet.length);
+        uint32_t first = (uint32_t)(random_next(&random) % all);
+        check_run(&segmenter, first, 1 + (uint32_t)(random_next(&random) % (all - first)));
+    }
+}
+
 static void the_last_one_may_be_full(void **state)
 {
     (void)state;
@@ -191,6 +233,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segments_together_are_the_super_packet),
+        cmocka_unit_test(segments_can_be_put_together_again),
         cmocka_unit_test(the_last_one_may_be_full),
         cmocka_unit_test(padding_is_not_payload),
         cmocka_unit_test(what_is_one_packet_is_not_cut),
