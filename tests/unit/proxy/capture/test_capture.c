@@ -87,6 +87,7 @@ static struct capture *open_capture(struct rig *rig, enum capture_kind kind, con
 /* A UDP datagram to this port, with zero for its checksum. */
 static void make_frame(unsigned char *frame, uint16_t port)
 {
+    static const unsigned char addresses[] = {10, 77, 0, 1, 10, 77, 0, 2};
     memset(frame, 0, FRAME);
     frame[0] = frame[6] = 2;
     frame[12] = 8;
@@ -94,7 +95,7 @@ static void make_frame(unsigned char *frame, uint16_t port)
     frame[17] = FRAME - 14;
     frame[22] = 64;
     frame[23] = 17;
-    memcpy(frame + 26, "\x0a\x4d\0\1\x0a\x4d\0\2", 8);
+    memcpy(frame + 26, addresses, sizeof(addresses));
     frame[36] = (unsigned char)(port >> 8);
     frame[37] = (unsigned char)port;
     frame[39] = FRAME - 34;
