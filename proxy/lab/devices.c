@@ -33,6 +33,8 @@
 #include <netlink/route/route.h>
 #include <netlink/socket.h>
 
+#include "proxy/lab/offloads.h"
+
 #define INNER_NAME "eth0"
 enum { OUTER_INDEX = 1000 }; /* and the node's number */
 
@@ -263,6 +265,7 @@ static int configure_here(struct nl_sock *socket, const struct device_spec *spec
     if ((result = set_up(socket, (int)if_nametoindex("lo"))))
         return fail(result, "device lo, up", error);
     keep_bare(socket, index);
+    offloads_limit(INNER_NAME); /* where that fails such packets are lost, and counted */
     if ((result = set_up(socket, index)))
         return fail(result, "device " INNER_NAME ", up", error);
     if (ipv6 && (result = add_link_local(socket, index, spec->mac)))

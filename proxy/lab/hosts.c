@@ -2,7 +2,8 @@
  *
  * A file can only be mounted somewhere when it is on a file system that is mounted somewhere. So a
  * tmpfs is mounted over /proc, which is there on every system, for as long as it takes to mount one
- * of its files over /etc/hosts; that mount keeps the tmpfs alive afterwards.
+ * of its files over /etc/hosts; that mount keeps the tmpfs alive afterwards. All nodes have the
+ * same file: it is read-only for them, and written through the descriptor from before.
  *
  * Where names are looked up elsewhere first (systemd's resolver runs on the host, and answers that
  * there is no such name) nobody would read the file: there a copy of /etc/nsswitch.conf that says
@@ -51,10 +52,13 @@ static int mount_file(const char *staged, const char *target, struct error *erro
     int fd = open(staged, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return error_set(error, -errno, "a file in memory: %s", strerror(errno));
-    int result =
-        fchmod(fd, 0644) /* whatever the umask */ || mount(staged, target, NULL, MS_BIND, NULL)
-            ? -errno
-            : 0;
+    const unsigned long read_only =
+        MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    int result = fchmod(fd, 0644) /* whatever the umask */ ||
+                         mount(staged, target, NULL, MS_BIND, NULL) ||
+                         mount(NULL, target, NULL, read_only, NULL)
+                     ? -errno
+                     : 0;
     if (result == 0)
         return fd;
     close(fd);

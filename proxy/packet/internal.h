@@ -151,6 +151,8 @@ void packet_node_open(struct packet_node *node);
 void packet_node_close(struct packet_node *node);
 /* Counts what its ring had no room for. */
 void packet_node_count_lost(struct packet_node *node);
+/* Counts what its ring still has. */
+void packet_node_drop_unread(struct packet_node *node);
 /* Tries again what could not be watched. */
 void packet_watch_on_timer(struct loop_timer *timer);
 void packet_lost_on_timer(struct loop_timer *timer);

@@ -284,15 +284,38 @@ static void hold_whole(struct packet_link *link, const struct packet_view *view)
         drop_view(link, view, FAULT_CAUSE_QUEUE);
 }
 
+/* Those segments of a super-packet, from `first` on, that found no room. Captures see them as the
+ * packets that they are on the wire, for so they see the others; when none found room it is one. */
+static void drop_segments(struct packet_link *link, const struct packet_view *view, uint32_t first)
+{
+    struct packet_plane *plane = link->plane;
+    struct segmenter segmenter;
+    struct packet_view rest = *view;
+    rest.segments -= first;
+    if (first == 0 || !plane->captures) {
+        drop_view(link, &rest, FAULT_CAUSE_QUEUE);
+        return;
+    }
+    segment_begin(&segmenter, view->header, view->bytes, view->length);
+    segmenter.index = first;
+    rest = (struct packet_view){.header = &plane->scratch.header,
+                                .bytes = plane->scratch.frame,
+                                .network = view->network,
+                                .segments = 1};
+    while ((rest.length = segment_next(&segmenter, &plane->scratch.header, plane->scratch.frame)) >
+           0)
+        drop_view(link, &rest, FAULT_CAUSE_QUEUE);
+}
+
 /* Each packet that the super-packet stands for, by itself. All of them are held before the first is
  * pushed: what that makes of it must not take the bytes from under the others. */
 static void hold_segments(struct packet_link *link, const struct packet_view *view)
 {
     struct fault_unit *first = NULL, **end = &first;
     struct packet_super *super = packet_super_hold(link, view);
-    struct packet_view rest = *view; /* that finds no room */
-    for (uint32_t i = 0; super && i < view->segments; i++, rest.segments--) {
-        struct packet_unit *unit = packet_unit_hold_segment(link, super, i);
+    uint32_t held = 0;
+    for (; super && held < view->segments; held++) {
+        struct packet_unit *unit = packet_unit_hold_segment(link, super, held);
         if (!unit)
             break;
         *end = &unit->unit;
@@ -306,8 +329,8 @@ static void hold_segments(struct packet_link *link, const struct packet_view *vi
         unit_push(link, packet_unit_of(first));
         first = next;
     }
-    if (rest.segments)
-        drop_view(link, &rest, FAULT_CAUSE_QUEUE);
+    if (held < view->segments)
+        drop_segments(link, view, held);
 }
 
 void packet_link_take(struct packet_link *link, const struct packet_view *view)

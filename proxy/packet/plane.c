@@ -2,7 +2,8 @@
  *
  * A node of the table has a place by its slot, and the links from the nodes that this worker reads
  * to all others are open. A node whose serial is another has another device: what was on its way
- * from or to the old one is dropped (counted as queue), and its links begin anew. */
+ * from or to the old one is dropped (counted as queue), so is what it has sent and nobody has read
+ * yet, and its links begin anew. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -107,8 +108,10 @@ static void close_nodes(struct packet_plane *plane, const struct packet_table *t
     for (unsigned i = 0; i < plane->present_count; i++)
         if (!plane->nodes[plane->present[i]].seen) {
             struct packet_node *node = &plane->nodes[plane->present[i]];
-            if (node->spec->mine)
+            if (node->spec->mine) {
+                packet_node_drop_unread(node);
                 packet_node_count_lost(node);
+            }
             close_node(plane, node);
         }
 }

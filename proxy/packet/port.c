@@ -6,7 +6,6 @@
  *
  * What a ring had no room for was on no link yet: it is counted on the node's link to no node. The
  * kernel is asked a moment after frames have come, so not while nothing goes on. */
-#include <assert.h>
 #include <string.h>
 
 #include "proxy/base/log.h"
@@ -127,19 +126,32 @@ static struct packet_view view_of(const struct packet_frame *frame)
     return view;
 }
 
-/* For an address that no node has. */
-static void drop_stray(struct packet_node *node, const struct packet_view *view)
+/* What is on no link: for an address that no node has (discard), or lost by the ring (queue). */
+static void drop_stray(struct packet_node *node, const struct packet_view *view,
+                       enum fault_cause cause)
 {
     struct packet_plane *plane = node->plane;
     struct packet_fate fate = {.from = node->slot,
                                .to = FAULT_NO_NODE,
                                .arrived_ns = plane->arrived_ns,
-                               .cause = FAULT_CAUSE_DISCARD,
+                               .cause = cause,
                                .fault_slot = UINT16_MAX};
-    fault_counter_add(&fault_counters_link(plane->counters, node->slot, FAULT_NO_NODE)
-                           ->dropped[FAULT_CAUSE_DISCARD],
-                      view->segments);
+    fault_counter_add(
+        &fault_counters_link(plane->counters, node->slot, FAULT_NO_NODE)->dropped[cause],
+        view->segments);
     packet_note(plane, view, &fate);
+}
+
+/* Without its end, or without even an Ethernet header: nobody looks into it. */
+static void drop_unreadable(struct packet_node *node, const struct packet_frame *frame)
+{
+    bool has_header = frame->length >= FRAME_HEADER;
+    struct packet_view view = {.header = frame->header,
+                               .bytes = frame->bytes,
+                               .length = frame->length,
+                               .network = has_header ? FRAME_HEADER : frame->length,
+                               .segments = 1};
+    drop_stray(node, &view, frame->is_partial ? FAULT_CAUSE_QUEUE : FAULT_CAUSE_DISCARD);
 }
 
 static void flood(struct packet_node *node, const struct packet_view *view)
@@ -153,7 +165,10 @@ static void flood(struct packet_node *node, const struct packet_view *view)
 static void node_take(struct packet_node *node, const struct packet_frame *frame)
 {
     struct packet_plane *plane = node->plane;
-    assert(frame->length >= FRAME_HEADER);
+    if (frame->is_partial || frame->length < FRAME_HEADER) {
+        drop_unreadable(node, frame);
+        return;
+    }
     if (may_be_question(frame) && answer_question(node, frame))
         return;
     struct packet_view view = view_of(frame);
@@ -165,7 +180,7 @@ static void node_take(struct packet_node *node, const struct packet_frame *frame
     if (to && to != node)
         packet_link_take(packet_link_at(plane, node->slot, to->slot), &view);
     else
-        drop_stray(node, &view);
+        drop_stray(node, &view, FAULT_CAUSE_DISCARD);
 }
 
 /* How many frames are in plane->frames. */
@@ -239,6 +254,23 @@ void packet_node_open(struct packet_node *node)
 {
     for (int kind = 0; kind < PACKET_RINGS && node->spec->mine; kind++)
         node_watch(node, (enum packet_ring_kind)kind);
+}
+
+/* What came until now: who goes on sending does not keep us here. */
+void packet_node_drop_unread(struct packet_node *node)
+{
+    struct packet_frame frame = {0};
+    uint64_t now_ns = (uint64_t)wall_now_ns();
+    node->plane->arrived_ns = loop_now_ns(node->plane->loop);
+    while (frame.arrived_ns <= now_ns && packet_port_take(node->spec->port, &frame)) {
+        if (frame.is_partial || frame.length < FRAME_HEADER) {
+            drop_unreadable(node, &frame);
+        } else {
+            struct packet_view view = view_of(&frame);
+            drop_stray(node, &view, FAULT_CAUSE_QUEUE);
+        }
+        packet_port_release(node->spec->port, &frame);
+    }
 }
 
 void packet_node_close(struct packet_node *node)

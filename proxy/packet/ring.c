@@ -16,7 +16,9 @@
  * clock: while someone sets that back, two frames may change places.
  *
  * The large ring's slots take any super-packet, so there are few of them; a block of them is a
- * power of two, for that is what the kernel allocates. */
+ * power of two, for that is what the kernel allocates. Only a node that raises the size of its
+ * device's super-packets above 64 KiB (gso_max_size) has longer ones: they are there in part, and
+ * the reader is told so. */
 #include "proxy/packet/ring.h"
 
 #include <errno.h>
@@ -268,6 +270,7 @@ bool packet_port_take(struct packet_port *port, struct packet_frame *frame)
     *frame = (struct packet_frame){.header = (void *)(bytes - HEADER_BYTES),
                                    .bytes = bytes,
                                    .length = slot->tp_snaplen,
+                                   .is_partial = slot->tp_snaplen < slot->tp_len,
                                    .kind = is_small ? PACKET_RING_SMALL : PACKET_RING_LARGE,
                                    .arrived_ns = arrival_of(slot)};
     if (slot->tp_status & TP_STATUS_VLAN_VALID)

@@ -43,7 +43,8 @@ int packet_port_fd(const struct packet_port *port, enum packet_ring_kind kind);
 struct packet_frame {
     struct virtio_net_hdr *header; /* right in front of `bytes` */
     unsigned char *bytes;          /* from the Ethernet header on; may be written to */
-    uint32_t length;               /* of the Ethernet frame */
+    uint32_t length;               /* of the Ethernet frame, as far as it is there */
+    bool is_partial;               /* it was longer than a slot: the rest is lost */
     enum packet_ring_kind kind;
     uint64_t arrived_ns; /* wall clock, by the kernel */
 };

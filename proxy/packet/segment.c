@@ -58,6 +58,8 @@ uint32_t segment_begin(struct segmenter *segmenter, const struct virtio_net_hdr 
     if (!is_of_type(frame, type) || !header->gso_size)
         return 0;
     uint32_t payload = frame->transport_end - frame->payload;
+    if (payload > SEGMENTS_MAX * (uint32_t)header->gso_size)
+        return 0;
     segmenter->bytes = bytes;
     segmenter->size = header->gso_size;
     segmenter->type = header->gso_type;

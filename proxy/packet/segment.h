@@ -26,6 +26,8 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
+enum { SEGMENTS_MAX = 2048 }; /* more than 64 KiB in TCP's smallest segments */
+
 struct segmenter {
     const unsigned char *bytes; /* the super-packet; borrowed, never written to */
     struct frame frame;
@@ -39,7 +41,8 @@ struct segmenter {
 /* How many wire packets a frame stands for: 1 when it is none of several, and then there is nothing
  * to cut. 0: its header says that it is a super-packet, but no segments can be made of it: its
  * headers are broken or not of the kind that gso_type says, or it is a kind that no kernel of ours
- * makes (UFO). Cheap for what is not a super-packet. */
+ * makes (UFO; more than SEGMENTS_MAX segments, with which one frame would keep everybody waiting).
+ * Cheap for what is not a super-packet. */
 uint32_t segment_begin(struct segmenter *segmenter, const struct virtio_net_hdr *header,
                        const unsigned char *bytes, uint32_t length);
 

@@ -350,6 +350,42 @@ static void numbers_are_reused(void **state)
     lab_destroy(lab);
 }
 
+/* A tunnel's super-packets can't be told by a virtio-net header: the device makes none. */
+static void devices_make_only_packets_that_can_be_told(void **state)
+{
+    struct lab *lab = rig_lab();
+    struct lab_node node;
+    (void)state;
+    rig_add(lab, "n1", &node);
+    const char *lines = rig_shell(&node, "ethtool -k eth0");
+    assert_non_null(strstr(lines, "tx-udp_tnl-segmentation: off"));
+    assert_non_null(strstr(lines, "tx-sctp-segmentation: off"));
+    assert_non_null(strstr(lines, "tx-checksum-sctp: off"));
+    assert_non_null(strstr(lines, "tx-tcp-segmentation: on"));
+    assert_non_null(strstr(lines, "tx-tcp6-segmentation: on"));
+    assert_non_null(strstr(lines, "tx-udp-segmentation: on"));
+    assert_non_null(strstr(lines, "tx-checksum-ip-generic: on"));
+    rig_close(&node);
+    lab_destroy(lab);
+}
+
+/* All nodes read the same file. */
+static void a_node_cannot_change_the_names_of_all(void **state)
+{
+    struct lab *lab = rig_lab();
+    struct lab_node node;
+    (void)state;
+    rig_add(lab, "n1", &node);
+    assert_string_equal(rig_shell(&node, "(echo '1.2.3.4 n2' >> /etc/hosts) 2>/dev/null && "
+                                         "echo written; true"),
+                        "");
+    rig_close(&node);
+    rig_add(lab, "n2", &node);
+    assert_non_null(strstr(rig_shell(&node, "cat /etc/hosts"), "10.77.0.2 n2"));
+    rig_close(&node);
+    lab_destroy(lab);
+}
+
 static void options_are_refused_with_their_place(void **state)
 {
     (void)state;
@@ -457,6 +493,8 @@ int main(int argc, char **argv)
         rig_test_both(what_is_for_no_node_has_its_route_or_none),
         rig_test_both(diagnosis_sees_the_nodes_sockets),
         rig_test_both(numbers_are_reused),
+        rig_test_both(devices_make_only_packets_that_can_be_told),
+        rig_test_both(a_node_cannot_change_the_names_of_all),
         cmocka_unit_test(options_are_refused_with_their_place),
         rig_test_both(names_are_refused_with_the_reason),
         rig_test_both(a_small_network_is_full_soon),

@@ -41,6 +41,7 @@ struct rig {
     } tables[2][RIG_WORKERS_MAX]; /* in force, and before: planes borrow them */
     unsigned turn;
     struct capture_set *captures;
+    void (*publish)(struct rig *rig); /* to planes on threads of their own; NULL: rig_apply does */
 };
 
 struct rig_options {
@@ -110,6 +111,14 @@ static inline const struct packet_table *rig_make_table(struct rig *rig, unsigne
     return &made->table;
 }
 
+/* Planes in this thread take over what rig_apply has made. */
+static inline void rig_publish_here(struct rig *rig)
+{
+    for (unsigned i = 0; i < rig->worker_count; i++)
+        packet_plane_apply(rig->workers[i].plane, rig->plan, rig->matches, rig_make_table(rig, i),
+                           rig->captures);
+}
+
 static inline void rig_apply(struct rig *rig)
 {
     struct fault_plan *old_plan = rig->plan;
@@ -124,9 +133,7 @@ static inline void rig_apply(struct rig *rig)
     rig->matches = matches;
     fault_states_take(rig->states, rig->plan, monotonic_now_ns());
     rig->turn = !rig->turn;
-    for (unsigned i = 0; i < rig->worker_count; i++)
-        packet_plane_apply(rig->workers[i].plane, rig->plan, rig->matches, rig_make_table(rig, i),
-                           rig->captures);
+    (rig->publish ? rig->publish : rig_publish_here)(rig);
     fault_plan_destroy(old_plan);
     match_set_destroy(old_matches);
 }

@@ -205,7 +205,7 @@ static void what_the_device_refuses_is_counted(void **state)
 {
     (void)state;
     struct rig rig;
-    uint32_t number;
+    uint32_t number = 0;
     rig_open(&rig, (struct rig_options){.nodes = 2, .quiet = true, .mtu = 9000});
     int from = rig_open_raw(&rig, 0), to = rig_open_raw(&rig, 1);
     struct nl_sock *netlink = network_netlink();
