@@ -210,7 +210,7 @@ static void test_no_transcript_is_forgotten(void **state)
     (void)state;
     static const char *const played[] = {"doctor",     "nodes",  "routes",   "partitions",
                                          "faults",     "clocks", "rulesets", "usage",
-                                         "completion", "tables", "regions"};
+                                         "completion", "tables", "regions",  "lab"};
     char path[4096];
     snprintf(path, sizeof(path), "%s/tests/integration/severctl", source_directory());
     DIR *folder = opendir(path);
