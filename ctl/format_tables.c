@@ -41,10 +41,12 @@ static void append_cut_summary(struct text *text, json_t *status)
         format_count(text, format_number(status, "cut_links"), "link");
         text_append(text, " cut\n");
     }
-    if (cut)
-        text_append(text, "a cut is     TCP routes: %s; UDP routes: %s%s%s\n",
-                    format_string(cut, "tcp"), format_string(cut, "udp"),
-                    format_string(cut, "lab")[0] ? "; the lab: " : "", format_string(cut, "lab"));
+    if (cut) {
+        const char *lab = format_string(cut, "lab");
+        text_append(text, "a cut is     %s%s%sTCP routes: %s; UDP routes: %s\n",
+                    lab[0] ? "the lab: " : "", lab, lab[0] ? "; " : "", format_string(cut, "tcp"),
+                    format_string(cut, "udp"));
+    }
 }
 
 static void append_lateness(struct text *text, json_t *lateness)

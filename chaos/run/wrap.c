@@ -21,6 +21,7 @@
 
 #define END_PATIENCE_NS (10 * NS_PER_S)
 #define PROGRESS_NS (2 * NS_PER_S)
+#define SEVERD_END_NS (5 * NS_PER_S)
 enum { WATCH_PAUSE_MS = 100, END_PAUSE_MS = 20 };
 
 struct wrap {
@@ -240,12 +241,15 @@ static size_t count_running(const struct wrap *wrap)
     return count;
 }
 
-static void tell_ends(struct wrap *wrap)
+/* Returns how many have ended. */
+static size_t tell_ends(struct wrap *wrap)
 {
     char what[256];
-    for (int node; (node = lab_poll_exit(wrap->lab, what, sizeof(what))) >= 0;)
+    size_t count = 0;
+    for (int node; (node = lab_poll_exit(wrap->lab, what, sizeof(what))) >= 0; count++)
         printf("%s %s\n", lab_node_name(wrap->lab, (size_t)node), what);
     fflush(stdout);
+    return count;
 }
 
 static enum report_outcome judge_ends(const struct wrap *wrap)
@@ -257,19 +261,36 @@ static enum report_outcome judge_ends(const struct wrap *wrap)
     return REPORT_PASS;
 }
 
+/* A severd that is killed takes the nodes along well before it has ended itself (its rings are slow
+ * to go), so after the end of a node it has to answer. */
+static int ask_severd(struct wrap *wrap, struct error *error)
+{
+    const uint64_t deadline_ns = monotonic_now_ns() + SEVERD_END_NS;
+    struct error silent = {0};
+    int code = wire_client_request(lab_client(wrap->lab), "GET", "/v1/status", NULL, NULL, &silent);
+    while (code < 0 && monotonic_now_ns() < deadline_ns) {
+        if (lab_check_severd(wrap->lab, error) < 0)
+            return code;
+        poll(NULL, 0, END_PAUSE_MS);
+    }
+    if (code < 0)
+        *error = silent;
+    return code;
+}
+
 static enum report_outcome stay(struct wrap *wrap)
 {
     struct error error = {0};
     for (;;) {
         struct pollfd wait = {.fd = wrap->abort_fd, .events = POLLIN};
-        tell_ends(wrap);
+        size_t ended = tell_ends(wrap);
+        if ((ended ? ask_severd(wrap, &error) : lab_check_severd(wrap->lab, &error)) < 0) {
+            command_print_error(&error);
+            return REPORT_CANNOT_RUN;
+        }
         if (count_running(wrap) == 0) {
             printf("every command has ended\n");
             return judge_ends(wrap);
-        }
-        if (lab_check_severd(wrap->lab, &error) < 0) {
-            command_print_error(&error);
-            return REPORT_CANNOT_RUN;
         }
         if (poll(&wait, 1, WATCH_PAUSE_MS) == 1)
             return REPORT_PASS;

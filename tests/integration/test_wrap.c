@@ -141,6 +141,25 @@ static void a_killed_wrap_leaves_nothing(void **state)
     expect_end(&wrapped, SIGKILL, 128 + SIGKILL, name);
 }
 
+/* The nodes go with severd; what is told is why. */
+static void a_killed_severd_is_told(void **state)
+{
+    become_as_asked(state);
+    const char *name = as_nobody ? "severd-nobody" : "severd";
+    struct wrapped wrapped;
+    struct text output = {0};
+    wrap_raftkv(&wrapped, name);
+    expect_code(severctl(&wrapped, "status --json", &output), 0, &output);
+    const char *pid = strstr(text_get(&output), "\"pid\":");
+    assert_non_null(pid);
+    assert_int_equal(kill((pid_t)strtol(pid + strlen("\"pid\":"), NULL, 10), SIGKILL), 0);
+    text_free(&output);
+    expect_code(child_finish(&wrapped.child, &output), CANNOT_RUN, &output);
+    assert_non_null(strstr(text_get(&output), "severd ended by itself, killed by signal 9"));
+    expect_no_process(name);
+    text_free(&output);
+}
+
 /* Addresses are the same in both; each sees its own only. */
 static void two_labs_are_no_trouble_to_each_other(void **state)
 {
@@ -260,6 +279,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_refused),    AS_BOTH(a_cluster_is_cut_from_outside),
         AS_BOTH(a_killed_wrap_leaves_nothing),     AS_BOTH(two_labs_are_no_trouble_to_each_other),
         AS_BOTH(the_cluster_of_a_file_is_wrapped), AS_BOTH(commands_that_end_are_told),
+        AS_BOTH(a_killed_severd_is_told),
     };
     return cmocka_run_group_tests_name("wrap", tests, sever_set_up, sever_tear_down);
 }
