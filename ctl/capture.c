@@ -122,7 +122,7 @@ static void append_time(struct text *text, uint64_t time_ns)
     text_append(text, "%s.%06u", clock, (unsigned)(time_ns % NS_PER_S / NS_PER_US));
 }
 
-/* The comment is "n1->n2 delivered at once". */
+/* The comment is "n1->n2 delivered after 80.012 ms". */
 static void print_line(struct text *out, const struct pcapng_seen *packet)
 {
     size_t link = strcspn(packet->comment, " ");

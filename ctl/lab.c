@@ -34,7 +34,7 @@ static int add_member(struct session *session, struct wire_lab_wanted *wanted, c
 static int add_numbered(struct session *session, struct wire_lab_wanted *wanted, const char *count)
 {
     int64_t number = 0;
-    if (units_parse_integer(count, 1, WIRE_LAB_NODES_MAX, "the number of nodes", &number,
+    if (units_parse_integer(count, 1, WIRE_LAB_NODES_MAX, "number of nodes", &number,
                             &session->error))
         return SESSION_USAGE;
     int code = SESSION_DONE;
@@ -94,7 +94,7 @@ static int read_wanted(struct session *session, const struct arguments *argument
     if (!code)
         code = set_subnets(session, wanted, arguments->subnet);
     if (!code && arguments->mtu) {
-        if (units_parse_integer(arguments->mtu, 1, UINT32_MAX, "--mtu", &mtu, &session->error))
+        if (units_parse_integer(arguments->mtu, 1, UINT32_MAX, "MTU", &mtu, &session->error))
             return SESSION_USAGE;
         wanted->mtu = (uint32_t)mtu;
     }
@@ -218,7 +218,7 @@ static int lab_port(struct session *session, const struct arguments *arguments)
     const char *node = arguments->words[2], *text = arguments->words[3];
     if (strcmp(node, "remove") == 0 && strchr(text, ':'))
         return remove_port(session, text);
-    if (units_parse_integer(text, 1, UINT16_MAX, "the port", &number, &session->error))
+    if (units_parse_integer(text, 1, UINT16_MAX, "port", &number, &session->error))
         return SESSION_USAGE;
     port.port = (uint16_t)number;
     snprintf(port.node, sizeof(port.node), "%s", node);

@@ -20,6 +20,8 @@
 
 extern char **environ;
 
+#define LEFT_PATIENCE_NS (2 * NS_PER_S) /* for what guards have left */
+
 enum { SOCKET_PATH_MAX = 107, SEVERD_START_S = 10, SEVERD_END_S = 2, START_PAUSE_MS = 10 };
 
 static uint16_t find_port(const struct experiment_cluster *cluster, const char *name)
@@ -162,6 +164,8 @@ int lab_create(const struct lab_setup *setup, struct lab **out, struct error *er
     lab->abort_fd = setup->abort_fd;
     lab->file_folder = memory_copy_text(setup->file_folder ? setup->file_folder : ".");
     lab->wanted_subnet = setup->subnet;
+    lab->progress = setup->progress;
+    lab->progress_context = setup->context;
     lab->network = network_of(setup->experiment->cluster.network);
     lab->node_count = setup->experiment->cluster.node_count;
     lab->nodes = memory_allocate_zeroed(lab->node_count, sizeof(*lab->nodes));
@@ -193,7 +197,7 @@ void lab_destroy(struct lab *lab)
     lab_free_nodes(lab);
     wire_client_destroy(lab->client);
     process_end(&lab->severd, SEVERD_END_S * NS_PER_S);
-    proc_kill_children();
+    proc_kill_children(LEFT_PATIENCE_NS);
     lab->network->give_back(lab);
     json_decref(lab->status);
     free(lab->places);

@@ -18,6 +18,9 @@
 #include "proxy/fault/ruleset.h"
 #include "proxy/wire/client.h"
 
+/* Every two seconds of something that takes long: for how long it has by now. */
+typedef void (*lab_progress_fn)(void *context, double seconds);
+
 struct lab_setup {
     const struct experiment *experiment; /* must outlive the lab */
     const char *directory;               /* absolute; exists; everything goes below it */
@@ -28,6 +31,8 @@ struct lab_setup {
     int abort_fd; /* readable: waits end with -ECANCELED */
     const char
         *subnet; /* of network: lab, "10.77.0.0/24" or "10.77.0.0/24,fd77::/64"; NULL: these */
+    lab_progress_fn progress; /* of the making of a lab; NULL: nobody wants to know */
+    void *context;            /* of progress */
 };
 
 enum lab_node_state { LAB_DOWN, LAB_RUNNING, LAB_PAUSED };

@@ -48,6 +48,8 @@ struct lab {
     struct subnet subnet;      /* of routes; the lock is -1 without */
     const char *wanted_subnet; /* of a lab; NULL: the default */
     char lab_subnet[WIRE_LAB_ADDRESS_MAX];
+    lab_progress_fn progress; /* NULL: none */
+    void *progress_context;
     pid_t *client_homes; /* of a lab's client nodes */
     size_t client_node_count;
     struct process severd;

@@ -12,6 +12,7 @@
  *
  * Nothing goes around severd: the only device leads to it. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,8 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/wire/lab_entry.h"
 
-#define MAKING_TIMEOUT_NS (60 * NS_PER_S)
+#define MAKING_TIMEOUT_NS (120 * NS_PER_S)
+#define PROGRESS_NS (2 * NS_PER_S)
 enum { CLIENT_NODES_MAX = 64 }; /* not below EXPERIMENT_NODES_MAX */
 
 static int take_nothing(struct lab *lab, struct error *error)
@@ -114,16 +116,46 @@ static int take_over(struct lab *lab, const struct wire_lab *made, struct error 
     return lab_entry_join(lab->nodes[0].home, error);
 }
 
+struct making {
+    const struct lab *lab;
+    uint64_t began_ns, told_ns;
+};
+
+static bool wait_on(void *context)
+{
+    struct making *making = context;
+    const struct lab *lab = making->lab;
+    uint64_t now_ns = monotonic_now_ns();
+    struct pollfd abort = {.fd = lab->abort_fd, .events = POLLIN};
+    if (lab->progress && now_ns - making->told_ns >= PROGRESS_NS) {
+        making->told_ns = now_ns;
+        lab->progress(lab->progress_context,
+                      (double)(now_ns - making->began_ns) / (double)NS_PER_S);
+    }
+    return poll(&abort, 1, 0) != 1;
+}
+
+/* Some milliseconds for each node, on a machine that has time. */
+static int ask_for_lab(struct lab *lab, json_t **answer, struct error *error)
+{
+    uint64_t now_ns = monotonic_now_ns();
+    struct making making = {.lab = lab, .began_ns = now_ns, .told_ns = now_ns};
+    json_t *body = encode_wanted(lab);
+    wire_client_set_timeout(lab->client, MAKING_TIMEOUT_NS);
+    wire_client_set_wait(lab->client, wait_on, &making);
+    int code = wire_client_request(lab->client, "PUT", "/v1/lab", body, answer, error);
+    wire_client_set_wait(lab->client, NULL, NULL);
+    wire_client_set_timeout(lab->client, CONTROL_TIMEOUT_NS);
+    json_decref(body);
+    return code;
+}
+
 static int build(struct lab *lab, struct error *error)
 {
     json_t *answer = NULL;
     lab->client_node_count = count_client_nodes(lab);
     lab->client_homes = memory_allocate_zeroed(lab->client_node_count + 1, sizeof(pid_t));
-    json_t *body = encode_wanted(lab);
-    wire_client_set_timeout(lab->client, MAKING_TIMEOUT_NS);
-    int code = wire_client_request(lab->client, "PUT", "/v1/lab", body, &answer, error);
-    wire_client_set_timeout(lab->client, CONTROL_TIMEOUT_NS);
-    json_decref(body);
+    int code = ask_for_lab(lab, &answer, error);
     struct wire_lab *made = memory_allocate_zeroed(1, sizeof(*made));
     if (code == 0)
         code = wire_decode_lab(answer, made, error);

@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
+
+enum { REAP_PAUSE_MS = 1 };
 
 bool proc_parse_stat(const char *text, struct proc_stat *stat)
 {
@@ -132,14 +136,17 @@ void proc_signal_children(int number)
     each_process(signal_child, &number);
 }
 
-void proc_kill_children(void)
+void proc_kill_children(uint64_t patience_ns)
 {
+    uint64_t deadline_ns = monotonic_now_ns() + patience_ns;
     /* A killed child may leave children of its own, which are then ours: until there are none. */
     for (;;) {
         proc_signal_children(SIGKILL);
-        pid_t pid = waitpid(-1, NULL, 0);
-        if (pid < 0 && errno == ECHILD)
+        pid_t pid = waitpid(-1, NULL, WNOHANG);
+        if ((pid < 0 && errno == ECHILD) || monotonic_now_ns() >= deadline_ns)
             return;
+        if (pid == 0)
+            poll(NULL, 0, REAP_PAUSE_MS);
     }
 }
 

@@ -51,8 +51,9 @@ void proc_each_socket(pid_t pid, proc_socket_fn fn, void *context);
 
 /* Signals every child of this process, those adopted as a subreaper included. */
 void proc_signal_children(int number);
-/* Kills and reaps every child of this process, those adopted as a subreaper included. */
-void proc_kill_children(void);
+/* Kills and reaps every child of this process, those adopted as a subreaper included, until there
+ * are none, or for so long. */
+void proc_kill_children(uint64_t patience_ns);
 
 /* Looks through the established (or the listening) TCP sockets of this network namespace. Calls fn
  * for each until it returns false. 0 or negative errno. */

@@ -14,7 +14,11 @@
  *            dies, kill -9 included
  *   SIGCHLD  to reap; once the process has ended, what is left below is killed too
  *
- * and ends when nothing is below it any more. To wait for the guard is to wait for all of it.
+ * and ends when nothing is below it any more. To wait for the guard is to wait for all of it. There
+ * is one thing that SIGKILL does not end: the first process of a pid namespace, while somebody
+ * outside who started a process in there does not take note of its end, because he is stopped (a
+ * severctl lab exec, with Ctrl-Z). After half a minute the guard leaves that to the kernel: it dies
+ * when he goes on.
  *
  * In a node of a lab the guard stays outside, where it sees all processes, and the way in is
  *
@@ -50,6 +54,7 @@
 #include "proxy/base/text.h"
 #include "proxy/wire/lab_entry.h"
 
+#define GIVE_UP_NS (PROCESS_GIVE_UP_S * NS_PER_S)
 enum { POLL_PAUSE_MS = 2, KILL_PAUSE_NS = 20 * 1000 * 1000 };
 
 struct process_shared {
@@ -107,6 +112,7 @@ static size_t guard_signal_home(pid_t home, int home_fd, bool killing)
 /* Until nothing is below it. */
 static void guard_watch(struct process_shared *shared, pid_t home, const sigset_t *signals)
 {
+    uint64_t killed_ns = 0; /* when that was begun */
     int home_fd = home > 0 ? pidfd_open(home, 0) : -1;
     static const struct timespec pause = {.tv_nsec = KILL_PAUSE_NS};
     bool ended = false, killing = false;
@@ -124,6 +130,10 @@ static void guard_watch(struct process_shared *shared, pid_t home, const sigset_
         /* A killed child may leave children of its own, which are then ours: until none is left. */
         if (killing)
             proc_signal_children(SIGKILL);
+        if (killing && killed_ns == 0)
+            killed_ns = monotonic_now_ns();
+        if (killing && monotonic_now_ns() - killed_ns >= GIVE_UP_NS)
+            return;
         int number = sigtimedwait(signals, NULL, killing ? &pause : NULL);
         if (number == SIGTERM && !ended)
             kill(shared->pid, SIGTERM);

@@ -49,7 +49,9 @@ bool process_poll(struct process *process);
 void process_read_tree(const struct process *process, struct proc_tree *tree);
 /* SIGTERM to the process; nothing when it has ended. */
 void process_ask_to_end(struct process *process);
-/* Kills it and all that it started, and waits until they are gone. */
+/* Kills it and all that it started, and waits until they are gone; what dies only when somebody
+ * else goes on is not waited for longer than PROCESS_GIVE_UP_S. */
+enum { PROCESS_GIVE_UP_S = 30 };
 void process_kill(struct process *process);
 /* SIGTERM to the process, then process_kill when it has not ended by then. */
 void process_end(struct process *process, uint64_t patience_ns);

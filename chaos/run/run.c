@@ -232,6 +232,12 @@ static int wait_until_ready(struct run *run, uint64_t deadline_ns, struct error 
     }
 }
 
+static void tell_making(void *context, double seconds)
+{
+    struct run *run = context;
+    story_say(&run->story, monotonic_now_ns(), STORY_PLAIN, "making the lab for %.0f s", seconds);
+}
+
 static int go_to_client(const void *context, unsigned client, struct error *error)
 {
     return lab_go_to_client(context, client, error);
@@ -246,7 +252,6 @@ static int bring_up(struct run *run, struct error *error)
 {
     const struct experiment *experiment = &run->experiment;
     uint64_t began_ns = monotonic_now_ns();
-    uint64_t deadline_ns = began_ns + experiment->cluster.ready_within_ns;
     struct lab_setup setup = {
         .experiment = experiment,
         .directory = run->absolute,
@@ -255,6 +260,8 @@ static int bring_up(struct run *run, struct error *error)
         .extra_arguments = run->options.extra,
         .extra_count = run->options.extra_count,
         .abort_fd = run->abort_fd,
+        .progress = tell_making,
+        .context = run,
     };
     if (experiment->cluster.network == EXPERIMENT_LAB)
         story_say(&run->story, began_ns, STORY_PLAIN, "making a lab for %zu nodes and %u clients",
@@ -262,6 +269,7 @@ static int bring_up(struct run *run, struct error *error)
     int code = lab_create(&setup, &run->lab, error);
     if (code < 0)
         return code;
+    uint64_t deadline_ns = monotonic_now_ns() + experiment->cluster.ready_within_ns;
     struct text network = {0};
     lab_describe_network(run->lab, &network);
     run->report.severd_status = json_incref(lab_severd_status(run->lab));

@@ -197,6 +197,13 @@ static int publish_all(struct wrap *wrap, struct error *error)
     return code;
 }
 
+static void tell_making(void *context, double seconds)
+{
+    (void)context;
+    printf("making it for %.0f s\n", seconds);
+    fflush(stdout);
+}
+
 static int bring_up(struct wrap *wrap, struct error *error)
 {
     struct lab_setup setup = {
@@ -208,6 +215,7 @@ static int bring_up(struct wrap *wrap, struct error *error)
         .abort_fd = wrap->abort_fd,
         .file_folder = wrap->file_folder,
         .subnet = wrap->options.subnet,
+        .progress = tell_making,
     };
     wrap->experiment.workload.clients = wrap->options.clients;
     printf("making a lab: %zu nodes, clients: %u, files in %s\n",

@@ -103,7 +103,7 @@ static void ask_sentinel(struct resp_client *self, uint64_t deadline_ns, struct 
     static const char *const words[] = {"INFO", "sentinel"};
     const struct driver_place *place = &self->place;
     struct address target = *place->target;
-    struct resp_reply reply;
+    struct resp_reply reply = {.kind = RESP_NIL};
     bool sent;
     address_set_port(&target, place->sentinel_port);
     int code = resp_is_usable(&self->sentinel)

@@ -201,7 +201,7 @@ static int read_snaplen(const struct api_call *call, struct api_capture_spec *sp
 static int read_query(const struct api_call *call, struct query *query,
                       struct api_capture_spec *spec, struct error *error)
 {
-    bool has_node, has_link, has_filter;
+    bool has_node = false, has_link = false, has_filter = false;
     int code = api_get_query(call, "node", query->node, &has_node, error);
     if (code == 0)
         code = api_get_query(call, "link", query->link, &has_link, error);

@@ -6,7 +6,6 @@
  * waiting: what finds no room is counted and told in the file. The control thread reads the rings
  * and writes pcapng, with the packet's fate as its comment:
  *
- *   n1->n2 delivered at once
  *   n1->n2 delivered after 80.012 ms
  *   n1->n2 dropped: loss, by fault wan-loss
  *   n1->n2 dropped after 12.300 ms: cut by partition brain

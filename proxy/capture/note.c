@@ -98,9 +98,7 @@ static bool write_record(const struct capture_set *set, const struct capture *ca
                                       .name_length = (uint8_t)blame_length,
                                       .more = more};
     set_checksum(record, packet);
-    char *behind = (char *)(record + 1);
-    memcpy(behind, blame, blame_length);
-    memcpy(behind + blame_length, packet->bytes, captured);
+    memcpy(mempcpy(record + 1, blame, blame_length), packet->bytes, captured);
     capture_ring_commit(&feed->ring);
     return true;
 }

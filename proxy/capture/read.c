@@ -63,9 +63,7 @@ void capture_describe(const struct captures *captures, const struct capture_reco
 {
     char drop[CAPTURE_COMMENT_MAX / 2], held[48] = "";
     uint64_t us = (record->held_ns + 500) / NS_PER_US;
-    if (record->delivered && !us)
-        snprintf(held, sizeof(held), " at once");
-    else if (us)
+    if (record->delivered || record->held_ns >= NS_PER_MS) /* a drop is at once, if not told */
         snprintf(held, sizeof(held), " after %" PRIu64 ".%03u ms", us / 1000,
                  (unsigned)(us % 1000));
     int length = snprintf(buffer, CAPTURE_COMMENT_MAX, "%s->%s ", name_at(captures, record->from),

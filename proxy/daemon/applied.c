@@ -123,6 +123,8 @@ static const char *note_on(const struct ruleset_fault *fault, unsigned acts,
         return mechanisms->icmp_unreachable
                    ? "; on udp routes: dropped, and answered with ICMP port unreachable"
                    : "; on udp routes: dropped without an ICMP answer";
+    if ((acts & LAB) && (fault->spared_ppb || fault->first_connections))
+        return "; in the lab a link is one connection";
     return "";
 }
 

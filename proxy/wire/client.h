@@ -42,6 +42,11 @@ int wire_client_request_matching(struct wire_client *client, const char *method,
 /* Of the requests that follow, for the whole exchange; 0: 10 s again. */
 void wire_client_set_timeout(struct wire_client *client, uint64_t timeout_ns);
 
+/* Asked about once a second while a request waits for its answer, of the requests that follow;
+ * false gives it up: -ECANCELED. NULL: requests wait. */
+typedef bool (*wire_wait_fn)(void *context);
+void wire_client_set_wait(struct wire_client *client, wire_wait_fn fn, void *context);
+
 /* Appends "/" (unless one is there) and `segment` to a path, percent-encoded: names are free text.
  * size: of buffer, WIRE_PATH_MAX fits. What does not fit makes the buffer "", which no request
  * accepts. */

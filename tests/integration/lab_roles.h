@@ -29,6 +29,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/base/address.h"
 #include "proxy/base/monotonic.h"
 
 static inline int role_serve(const char *port)
@@ -39,7 +40,8 @@ static inline int role_serve(const char *port)
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (bind(listener, (struct sockaddr *)&any, sizeof(any)) || listen(listener, 64))
         return 1;
-    signal(SIGCHLD, SIG_IGN);
+    struct sigaction ignore = {.sa_handler = SIG_IGN}; /* nobody waits for them */
+    sigaction(SIGCHLD, &ignore, NULL);
     puts("ready");
     for (;;) {
         static char bytes[65536];
@@ -54,13 +56,17 @@ static inline int role_serve(const char *port)
     }
 }
 
-static inline bool role_find(const char *host, const char *port, struct addrinfo **found)
+static inline bool role_find(const char *host, const char *port, struct address *address)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    if (getaddrinfo(host, port, &hints, found) == 0)
-        return true;
-    printf("failed name 0\n");
-    return false;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+    if (getaddrinfo(host, port, &hints, &found)) {
+        printf("failed name 0\n");
+        return false;
+    }
+    memcpy(&address->storage, found->ai_addr, found->ai_addrlen);
+    address->length = found->ai_addrlen;
+    freeaddrinfo(found);
+    return true;
 }
 
 static inline int role_fail(int code, uint64_t begin_ns)
@@ -110,15 +116,16 @@ static inline int role_echo(int fd, size_t size, uint64_t limit_ns)
 
 static inline int role_talk(const char *host, const char *port, const char *ms, const char *user_ms)
 {
-    struct addrinfo *found;
+    struct address found;
     uint64_t begin_ns = monotonic_now_ns(), limit_ns = strtoul(ms, NULL, 10) * NS_PER_MS;
     unsigned user_timeout = user_ms ? (unsigned)strtoul(user_ms, NULL, 10) : 0;
     if (!role_find(host, port, &found))
         return 1;
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), code = 0;
+    int fd = socket(found.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+        code = 0;
     socklen_t size = sizeof(code);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof(user_timeout));
-    if (connect(fd, found->ai_addr, found->ai_addrlen) && errno != EINPROGRESS)
+    if (connect(fd, (struct sockaddr *)&found.storage, found.length) && errno != EINPROGRESS)
         return role_fail(errno, begin_ns);
     if (!role_wait(fd, POLLOUT, begin_ns + limit_ns))
         return role_fail(0, begin_ns);
@@ -154,12 +161,12 @@ static inline bool role_is_answer(const unsigned char *bytes, ssize_t got, bool 
 
 static inline int role_ping(const char *host, const char *count)
 {
-    struct addrinfo *found;
+    struct address found;
     if (!role_find(host, NULL, &found))
         return 1;
-    bool ipv6 = found->ai_family == AF_INET6;
-    int fd =
-        socket(found->ai_family, SOCK_RAW | SOCK_CLOEXEC, ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+    bool ipv6 = found.storage.ss_family == AF_INET6;
+    int fd = socket(found.storage.ss_family, SOCK_RAW | SOCK_CLOEXEC,
+                    ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
     unsigned long asked = strtoul(count, NULL, 10), answered = 0;
     uint16_t id = htons((uint16_t)getpid());
     if (fd < 0)
@@ -170,7 +177,7 @@ static inline int role_ping(const char *host, const char *count)
         echo.un.echo.id = id;
         echo.un.echo.sequence = htons((uint16_t)i);
         echo.checksum = role_checksum(&echo, sizeof(echo));
-        sendto(fd, &echo, sizeof(echo), 0, found->ai_addr, found->ai_addrlen);
+        sendto(fd, &echo, sizeof(echo), 0, (struct sockaddr *)&found.storage, found.length);
         while (role_wait(fd, POLLIN, end_ns) && monotonic_now_ns() < end_ns) {
             unsigned char bytes[256];
             ssize_t got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);

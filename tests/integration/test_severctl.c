@@ -199,6 +199,7 @@ TRANSCRIPT(faults)
 TRANSCRIPT(clocks)
 TRANSCRIPT(rulesets)
 TRANSCRIPT(usage)
+TRANSCRIPT(lab)
 TRANSCRIPT(completion)
 TRANSCRIPT(tables)
 TRANSCRIPT(regions)
@@ -207,9 +208,9 @@ TRANSCRIPT(regions)
 static void test_no_transcript_is_forgotten(void **state)
 {
     (void)state;
-    static const char *const played[] = {"doctor",     "nodes",  "routes",   "partitions",
-                                         "faults",     "clocks", "rulesets", "usage",
-                                         "completion", "tables", "regions"};
+    static const char *const played[] = {"doctor",     "lab",        "nodes",  "routes",
+                                         "partitions", "faults",     "clocks", "rulesets",
+                                         "usage",      "completion", "tables", "regions"};
     char path[4096];
     snprintf(path, sizeof(path), "%s/tests/integration/severctl", source_directory());
     DIR *folder = opendir(path);
@@ -336,6 +337,7 @@ int main(void)
         TEST(tables),
         TEST(regions),
         TEST(usage),
+        TEST(lab),
         TEST(completion),
         TEST(man_pages_are_clean),
         TEST(severd_man_page_has_its_options),

@@ -57,7 +57,7 @@ static size_t make(unsigned char *file)
         memcpy(at + 28, "packet", 7);
         put(at + 36, 2 | 4 << 16); /* flags */
         put(at + 44, 1 | 11 << 16);
-        memcpy(at + 48, "n1->n2 fate", 11);
+        memcpy(at + 48, "n1->n2 fate", 12);
         put(at + PACKET - 4, PACKET);
         at += PACKET;
         if (i)

@@ -440,7 +440,7 @@ static void nothing_outlives_a_killed_parent(void **state)
         while (is_alive(pid) && monotonic_now_ns() < deadline_ns)
             monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
         assert_false(is_alive(pid));
-        proc_kill_children(); /* its guard, which is our child now */
+        proc_kill_children(30 * NS_PER_S); /* its guard, which is our child now */
     }
 }
 

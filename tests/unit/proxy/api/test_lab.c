@@ -19,7 +19,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const char *ask(int code, const char *method, const char *path, const char *body)
+static const char *expect(int code, const char *method, const char *path, const char *body)
 {
     int got = fixture_ask(fixture, method, path, body, &text);
     if (got != code)
@@ -29,16 +29,16 @@ static const char *ask(int code, const char *method, const char *path, const cha
 
 static void up(void)
 {
-    ask(0, "PUT", "/v1/lab", "{\"nodes\":[\"m1\",{\"name\":\"k1\",\"kind\":\"client\"}]}");
+    expect(0, "PUT", "/v1/lab", "{\"nodes\":[\"m1\",{\"name\":\"k1\",\"kind\":\"client\"}]}");
 }
 
 static void there_is_none_at_first(void **state)
 {
     (void)state;
-    assert_string_equal(ask(0, "GET", "/v1/lab", NULL), "{\"up\":false}");
-    ask(-ENOENT, "DELETE", "/v1/lab", NULL);
-    ask(-EINVAL, "POST", "/v1/lab/nodes", "{\"name\":\"m9\"}"); /* the path is there */
-    ask(-ENOENT, "GET", "/v1/lab/connections", NULL);
+    assert_string_equal(expect(0, "GET", "/v1/lab", NULL), "{\"up\":false}");
+    expect(-ENOENT, "DELETE", "/v1/lab", NULL);
+    expect(-EINVAL, "POST", "/v1/lab/nodes", "{\"name\":\"m9\"}"); /* the path is there */
+    expect(-ENOENT, "GET", "/v1/lab/connections", NULL);
 }
 
 static void put_brings_it_up_and_answers_as_get(void **state)
@@ -47,22 +47,23 @@ static void put_brings_it_up_and_answers_as_get(void **state)
     struct text made = {0};
     up();
     text_append(&made, "%s", text_get(&text));
-    assert_string_equal(ask(0, "GET", "/v1/lab", NULL), text_get(&made));
+    assert_string_equal(expect(0, "GET", "/v1/lab", NULL), text_get(&made));
     assert_non_null(strstr(text_get(&made), "\"name\":\"k1\",\"kind\":\"client\",\"number\":2"));
-    assert_non_null(strstr(ask(0, "GET", "/v1/nodes", NULL), "10.77.0.1"));
+    assert_non_null(strstr(expect(0, "GET", "/v1/nodes", NULL), "10.77.0.1"));
     text_free(&made);
-    ask(-EEXIST, "PUT", "/v1/lab", "{\"nodes\":[\"x\"]}");
-    ask(0, "DELETE", "/v1/lab", NULL);
-    assert_string_equal(ask(0, "GET", "/v1/lab", NULL), "{\"up\":false}");
+    expect(-EEXIST, "PUT", "/v1/lab", "{\"nodes\":[\"x\"]}");
+    expect(0, "DELETE", "/v1/lab", NULL);
+    assert_string_equal(expect(0, "GET", "/v1/lab", NULL), "{\"up\":false}");
 }
 
 static void what_is_asked_for_is_checked(void **state)
 {
     (void)state;
-    assert_string_equal(ask(-EINVAL, "PUT", "/v1/lab", "{}"), "nodes: a lab has at least one node");
-    assert_string_equal(ask(-EINVAL, "PUT", "/v1/lab", "{\"nodes\":[\"a\",{}]}"),
+    assert_string_equal(expect(-EINVAL, "PUT", "/v1/lab", "{}"),
+                        "nodes: a lab has at least one node");
+    assert_string_equal(expect(-EINVAL, "PUT", "/v1/lab", "{\"nodes\":[\"a\",{}]}"),
                         "nodes[1].name: 'name' is missing");
-    assert_string_equal(ask(-ENOENT, "PUT", "/v1/labs", "{}"),
+    assert_string_equal(expect(-ENOENT, "PUT", "/v1/labs", "{}"),
                         "there is no /v1/labs; the closest is /v1/lab");
 }
 
@@ -71,38 +72,39 @@ static void a_machine_without_namespaces_is_no_forbidden_request(void **state)
 {
     (void)state;
     atomic_store(&fixture->fail_code, -EPERM);
-    assert_string_equal(ask(-EIO, "PUT", "/v1/lab", "{\"nodes\":[\"a\"]}"),
+    assert_string_equal(expect(-EIO, "PUT", "/v1/lab", "{\"nodes\":[\"a\"]}"),
                         "the lab was told to fail");
     atomic_store(&fixture->fail_code, -ENOENT);
-    ask(-EIO, "PUT", "/v1/lab", "{\"nodes\":[\"a\"]}");
+    expect(-EIO, "PUT", "/v1/lab", "{\"nodes\":[\"a\"]}");
     atomic_store(&fixture->fail_code, -ENOSPC); /* no address left */
-    ask(-EINVAL, "PUT", "/v1/lab", "{\"nodes\":[\"a\"]}");
+    expect(-EINVAL, "PUT", "/v1/lab", "{\"nodes\":[\"a\"]}");
 }
 
 static void nodes_come_and_go(void **state)
 {
     (void)state;
     up();
-    assert_non_null(strstr(ask(0, "POST", "/v1/lab/nodes", "{\"name\":\"m6\"}"), "\"number\":3"));
-    ask(-EEXIST, "POST", "/v1/lab/nodes", "{\"name\":\"m6\"}");
-    assert_string_equal(ask(-EINVAL, "DELETE", "/v1/nodes/m6", NULL),
+    assert_non_null(
+        strstr(expect(0, "POST", "/v1/lab/nodes", "{\"name\":\"m6\"}"), "\"number\":3"));
+    expect(-EEXIST, "POST", "/v1/lab/nodes", "{\"name\":\"m6\"}");
+    assert_string_equal(expect(-EINVAL, "DELETE", "/v1/nodes/m6", NULL),
                         "node 'm6' is in the lab: severctl lab remove m6 takes it out, severctl "
                         "lab down ends the lab");
-    ask(0, "DELETE", "/v1/lab/nodes/m6", NULL);
-    ask(-ENOENT, "DELETE", "/v1/lab/nodes/m6", NULL);
+    expect(0, "DELETE", "/v1/lab/nodes/m6", NULL);
+    expect(-ENOENT, "DELETE", "/v1/lab/nodes/m6", NULL);
 }
 
 static void ports_lead_to_nodes(void **state)
 {
     (void)state;
     up();
-    assert_string_equal(ask(0, "POST", "/v1/lab/ports", "{\"node\":\"m1\",\"port\":2379}"),
+    assert_string_equal(expect(0, "POST", "/v1/lab/ports", "{\"node\":\"m1\",\"port\":2379}"),
                         "{\"listen\":\"127.0.0.1:4242\",\"node\":\"m1\",\"port\":2379}");
-    assert_non_null(strstr(ask(0, "GET", "/v1/lab", NULL), "\"port\":2379"));
-    assert_non_null(strstr(ask(-EINVAL, "POST", "/v1/lab/ports", "{\"node\":\"m8\",\"port\":1}"),
+    assert_non_null(strstr(expect(0, "GET", "/v1/lab", NULL), "\"port\":2379"));
+    assert_non_null(strstr(expect(-EINVAL, "POST", "/v1/lab/ports", "{\"node\":\"m8\",\"port\":1}"),
                            "node: no such"));
-    ask(0, "DELETE", "/v1/lab/ports/127.0.0.1:4242", NULL);
-    ask(-ENOENT, "DELETE", "/v1/lab/ports/127.0.0.1%3A4242", NULL);
+    expect(0, "DELETE", "/v1/lab/ports/127.0.0.1:4242", NULL);
+    expect(-ENOENT, "DELETE", "/v1/lab/ports/127.0.0.1%3A4242", NULL);
 }
 
 static void connections_are_told_with_what_was_left_out(void **state)
@@ -110,7 +112,7 @@ static void connections_are_told_with_what_was_left_out(void **state)
     (void)state;
     up();
     assert_string_equal(
-        ask(0, "GET", "/v1/lab/connections", NULL),
+        expect(0, "GET", "/v1/lab/connections", NULL),
         "{\"connections\":[{\"node\":\"n1\",\"local\":\"10.77.0.1:40000\",\"remote\":"
         "\"10.77.0.2:2379\",\"to\":\"n2\",\"state\":\"established\",\"cut\":\"out\","
         "\"retransmits\":3},{\"node\":\"n1\",\"local\":\"10.77.0.1:40001\",\"remote\":"

@@ -87,6 +87,7 @@ static struct capture *open_capture(struct rig *rig, enum capture_kind kind, con
 /* A UDP datagram to this port, with zero for its checksum. */
 static void make_frame(unsigned char *frame, uint16_t port)
 {
+    static const unsigned char addresses[] = {10, 77, 0, 1, 10, 77, 0, 2};
     memset(frame, 0, FRAME);
     frame[0] = frame[6] = 2;
     frame[12] = 8;
@@ -94,7 +95,7 @@ static void make_frame(unsigned char *frame, uint16_t port)
     frame[17] = FRAME - 14;
     frame[22] = 64;
     frame[23] = 17;
-    memcpy(frame + 26, "\x0a\x4d\0\1\x0a\x4d\0\2", 8);
+    memcpy(frame + 26, addresses, sizeof(addresses));
     frame[36] = (unsigned char)(port >> 8);
     frame[37] = (unsigned char)port;
     frame[39] = FRAME - 34;
@@ -160,7 +161,8 @@ static uint64_t dropped_of(const unsigned char *at, const unsigned char *end)
     return dropped;
 }
 
-/* All that is there now: "section 'the whole lab'; n1; 0 out 'n1->n2 delivered at once'; ..." */
+/* All that is there now: "section 'the whole lab'; n1; 0 out 'n1->n2 delivered after 0.000 ms';
+ * ..." */
 static const char *read_all(struct capture *capture, struct text *text)
 {
     static unsigned char buffer[CAPTURE_READ_MIN];
@@ -209,9 +211,9 @@ static void a_node_sees_both_directions(void **state)
     note(rig, "n2", "n1", 1);
     note(rig, "n2", "n3", 1);
     note(rig, "n1", NULL, 1);
-    assert_string_equal(read_all(capture, &text), "0 out 'n1->n2 delivered at once';"
-                                                  "0 in 'n2->n1 delivered at once';"
-                                                  "0 out 'n1->? delivered at once';");
+    assert_string_equal(read_all(capture, &text), "0 out 'n1->n2 delivered after 0.000 ms';"
+                                                  "0 in 'n2->n1 delivered after 0.000 ms';"
+                                                  "0 out 'n1->? delivered after 0.000 ms';");
     text_free(&text);
 }
 
@@ -224,11 +226,11 @@ static void a_link_and_the_lab_have_senders(void **state)
     note(rig, "n1", "n2", 1);
     note(rig, "n2", "n1", 1);
     note(rig, "n3", "n1", 1);
-    assert_string_equal(read_all(link, &text), ";n2;0 out 'n2->n1 delivered at once';");
+    assert_string_equal(read_all(link, &text), ";n2;0 out 'n2->n1 delivered after 0.000 ms';");
     assert_string_equal(read_all(lab, &text), ";n2;n1;n3;"
-                                              "1 out 'n1->n2 delivered at once';"
-                                              "0 out 'n2->n1 delivered at once';"
-                                              "2 out 'n3->n1 delivered at once';");
+                                              "1 out 'n1->n2 delivered after 0.000 ms';"
+                                              "0 out 'n2->n1 delivered after 0.000 ms';"
+                                              "2 out 'n3->n1 delivered after 0.000 ms';");
     text_free(&text);
 }
 
@@ -249,8 +251,9 @@ static void each_fate_has_its_words(void **state)
         const char *words;
     } cases[] = {
         {"n2", 80012345, true, 0, UINT16_MAX, "n1->n2 delivered after 80.012 ms"},
-        {"n2", 400, true, 0, UINT16_MAX, "n1->n2 delivered at once"},
-        {"n2", 0, false, FAULT_CAUSE_LOSS, loss, "n1->n2 dropped: loss, by fault wan-loss"},
+        {"n2", 400, true, 0, UINT16_MAX, "n1->n2 delivered after 0.000 ms"},
+        {"n2", 14000, true, 0, UINT16_MAX, "n1->n2 delivered after 0.014 ms"},
+        {"n2", 14000, false, FAULT_CAUSE_LOSS, loss, "n1->n2 dropped: loss, by fault wan-loss"},
         {"n2", 0, false, FAULT_CAUSE_CUT, UINT16_MAX,
          "n1->n2 dropped: cut by partition brain and 1 more"},
         {"n2", 3000000, false, FAULT_CAUSE_CUT, UINT16_MAX,
@@ -303,7 +306,7 @@ static void names_are_those_of_the_moment(void **state)
     fault_plan_destroy(old);
     note(rig, "n4", "n2", 1);
     assert_string_equal(read_all(capture, &text), "2 out 'n3->n2 dropped: loss, by fault wan-loss';"
-                                                  "n4;3 out 'n4->n2 delivered at once';");
+                                                  "n4;3 out 'n4->n2 delivered after 0.000 ms';");
     text_free(&text);
 }
 
@@ -325,7 +328,7 @@ static void a_filter_sees_ip_packets(void **state)
     frame[13] = 6; /* ARP */
     struct capture_packet packet = packet_of(rig, "n1", "n2", frame);
     capture_note(rig->set, 0, &packet);
-    static const char one[] = "0 out 'n1->n2 delivered at once';";
+    static const char one[] = "0 out 'n1->n2 delivered after 0.000 ms';";
     assert_int_equal(strlen(read_all(all, &text)), 3 * strlen(one));
     assert_int_equal(strlen(read_all(some, &text)), strlen(one));
     assert_int_equal(strlen(read_all(not, &text)), 2 * strlen(one));
@@ -494,7 +497,7 @@ static void it_ends_with_what_was_there(void **state)
     assert_false(capture_is_over(capture));
     assert_int_equal(capture_due_ns(capture), 0);
     assert_string_equal(read_all(capture, &text),
-                        "0 out 'n1->n2 delivered at once';0 lost 0;1 lost 0;2 lost 0;");
+                        "0 out 'n1->n2 delivered after 0.000 ms';0 lost 0;1 lost 0;2 lost 0;");
     assert_true(capture_is_over(capture));
     assert_true(capture_due_ns(capture) == UINT64_MAX);
     text_free(&text);

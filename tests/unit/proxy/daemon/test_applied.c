@@ -160,6 +160,46 @@ static void what_acts_otherwise_is_noted(void **state)
            "all routes; on udp routes: dropped, and answered with ICMP port unreachable");
 }
 
+static bool is_in_lab(const void *context, const char *node)
+{
+    (void)context;
+    return node[0] == 'L';
+}
+
+static void in_a_lab(void **state)
+{
+    (void)state;
+    static const struct applied_lab some = {is_in_lab, NULL};
+    static const char *const names[] = {"L1", "L2", "n1", "n2"};
+    struct ruleset_fault limited = {.type = RULESET_LATENCY, .spared_ppb = 1};
+    for (size_t i = 0; i < 4; i++) {
+        struct ruleset_node node = {0};
+        snprintf(node.name, sizeof(node.name), "%s", names[i]);
+        ruleset_add_node(&ruleset, &node);
+    }
+    lab = &some;
+    expect(A(RULESET_LATENCY), "L1->L2", "the lab");
+    expect(A(RULESET_LOSS), "L1<->L2", "the lab");
+    expect(A(RULESET_TRUNCATE), "*->L2", "the lab");
+    expect(A(RULESET_SLICER), "L1->L2", "nothing: it is for streams");
+    expect(A(RULESET_LATENCY), "L1->n1",
+           "nothing: no route carries this link, and it is not in the lab");
+    expect(limited, "L1->L2", "the lab; in the lab a link is one connection");
+    snprintf(limited.match, sizeof(limited.match), "icmp");
+    expect(limited, "L1->L2", "the lab; in the lab a link is one connection");
+    add_route("t", RULESET_TCP, "n1", "n2");
+    expect(A(RULESET_LATENCY), "n1->n2", "all routes");
+    expect(A(RULESET_LATENCY), "*->*", "all routes and the lab");
+    expect(A(RULESET_DUPLICATE), "*->*", "the lab only: a stream would be corrupted by it");
+    expect(A(RULESET_SLICER), "*->*", "tcp routes only: it is for streams");
+    expect(limited, "*->*",
+           "the lab only: a match is for datagrams; in the lab a link is one connection");
+    add_route("u", RULESET_UDP, "n1", "n2");
+    expect(A(RULESET_TRUNCATE), "*->*",
+           "udp routes and the lab only: a stream would be corrupted by it");
+    expect(A(RULESET_LATENCY), "t", "the route");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -171,6 +211,7 @@ int main(void)
         TEST(unix_sockets_have_no_segments),
         TEST(a_match_leaves_streams_alone),
         TEST(what_acts_otherwise_is_noted),
+        TEST(in_a_lab),
     };
     return cmocka_run_group_tests_name("proxy/daemon/applied", tests, NULL, NULL);
 }
