@@ -134,10 +134,9 @@ static void *run_sender(void *context)
         pthread_mutex_lock(&sender->lock);
         send_burst(sender);
         pthread_mutex_unlock(&sender->lock);
-    }; /* the planes' turn; two processors, perhaps */
-    monotonic_sleep_until(monotonic_now_ns() + PAUSE_NS); /* the planes' turn */
-}
-return NULL;
+        monotonic_sleep_until(monotonic_now_ns() + PAUSE_NS); /* the planes' turn */
+    }
+    return NULL;
 }
 
 /* From now on frames have this number: none is under way to be sent with another. */
