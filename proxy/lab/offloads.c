@@ -39,45 +39,54 @@ static int ask(int fd, const char *device, void *question)
 {
     struct ifreq request = {.ifr_data = question};
     snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", device);
-    return ioctl(fd, SIOCETHTOOL, &request) ? -errno : 0;
+    return ioctl(fd, SIOCETHTOOL, &request) < 0 ? -errno : 0; /* above 0: what was refused */
 }
 
 /* How many features there are. */
 static int count_features(int fd, const char *device, uint32_t *count)
 {
-    struct {
+    union {
         struct ethtool_sset_info info;
-        uint32_t length;
+        unsigned char room[sizeof(struct ethtool_sset_info) + sizeof(uint32_t)];
     } sets = {.info = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = UINT64_C(1) << ETH_SS_FEATURES}};
     int result = ask(fd, device, &sets);
     if (result)
         return result;
-    *count = sets.info.sset_mask ? sets.length : 0;
+    *count = sets.info.sset_mask ? sets.info.data[0] : 0;
     return *count <= FEATURES_MAX ? 0 : -E2BIG;
+}
+
+static int read_names(int fd, const char *device, uint32_t count, char names[][ETH_GSTRING_LEN])
+{
+    struct ethtool_gstrings *strings = calloc(1, sizeof(*strings) + count * ETH_GSTRING_LEN);
+    if (!strings)
+        return -ENOMEM;
+    *strings = (struct ethtool_gstrings){
+        .cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_FEATURES, .len = count};
+    int result = ask(fd, device, strings);
+    for (uint32_t i = 0; i < count && result == 0; i++)
+        snprintf(names[i], ETH_GSTRING_LEN, "%s", (char *)strings->data + i * ETH_GSTRING_LEN);
+    free(strings);
+    return result;
 }
 
 static int limit_features(int fd, const char *device, uint32_t count)
 {
-    struct {
-        struct ethtool_gstrings head;
-        char names[FEATURES_MAX][ETH_GSTRING_LEN];
-    } *strings = calloc(1, sizeof(*strings));
-    struct {
+    char names[FEATURES_MAX][ETH_GSTRING_LEN];
+    union {
         struct ethtool_sfeatures head;
-        struct ethtool_set_features_block blocks[WORDS];
-    } off = {.head = {.cmd = ETHTOOL_SFEATURES, .size = (count + WORD_BITS - 1) / WORD_BITS}};
-    if (!strings)
-        return -ENOMEM;
-    strings->head = (struct ethtool_gstrings){
-        .cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_FEATURES, .len = count};
-    int result = ask(fd, device, strings);
-    for (uint32_t i = 0; i < count; i++) {
-        strings->names[i][ETH_GSTRING_LEN - 1] = '\0';
-        if (offloads_is_beyond_header(strings->names[i]))
-            off.blocks[i / WORD_BITS].valid |= UINT32_C(1) << i % WORD_BITS;
-    }
-    free(strings);
-    return result ? result : ask(fd, device, &off);
+        unsigned char room[sizeof(struct ethtool_sfeatures) +
+                           WORDS * sizeof(struct ethtool_set_features_block)];
+    } off = {.room = {0}};
+    int result = read_names(fd, device, count, names);
+    if (result)
+        return result;
+    off.head.cmd = ETHTOOL_SFEATURES;
+    off.head.size = (count + WORD_BITS - 1) / WORD_BITS;
+    for (uint32_t i = 0; i < count; i++)
+        if (offloads_is_beyond_header(names[i]))
+            off.head.features[i / WORD_BITS].valid |= UINT32_C(1) << i % WORD_BITS;
+    return ask(fd, device, &off);
 }
 
 int offloads_limit(const char *device)

@@ -58,6 +58,7 @@ struct packet_link {
     struct loop_timer timer;
     uint64_t charge; /* pool bytes of its units */
     uint64_t begun_ns, begun_version;
+    uint64_t healed_ns; /* what had arrived by then has met a cut; 0: there was none */
     uint16_t from, to;
     bool pipeline_ready, piped, cut;
     bool whole;     /* no fault on it means single packets */

@@ -10,6 +10,9 @@
  * before either, for otherwise the receiver would never notice; with `repair` checksums and lengths
  * are made right when the packet leaves.
  *
+ * A cut may be over before anybody has looked at what arrived during it, or was held: so a link
+ * remembers when it was healed, and what had arrived by then is dropped as it would have been.
+ *
  * Each packet that has arrived, and each copy that a fault asked for, is counted once: as
  * delivered, or as dropped by cause. A super-packet counts as the packets that it stands for. */
 #include "proxy/packet/answer.h"
@@ -60,7 +63,7 @@ static void sink_deliver(void *context, struct fault_unit *fault_unit)
     struct packet_link *link = context;
     struct packet_unit *unit = packet_unit_of(fault_unit);
     bool is_short = packet_unit_bytes(unit) < unit->length - unit->network;
-    if (link->cut) {
+    if (link->cut || unit->arrived_ns < link->healed_ns) {
         drop_unit(link, unit, FAULT_CAUSE_CUT, UINT16_MAX);
         return;
     }
@@ -248,7 +251,10 @@ void packet_link_apply(struct packet_link *link)
     struct fault_entry entries[FAULT_CHAIN_MAX];
     size_t count =
         fault_plan_chain(plane->plan, link->from, link->to, FAULT_NO_ROUTE, RULESET_BOTH, entries);
-    link->cut = fault_plan_is_cut(plane->plan, link->from, link->to);
+    bool cut = fault_plan_is_cut(plane->plan, link->from, link->to);
+    if (link->cut && !cut)
+        link->healed_ns = loop_arrival_ns(plane->loop);
+    link->cut = cut;
     if (count > 0 && !link->pipeline_ready)
         link_start_pipeline(link);
     if (!link->pipeline_ready)
@@ -335,7 +341,7 @@ static void hold_segments(struct packet_link *link, const struct packet_view *vi
 
 void packet_link_take(struct packet_link *link, const struct packet_view *view)
 {
-    if (link->cut) {
+    if (link->cut || link->plane->arrived_ns < link->healed_ns) {
         drop_view(link, view, FAULT_CAUSE_CUT);
     } else if (!link->piped) {
         packet_leave(link, view);

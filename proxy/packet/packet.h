@@ -12,12 +12,13 @@
  * the frames that its ring had no room for, or not for all of it (queue; a super-packet is one of
  * them), and what was in the ring when the node went (queue).
  *
- * A cut drops what arrives and what is still on its way. Packets that cross links without faults
- * that mean single packets go as they came, super-packets too; on a link with one they are cut into
- * packets of wire size first, and faults and counters see those. What is left of one super-packet
- * and leaves side by side at one moment the receiver gets as one again, as from a device that puts
- * together what it receives (GRO). Which faults these are, and what it means for their statistics,
- * is in FAULT-MODEL.md. A packet's delay is counted from when the kernel had it from the sender. */
+ * A cut drops what arrives and what is still on its way, however short it is. Packets that cross
+ * links without faults that mean single packets go as they came, super-packets too; on a link with
+ * one they are cut into packets of wire size first, and faults and counters see those. What is left
+ * of one super-packet and leaves side by side at one moment the receiver gets as one again, as from
+ * a device that puts together what it receives (GRO). Which faults these are, and what it means for
+ * their statistics, is in FAULT-MODEL.md. A packet's delay is counted from when the kernel had it
+ * from the sender. */
 #ifndef SEVER_PACKET_PACKET_H
 #define SEVER_PACKET_PACKET_H
 

@@ -133,6 +133,36 @@ static void faults_change_under_a_stream(void **state)
     rig_close(&rig);
 }
 
+/* The plane has not had a turn from before the cut until after the heal. */
+static void a_cut_that_nobody_has_looked_at_was_one(void **state)
+{
+    struct rig rig;
+    struct ruleset_fault delay = {.name = "d", .type = RULESET_LATENCY};
+    (void)state;
+    delay.latency.delay_ns = 5 * NS_PER_MS;
+    for (int delayed = 0; delayed < 2; delayed++) {
+        rig_open(&rig, (struct rig_options){.nodes = 2, .quiet = true});
+        int from = rig_open_raw(&rig, 0), to = rig_open_raw(&rig, 1);
+        uint32_t number = 0;
+        if (delayed)
+            rig_add_fault(&rig, 0, 1, delay);
+        rig_send_raw(&rig, from, 1, 1, 100);
+        if (delayed)
+            await(&rig, pool_used_bytes(rig.workers[0].pool) > 0);
+        rig_cut(&rig, 0, 1);
+        rig_send_raw(&rig, from, 1, 2, 100);
+        rig_heal(&rig);
+        rig_send_raw(&rig, from, 1, 3, 100);
+        await(&rig, rig_take_number(to, &number));
+        assert_int_equal(number, 3);
+        assert_int_equal(rig_dropped(&rig, 0, 1, FAULT_CAUSE_CUT), 2);
+        assert_int_equal(rig_units(&rig, 0, 1), 1);
+        close(from);
+        close(to);
+        rig_close(&rig);
+    }
+}
+
 static void what_is_on_its_way_is_cut(void **state)
 {
     (void)state;
@@ -599,6 +629,7 @@ int main(void)
         cmocka_unit_test(loss_is_of_wire_packets),
         cmocka_unit_test(faults_change_under_a_stream),
         cmocka_unit_test(what_is_on_its_way_is_cut),
+        cmocka_unit_test(a_cut_that_nobody_has_looked_at_was_one),
         cmocka_unit_test(everything_is_counted_once),
         cmocka_unit_test(a_full_pool_drops_and_counts),
         cmocka_unit_test(ports_go_while_they_hold_packets),

@@ -15,7 +15,15 @@
 
 #include "proxy/capture/capture.h"
 
-enum { NODES = 4, SENDERS = 2, PLANES = 2, CHANGES = 100, FRAME = 200, BURST = 16 };
+enum {
+    NODES = 4,
+    SENDERS = 2,
+    PLANES = 2,
+    CHANGES = 100,
+    FRAME = 200,
+    BURST = 16,
+    PAUSE_NS = 200000
+};
 
 struct sender {
     pthread_t thread;
@@ -126,9 +134,7 @@ static void *run_sender(void *context)
         pthread_mutex_lock(&sender->lock);
         send_burst(sender);
         pthread_mutex_unlock(&sender->lock);
-        struct timespec moment = {.tv_nsec =
-                                      200000}; /* the planes' turn; two processors, perhaps */
-        nanosleep(&moment, NULL);
+        monotonic_sleep_until(monotonic_now_ns() + PAUSE_NS); /* the planes' turn */
     }
     return NULL;
 }
@@ -202,11 +208,10 @@ static void await_counted(struct scene *scene, uint64_t sent)
 {
     uint64_t deadline_ns = monotonic_now_ns() + 20 * NS_PER_S;
     while (counted(scene) != sent) {
-        struct timespec moment = {.tv_nsec = 1000000};
         if (monotonic_now_ns() > deadline_ns)
             fail_msg("%llu frames were sent, %llu are counted", (unsigned long long)sent,
                      (unsigned long long)counted(scene));
-        nanosleep(&moment, NULL);
+        monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
     }
 }
 
