@@ -7,12 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proxy/base/monotonic.h"
 #include "proxy/base/units.h"
 #include "proxy/wire/lab.h"
 
 #define UP_TIMEOUT_NS (120 * NS_PER_S) /* of 128 nodes on a busy machine */
+enum {
+    LISTED_MAX = 12,    /* nodes that are told one by one */
+    UNHURRIED_FROM = 16 /* so many take long enough to say so */
+};
 
 /* --- up --- */
 
@@ -101,20 +106,38 @@ static int read_wanted(struct session *session, const struct arguments *argument
     return code;
 }
 
+static void append_node(struct text *text, json_t *nodes, size_t index)
+{
+    json_t *node = json_array_get(nodes, index);
+    json_t *address = json_array_get(json_object_get(node, "addresses"), 0);
+    text_append(text, "%s %s", format_string(node, "name"),
+                json_is_string(address) ? json_string_value(address) : "");
+}
+
+static void append_nodes(struct text *text, json_t *nodes)
+{
+    size_t count = json_array_size(nodes);
+    if (count > LISTED_MAX) {
+        text_append(text, "%zu nodes, ", count);
+        append_node(text, nodes, 0);
+        text_append(text, " to ");
+        append_node(text, nodes, count - 1);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        text_append(text, "%s", i ? ", " : "");
+        append_node(text, nodes, i);
+    }
+}
+
 static void print_up(struct session *session, json_t *lab)
 {
-    json_t *nodes = json_object_get(lab, "nodes"), *node;
+    json_t *nodes = json_object_get(lab, "nodes");
     const char *first = format_string(json_array_get(nodes, 0), "name"), *second = first;
     if (json_array_size(nodes) > 1)
         second = format_string(json_array_get(nodes, 1), "name");
-    size_t index;
     text_append(&session->out, "lab up: ");
-    json_array_foreach(nodes, index, node)
-    {
-        json_t *address = json_array_get(json_object_get(node, "addresses"), 0);
-        text_append(&session->out, "%s%s %s", index ? ", " : "", format_string(node, "name"),
-                    json_is_string(address) ? json_string_value(address) : "");
-    }
+    append_nodes(&session->out, nodes);
     session_end_line(session);
     text_append(&session->out,
                 "run something in a node   severctl lab exec %s -- ping %s\n"
@@ -132,6 +155,8 @@ static int lab_up(struct session *session, const struct arguments *arguments)
     int code = read_wanted(session, arguments, wanted);
     if (!code) {
         json_t *body = wire_encode_lab_wanted(wanted);
+        if (wanted->node_count >= UNHURRIED_FROM && isatty(STDERR_FILENO))
+            fprintf(stderr, "making a lab of %zu nodes: some seconds\n", wanted->node_count);
         wire_client_set_timeout(session->client, UP_TIMEOUT_NS);
         code = session_request(session, "PUT", "/v1/lab", body, &lab);
         json_decref(body);

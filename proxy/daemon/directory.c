@@ -1,7 +1,8 @@
 /* Theory of operation: the directory itself is locked (flock), so that no lock file is left and a
  * lock never outlives its process. A severd that is killed leaves its temporary one behind; the
- * next one of the same user removes what has the name and nobody's lock. What is younger than
- * ORPHAN_AGE_S stays, for another severd may be between making and locking it. */
+ * next one of the same user removes what has the name, the mode and nobody's lock (a directory that
+ * was given has another mode; its pages are to stay). What is younger than ORPHAN_AGE_S stays, for
+ * another severd may be between making and locking it. */
 #include "proxy/daemon/directory.h"
 
 #include <dirent.h>
@@ -12,13 +13,15 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "proxy/base/monotonic.h"
 
 #define TEMPORARY_PARENT "/tmp"
 #define TEMPORARY_PREFIX "severd-"
+#define TEMPORARY_NAME TEMPORARY_PREFIX "XXXXXX"
 #define PAGE_SUFFIX ".clock"
-enum { ORPHAN_AGE_S = 60 };
+enum { ORPHAN_AGE_S = 60, TEMPORARY_MODE = 0711 };
 
 static int fail(const char *path, struct error *error)
 {
@@ -37,7 +40,9 @@ static bool is_orphan(int fd)
 {
     struct stat status;
     return fstat(fd, &status) == 0 && status.st_uid == geteuid() &&
-           status.st_mtime + ORPHAN_AGE_S < time(NULL) && flock(fd, LOCK_EX | LOCK_NB) == 0;
+           (status.st_mode & 07777) == TEMPORARY_MODE &&
+           status.st_mtime + ORPHAN_AGE_S < wall_now_ns() / (int64_t)NS_PER_S &&
+           flock(fd, LOCK_EX | LOCK_NB) == 0;
 }
 
 /* Takes fd over. */
@@ -74,7 +79,8 @@ static void remove_orphans(void)
     if (!parent)
         return;
     for (struct dirent *entry; (entry = readdir(parent));) {
-        if (strncmp(entry->d_name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) == 0)
+        if (strncmp(entry->d_name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) == 0 &&
+            strlen(entry->d_name) == strlen(TEMPORARY_NAME))
             remove_orphan(dirfd(parent), entry->d_name);
     }
     closedir(parent);
@@ -85,12 +91,11 @@ static void remove_orphans(void)
 static int make_temporary(struct directory *directory, struct error *error)
 {
     remove_orphans();
-    snprintf(directory->path, sizeof(directory->path),
-             TEMPORARY_PARENT "/" TEMPORARY_PREFIX "XXXXXX");
+    snprintf(directory->path, sizeof(directory->path), TEMPORARY_PARENT "/" TEMPORARY_NAME);
     if (!mkdtemp(directory->path))
         return fail(directory->path, error);
     directory->made = true;
-    return chmod(directory->path, 0711) ? fail(directory->path, error) : 0;
+    return chmod(directory->path, TEMPORARY_MODE) ? fail(directory->path, error) : 0;
 }
 
 static int make_given(struct directory *directory, const char *given, struct error *error)
