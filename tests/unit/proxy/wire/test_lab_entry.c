@@ -242,7 +242,7 @@ static int look_around(void)
         return 10;
     if (!getcwd(directory, sizeof(directory)) || strcmp(directory, "/usr") != 0)
         return 11;
-    return getpid() == 2 ? 0 : 12;
+    return getpid() < 10 ? 0 : 12; /* one of the node's few (a sanitizer may have a thread) */
 }
 
 static int enter_whole(pid_t node)
