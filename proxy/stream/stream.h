@@ -70,7 +70,7 @@ void stream_plane_destroy(struct stream_plane *plane);
  * byte that arrives later crosses a link that the plan cuts; what was written before is the
  * kernel's, and still on its way. Connections of a route that is gone, or has another serial, end
  * with RST; routes that stay keep theirs. When the plan before has a timeout fault, clients that
- * wait are accepted first (up to 64 a listener): it has met them. */
+ * wait are accepted first: it has met them. */
 void stream_plane_apply(struct stream_plane *plane, const struct fault_plan *plan,
                         const struct route_table *table);
 
