@@ -30,16 +30,25 @@ const struct option_shape option_shapes[] = {
      "how much a draw is like the one before"},
     {OPTION_REORDER, "--reorder", NULL, 0, "datagrams may overtake each other"},
     {OPTION_BURST, "--burst", "SIZE", AT(burst), "what may pass at once, such as 64KiB"},
-    {OPTION_QUEUE, "--queue", "SIZE", AT(queue), "datagrams beyond this are dropped"},
+    {OPTION_QUEUE, "--queue", "SIZE", AT(queue), "datagrams beyond are dropped: 64KiB, 100packets"},
     {OPTION_SHARED, "--shared", NULL, 0, "all connections of the route share it"},
     {OPTION_TOXICITY, "--toxicity", "PERCENT", AT(toxicity),
      "only so many of the connections have it"},
     {OPTION_FIRST, "--first", "N", AT(first), "only the next N connections have it"},
     {OPTION_AFTER, "--after", "DURATION", AT(after), "a connection has it from this age on"},
-    {OPTION_MATCH, "--match", "FILTER", AT(match), "only datagrams such as 'udp port 53'"},
+    {OPTION_MATCH, "--match", "FILTER", AT(match),
+     "only datagrams and packets such as 'udp port 53'"},
     {OPTION_ROUTE, "--route", "NAME", AT(route), "on this route, in place of a link"},
     {OPTION_DIRECTION, "--direction", "D", AT(direction),
      "with --route: both, upstream or downstream"},
+    {OPTION_CLIENTS, "--clients", "NAMES", AT(clients), "and these clients, such as c1,c2"},
+    {OPTION_SUBNET, "--subnet", "NETWORKS", AT(subnet), "such as 10.77.0.0/24,fd77::/64"},
+    {OPTION_MTU, "--mtu", "BYTES", AT(mtu), "of the nodes' devices (1500)"},
+    {OPTION_LISTEN, "--listen", "ADDRESS", AT(listen), "where the host listens (127.0.0.1:0)"},
+    {OPTION_WRITE, "--write", "FILE", AT(write), "or -w FILE: a pcapng file; - is standard output"},
+    {OPTION_COUNT, "--count", "N", AT(count), "end after so many packets"},
+    {OPTION_DURATION, "--duration", "DURATION", AT(duration), "end after this time"},
+    {OPTION_SNAPLEN, "--snaplen", "BYTES", AT(snaplen), "of each packet, from 14 (all of it)"},
     {OPTION_FORCE, "--force", NULL, 0, "whatever version is in force"},
     {OPTION_ANYWAY, "--anyway", NULL, 0, "run what can't be shifted too, with true time"},
 };
@@ -75,11 +84,19 @@ static int check_text(char **argv, size_t index, struct error *error)
                      index + 1);
 }
 
+/* Of the two options that have a short one. */
+static const char *long_form(const char *word)
+{
+    if (strcmp(word, "-h") == 0)
+        return "--help";
+    return strcmp(word, "-w") == 0 ? "--write" : word;
+}
+
 /* One option at argv[*index]; steps over its value. */
 static int parse_option(char **argv, size_t count, size_t *index, struct arguments *arguments,
                         struct error *error)
 {
-    const char *word = strcmp(argv[*index], "-h") == 0 ? "--help" : argv[*index];
+    const char *word = long_form(argv[*index]);
     const char *equals = strchr(word, '=');
     const struct option_shape *shape =
         find_option(word, equals ? (size_t)(equals - word) : strlen(word));
@@ -120,7 +137,7 @@ int arguments_parse(char **argv, size_t count, struct arguments *arguments, stru
         int result = check_text(argv, i, error);
         if (result)
             return result;
-        if (strncmp(argv[i], "--", 2) == 0 || strcmp(argv[i], "-h") == 0) {
+        if (strncmp(long_form(argv[i]), "--", 2) == 0) {
             result = parse_option(argv, count, &i, arguments, error);
             if (result)
                 return result;
@@ -142,7 +159,7 @@ const char *arguments_value(const struct arguments *arguments, enum option_bit b
     return NULL;
 }
 
-int arguments_check_options(const struct arguments *arguments, unsigned allowed,
+int arguments_check_options(const struct arguments *arguments, uint64_t allowed,
                             const char *command, struct error *error)
 {
     for (size_t i = 0; i < option_count; i++)

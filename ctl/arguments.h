@@ -5,9 +5,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proxy/base/error.h"
 
+/* More than an int has bits: kept in uint64_t. */
 enum option_bit {
     OPTION_JSON = 1 << 0,
     OPTION_URL = 1 << 1,
@@ -35,15 +37,25 @@ enum option_bit {
     OPTION_AFTER = 1 << 23,
     OPTION_MATCH = 1 << 24,
     OPTION_SPREAD = 1 << 25,
+    OPTION_CLIENTS = 1 << 26,
+    OPTION_SUBNET = 1 << 27,
+    OPTION_MTU = 1 << 28,
+    OPTION_LISTEN = 1 << 29,
+    OPTION_WRITE = 1 << 30,
+    OPTION_COUNT = INT64_C(1) << 31,
+    OPTION_DURATION = INT64_C(1) << 32,
+    OPTION_SNAPLEN = INT64_C(1) << 33,
     OPTION_COMMON = OPTION_JSON | OPTION_URL | OPTION_HELP | OPTION_VERSION,
 };
 
 enum { ARGUMENTS_WORDS_MAX = 1024, ARGUMENTS_ADDRESSES_MAX = 16 };
 
 struct arguments {
-    unsigned given; /* enum option_bit */
+    uint64_t given; /* enum option_bit */
     const char *url, *name, *from, *to, *distribution, *burst, *queue, *route, *direction;
     const char *table, *correlation, *toxicity, *first, *after, *match;
+    const char *clients, *subnet, *mtu, *listen;
+    const char *write, *count, *duration, *snaplen;
     const char *addresses[ARGUMENTS_ADDRESSES_MAX];
     size_t address_count;
     const char *words[ARGUMENTS_WORDS_MAX]; /* the command comes first */
@@ -64,14 +76,14 @@ extern const size_t option_count;
 
 /* argv: without the program's name, count words. -EINVAL for an unknown option, a value that is
  * missing or one too many, an option given twice, a word (before "--") that is no printable text.
- * "-1s" is a word: an option starts with "--", but for -h. */
+ * "-1s" is a word: an option starts with "--", but for -h and -w. */
 int arguments_parse(char **argv, size_t count, struct arguments *arguments, struct error *error);
 
 /* The value of one option that takes one, but --address; NULL when it wasn't given. */
 const char *arguments_value(const struct arguments *arguments, enum option_bit bit);
 
 /* Checks that only these options (enum option_bit) were given: -EINVAL naming the first other. */
-int arguments_check_options(const struct arguments *arguments, unsigned allowed,
+int arguments_check_options(const struct arguments *arguments, uint64_t allowed,
                             const char *command, struct error *error);
 
 #endif

@@ -1,7 +1,7 @@
 /* Shifting a node's clock, and running programs under it. */
+#include "ctl/clock_environment.h"
 #include "ctl/command.h"
 #include "ctl/format.h"
-#include "ctl/program.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -37,36 +37,10 @@ static int parse_shift(struct session *session, const char *const words[], size_
     return SESSION_DONE;
 }
 
-/* The clock of `node` out of GET /v1/clocks: new reference. */
-static int get_clock(struct session *session, const char *node, json_t **found)
-{
-    json_t *answer = NULL, *clock;
-    int code = session_request(session, "GET", "/v1/clocks", NULL, &answer);
-    if (code)
-        return code;
-    size_t index;
-    struct text names = {0};
-    *found = NULL;
-    json_array_foreach(json_object_get(answer, "clocks"), index, clock)
-    {
-        text_append(&names, "%s%s", index ? ", " : "", format_string(clock, "node"));
-        if (strcmp(format_string(clock, "node"), node) == 0)
-            *found = json_incref(clock);
-    }
-    json_decref(answer);
-    if (!*found) {
-        error_set(&session->error, -ENOENT, "there is no node '%s'; there is %s", node,
-                  names.length ? text_get(&names) : "none at all");
-        code = SESSION_REFUSED;
-    }
-    text_free(&names);
-    return code;
-}
-
 static int show_clock(struct session *session, const char *node)
 {
     json_t *clock;
-    int code = get_clock(session, node, &clock);
+    int code = clock_environment_find(session, node, &clock);
     if (code)
         return code;
     if (session->json) {
@@ -112,71 +86,13 @@ int run_clock(struct session *session, const struct arguments *arguments)
     return set_clock(session, arguments);
 }
 
-/* The library's path out of GET /v1/status, appended to path. */
-static int find_library(struct session *session, struct text *path)
-{
-    json_t *status = NULL;
-    int code = session_request(session, "GET", "/v1/status", NULL, &status);
-    if (code)
-        return code;
-    json_t *clock = json_object_get(json_object_get(status, "mechanisms"), "clock");
-    text_append(path, "%s", format_string(clock, "library"));
-    json_decref(status);
-    const char *library = text_get(path);
-    if (library[0] != '/' || access(library, R_OK)) {
-        error_set(&session->error, -ENOENT,
-                  "severd knows no clock library here ('%s'): nothing was started", library);
-        return SESSION_REFUSED;
-    }
-    if (strpbrk(library, " :")) {
-        error_set(
-            &session->error, -EINVAL,
-            "the clock library's path ('%.200s') has a blank or a colon, which ends a path in "
-            "LD_PRELOAD: install Sever elsewhere",
-            library);
-        return SESSION_REFUSED;
-    }
-    return SESSION_DONE;
-}
-
-/* The environment of a program under the clock. library: before what LD_PRELOAD has already. */
-static int set_environment(struct session *session, const char *node, json_t *clock,
-                           const char *library)
-{
-    const char *page = format_string(clock, "page"), *others = getenv("LD_PRELOAD");
-    if (access(page, R_OK)) {
-        error_set(&session->error, -errno,
-                  "can't read the clock page of %s ('%s': %s): nothing was started", node, page,
-                  strerror(errno));
-        return SESSION_REFUSED;
-    }
-    struct text preload = {0};
-    text_append(&preload, "%s%s%s", library, others && others[0] ? ":" : "", others ? others : "");
-    setenv("LD_PRELOAD", text_get(&preload), 1);
-    setenv("SEVER_CLOCK_PAGE", page, 1);
-    setenv("SEVER_NODE", node, 1);
-    text_free(&preload);
-    return SESSION_DONE;
-}
-
 int run_exec(struct session *session, const struct arguments *arguments)
 {
     if (!arguments->rest || !arguments->rest[0])
         return session_usage(session, "write severctl exec NODE -- COMMAND...");
-    const char *node = arguments->words[1], *program = arguments->rest[0];
-    struct text library = {0};
-    json_t *clock;
-    int code = get_clock(session, node, &clock);
-    if (code)
-        return code;
-    code = find_library(session, &library);
-    if (!code && !(arguments->given & OPTION_ANYWAY) &&
-        program_check_clock(program, text_get(&library), &session->error))
-        code = EXEC_NOT_EXECUTABLE;
-    if (!code)
-        code = set_environment(session, node, clock, text_get(&library));
-    text_free(&library);
-    json_decref(clock);
+    const char *program = arguments->rest[0];
+    int code = clock_environment_set(session, arguments->words[1], program,
+                                     arguments->given & OPTION_ANYWAY);
     if (code)
         return code;
     execvp(program, arguments->rest);

@@ -63,7 +63,7 @@ const char *command_nearest(const char *name)
     return best;
 }
 
-static void append_options(struct text *text, unsigned options)
+static void append_options(struct text *text, uint64_t options)
 {
     for (size_t i = 0; i < option_count; i++) {
         const struct option_shape *shape = &option_shapes[i];
@@ -161,7 +161,7 @@ static int run_command(struct session *session, const struct command *command,
                                 &session->error))
         return SESSION_USAGE;
     if (given < command->minimum || given > command->maximum ||
-        (arguments->rest && command->run != run_exec))
+        (arguments->rest && command->run != run_exec && command->run != run_lab))
         return session_usage(session, "write: severctl %s%s%s, such as %s", command->name,
                              command->arguments[0] ? " " : "", command->arguments,
                              command->example);

@@ -16,7 +16,7 @@ struct command {
     const char *summary;     /* one line */
     const char *details;     /* a paragraph of --help, in one line */
     const char *example;     /* one command line */
-    unsigned options;        /* enum option_bit, beside the common ones */
+    uint64_t options;        /* enum option_bit, beside the common ones */
     size_t minimum, maximum; /* positional arguments */
     /* Does it. Returns an exit code of session.h, with session->error filled when it isn't 0. NULL
      * for help, which needs no severd. */
@@ -56,14 +56,20 @@ int run_partitions(struct session *session, const struct arguments *arguments);
 /* faults.c */
 int run_fault(struct session *session, const struct arguments *arguments);
 int run_faults(struct session *session, const struct arguments *arguments);
+/* regions.c */
+int run_regions(struct session *session, const struct arguments *arguments);
 /* tables.c */
 int run_tables(struct session *session, const struct arguments *arguments);
 /* clocks.c */
 int run_clock(struct session *session, const struct arguments *arguments);
 int run_exec(struct session *session, const struct arguments *arguments);
+/* lab.c */
+int run_lab(struct session *session, const struct arguments *arguments);
 /* rulesets.c */
 int run_apply(struct session *session, const struct arguments *arguments);
 int run_save(struct session *session, const struct arguments *arguments);
+/* capture.c */
+int run_capture(struct session *session, const struct arguments *arguments);
 /* watch.c */
 int run_watch(struct session *session, const struct arguments *arguments);
 

@@ -6,7 +6,7 @@
     "LINK is two nodes (n1 n2: both ways), 'n1->n2' (one way; quoted, for the shell) or "          \
     "'n1<->n2'. An end may be '*': any node. --route NAME in place of LINK puts the fault on a "   \
     "route. severctl faults lists it and takes it back. KEY=VALUE words set what has no place of " \
-    "its own."
+    "its own, and so do KEY VALUE behind the rest: match 'udp port 53'."
 
 /* Of every verb that makes a fault. */
 enum {
@@ -17,7 +17,7 @@ enum {
 
 const struct command commands[] = {
     {"status", "", "what severd is, and what is in force",
-     "Shows the version of the ruleset, the partitions, how a cut is made on TCP and UDP routes, "
+     "Shows the version of the ruleset, the partitions, how a cut is made on routes and in a lab, "
      "the connections, and how late timers are.",
      "severctl status", 0, 0, 0, run_status},
     {"doctor", "", "what this machine allows, and what to do about the rest",
@@ -31,7 +31,8 @@ const struct command commands[] = {
      "severctl nodes add n1 --address 127.0.1.1", OPTION_ADDRESS | OPTION_CLIENT, 0, 2, run_nodes},
     {"links", "[NODE]", "every link, open or cut, and what has crossed it",
      "A link is a directed pair of nodes; with NODE only its own links are shown. UNITS are chunks "
-     "of a stream or datagrams; DROPPED counts those that a cut, a fault or a full queue has "
+     "of a stream, datagrams, or packets of a lab; DROPPED counts those that a cut, a fault or a "
+     "full queue has "
      "taken; "
      "HELD is what arrived while the link was cut and continues when it heals; REFUSED counts "
      "dials to an upstream that failed.",
@@ -75,7 +76,8 @@ const struct command commands[] = {
      FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
     {"rate", "LINK RATE", "limit the bandwidth of a link",
      "RATE is such as 10mbit, 64kbit or 1MB/s; at 0 nothing passes. Each connection has it for "
-     "itself; with --route and --shared all of the route have it together. " LINK_WORDS,
+     "itself; with --route and --shared all of the route have it together. --queue bounds what "
+     "waits, in bytes or packets. " LINK_WORDS,
      "severctl rate 'n1->n2' 10mbit --burst 64KiB",
      FAULT_OPTIONS | OPTION_BURST | OPTION_QUEUE | OPTION_SHARED, 0, FAULT_WORDS, run_fault},
     {"trace", "LINK FILE", "pass data when a recorded link could",
@@ -83,19 +85,27 @@ const struct command commands[] = {
      "begins "
      "anew when it ends. table=NAME in place of FILE takes one of severctl tables. " LINK_WORDS,
      "severctl trace 'n1->n2' lte.up", FAULT_OPTIONS | OPTION_QUEUE, 0, FAULT_WORDS, run_fault},
+    {"flap", "LINK UP DOWN", "let a link go up and down in turns",
+     "It is up for UP, then down for DOWN, and so on from now; all that the fault is on goes up "
+     "and "
+     "down together. While it is down, datagrams and packets are dropped, and streams wait. "
+     "jitter=DURATION has each change come up to so much earlier or later. " LINK_WORDS,
+     "severctl flap n1 n2 2s 500ms jitter=100ms", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
     {"corrupt", "LINK PERCENT", "flip bits in what crosses a link",
-     "PERCENT is that of datagrams, or of each 1460 bytes of a stream. " LINK_WORDS,
+     "PERCENT is that of datagrams, or of each 1460 bytes of a stream. Of a lab's packets the "
+     "receiver's kernel drops what it finds corrupted; with repair=true checksums are made "
+     "right. " LINK_WORDS,
      "severctl corrupt n1 n2 1%", FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
     {"duplicate", "LINK PERCENT", "let datagrams arrive twice",
-     "It acts on UDP routes: a stream has no copies. " LINK_WORDS, "severctl duplicate n1 n2 1%",
-     FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
+     "It acts on UDP routes and in a lab: a stream has no copies. " LINK_WORDS,
+     "severctl duplicate n1 n2 1%", FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS, run_fault},
     {"reorder", "LINK PERCENT DURATION", "hold some datagrams back while others pass",
-     "PERCENT of the datagrams wait for DURATION. It acts on UDP routes. " LINK_WORDS,
+     "PERCENT of the datagrams wait for DURATION. It acts on UDP routes and in a lab. " LINK_WORDS,
      "severctl reorder n1 n2 5% 20ms", FAULT_OPTIONS | OPTION_CORRELATION, 0, FAULT_WORDS,
      run_fault},
     {"truncate", "LINK PERCENT SIZE", "cut datagrams short",
-     "PERCENT of the datagrams keep at most their first SIZE bytes. It acts on UDP "
-     "routes. " LINK_WORDS,
+     "PERCENT of the datagrams keep at most their first SIZE bytes. It acts on UDP routes and in a "
+     "lab, where repair=true makes the packets' lengths and checksums right. " LINK_WORDS,
      "severctl truncate n1 n2 5% 100B", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
     {"slice", "LINK SIZE[±SIZE] [DURATION]", "send streams in small pieces",
      "Pieces have SIZE bytes, give or take the second one; DURATION stands between two. It acts on "
@@ -136,15 +146,48 @@ const struct command commands[] = {
      "mahimahi's. Which of the two it is shows when a fault draws from it; a table that one does "
      "can't be removed.",
      "severctl tables add lte lte.up", 0, 0, 3, run_tables},
+    {"regions", "FILE | clear", "set the delays between regions, from a file",
+     "FILE names regions and their nodes (region eu: n1 n2), then has a matrix of their delays, "
+     "one-way or round-trip; severctl(1) shows one. Each pair of nodes has a delay of its own, "
+     "region/..., in place of those that an earlier file made, in one step. clear takes them all "
+     "back; - is standard input.",
+     "severctl regions examples/regions/clouds.txt", 0, 1, 1, run_regions},
     {"clock", "[NODE [OFFSET] [drift DRIFT] | NODE reset]", "show or shift the clocks of nodes",
      "OFFSET is such as +2ms or -1s, DRIFT such as 50ppm; what is not said is zero. The clock "
      "steps by the change of the offset and keeps what its drift has gained; reset gives true time "
      "back. It reaches the programs that were started under the node's clock (severctl exec), at "
      "their next clock read.",
      "severctl clock n1 +2ms drift 50ppm", 0, 0, 4, run_clock},
+    {"lab", "[up|add|remove|exec|port|status|connections|down] ...",
+     "nodes with a network each: any program, every packet",
+     "In a lab each node has a network of its own, and every packet between them crosses severd: a "
+     "cut is a cut cable, and faults act on packets. lab up 3 makes n1 to n3, lab up a b --clients "
+     "c these. lab exec NODE -- COMMAND runs any program in a node, where the others have their "
+     "names. lab add NODE [--client] and lab remove NODE change it while it runs. lab port NODE "
+     "PORT [--listen ADDRESS] leads a port of this host to one of a node, lab port remove ADDRESS "
+     "no more. lab connections shows the TCP connections of all nodes, and which of them a cut "
+     "holds. lab down ends it with all that runs in it, and so does the end of severd. No "
+     "privilege is needed where user namespaces are allowed (severctl doctor).",
+     "severctl lab up 3",
+     OPTION_CLIENT | OPTION_CLIENTS | OPTION_SUBNET | OPTION_MTU | OPTION_LISTEN | OPTION_ANYWAY, 0,
+     ARGUMENTS_WORDS_MAX, run_lab},
+    {"capture", "[NODE | LINK] [FILTER...]", "see a lab's packets, each with what became of it",
+     "The packets of a node, of a LINK (n1 n2: both ways, or 'n1->n2'), or of the whole lab. "
+     "FILTER "
+     "is such as tcp port 2379 (pcap-filter(7)); it sees IP packets, and a name of the lab's nodes "
+     "in front of it is a node. -w FILE writes them as pcapng, for Wireshark and tcpdump; the fate "
+     "of a packet is its comment there. -w - is for a pipe: severctl capture -w - | wireshark -k "
+     "-i -. Without -w each packet is a line. It ends with --count packets, after --duration, with "
+     "Ctrl-C, or with the lab, and says how many packets were captured, and lost because they were "
+     "not read fast enough.",
+     "severctl capture n1 -w n1.pcapng tcp port 2379",
+     OPTION_WRITE | OPTION_COUNT | OPTION_DURATION | OPTION_SNAPLEN, 0, ARGUMENTS_WORDS_MAX,
+     run_capture},
     {"watch", "", "follow what changes, live",
-     "On a terminal: a table of the links with their rates, and the last changes. Elsewhere: a "
-     "line for each change, with --json one JSON object a line.",
+     "On a terminal: the links with what crosses them now, the busiest first, what is dropped of "
+     "it "
+     "and why, the delay that was asked for, and the last changes; drawn each second in the window "
+     "that there is. Elsewhere: a line for each change, with --json one JSON object a line.",
      "severctl watch --json", 0, 0, 0, run_watch},
     {"apply", "FILE", "put a whole ruleset in force",
      "FILE is JSON as severctl save writes it; - is standard input. A version in it must be the "

@@ -1,7 +1,8 @@
 /* Theory of operation. The link is the first word when it has an arrow in it, else the first two;
  * with --route there is none. What is left are values in the order that the verb's row has, and
- * KEY=VALUE words, in any order. Loss alone has a model: its name in place of the first value
- * changes what values follow. Everything ends as a key of the body, and severd judges the whole. */
+ * KEY=VALUE words, in any order; KEY VALUE in two words is the same, once the values that have to
+ * be there are. Loss alone has a model: its name in place of the first value changes what values
+ * follow. Everything ends as a key of the body, and severd judges the whole. */
 #include "ctl/fault_words.h"
 
 #include <errno.h>
@@ -12,12 +13,14 @@
 #include "ctl/parameters.h"
 #include "ctl/target.h"
 #include "proxy/base/text.h"
+#include "proxy/base/units.h"
 
 const struct fault_verb fault_verbs[RULESET_FAULT_TYPES] = {
     {"delay", RULESET_LATENCY, 1, {{"delay_ns", "jitter_ns", NULL}}},
     {"loss", RULESET_LOSS, 1, {{"probability", NULL, NULL}}},
     {"rate", RULESET_RATE, 1, {{"bytes_per_s", NULL, NULL}}},
     {"trace", RULESET_TRACE, 1, {{"table", NULL, NULL}}},
+    {"flap", RULESET_FLAP, 2, {{"up_ns", NULL, NULL}, {"down_ns", NULL, NULL}}},
     {"corrupt", RULESET_CORRUPT, 1, {{"probability", NULL, NULL}}},
     {"duplicate", RULESET_DUPLICATE, 1, {{"probability", NULL, NULL}}},
     {"reorder", RULESET_REORDER, 2, {{"probability", NULL, NULL}, {"delay_ns", NULL, NULL}}},
@@ -108,10 +111,29 @@ static int put(struct reading *reading, const struct ruleset_parameter *paramete
     return 0;
 }
 
+/* "queue" with "100packets": the number, UNITS_TEXT_MAX bytes. False for any other. */
+static bool is_queue_in_packets(const char *name, size_t length, const char *text, char *number)
+{
+    static const char queue[] = "queue", unit[] = "packets";
+    size_t digits = strlen(text) - (strlen(text) < strlen(unit) ? 0 : strlen(unit));
+    if (length != strlen(queue) || memcmp(name, queue, length) != 0 || digits >= UNITS_TEXT_MAX ||
+        strcmp(text + digits, unit) != 0)
+        return false;
+    snprintf(number, UNITS_TEXT_MAX, "%.*s", (int)digits, text);
+    return true;
+}
+
 /* what: "--burst", "burst", for the error's place. */
 static int put_named(struct reading *reading, const char *name, size_t length, const char *what,
                      const char *text)
 {
+    static const char in_packets[] = "queue_packets";
+    char number[UNITS_TEXT_MAX];
+    if (is_queue_in_packets(name, length, text, number)) {
+        name = in_packets;
+        length = strlen(in_packets);
+        text = number;
+    }
     const struct ruleset_parameter *parameter = ruleset_parameter_find(reading->type, name, length);
     if (!parameter) {
         struct text list = {0};
@@ -170,6 +192,29 @@ static bool is_model(const struct reading *reading, const char *word)
            ruleset_parse_loss_model(word, &model, &ignored) == 0;
 }
 
+/* The parameter whose name this word is, which then stands for KEY, NULL for any other word. The
+ * names of models are not keys. */
+static const struct ruleset_parameter *find_key(enum ruleset_fault_type type, const char *word)
+{
+    enum ruleset_loss_model model;
+    struct error ignored;
+    if (type == RULESET_LOSS && ruleset_parse_loss_model(word, &model, &ignored) == 0)
+        return NULL;
+    return ruleset_parameter_find(type, word, strlen(word));
+}
+
+/* Words from words[0] on that make one parameter: KEY VALUE, or KEY of a flag. *used: how many. */
+static int read_pair(struct reading *reading, const struct ruleset_parameter *parameter,
+                     const char *const words[], size_t count, size_t *used)
+{
+    bool flag = parameter->kind == RULESET_PARAMETER_FLAG;
+    *used = flag ? 1 : 2;
+    if (!flag && count < 2)
+        return error_set(reading->error, -EINVAL, "%s wants a value: write %s=VALUE", words[0],
+                         words[0]);
+    return put_named(reading, words[0], strlen(words[0]), words[0], flag ? "true" : words[1]);
+}
+
 static int read_word(struct reading *reading, const char *word)
 {
     const char *equals = strchr(word, '=');
@@ -185,6 +230,28 @@ static int read_word(struct reading *reading, const char *word)
         return error_set(reading->error, -EINVAL, "'%.64s' is one word too many: write %s", word,
                          reading->usage);
     return put_value(reading, &reading->values[reading->next++], word);
+}
+
+/* Whether all values that have to be there are, in their places or by their names. */
+static bool has_required(const struct reading *reading)
+{
+    for (size_t i = reading->next; i < reading->required; i++)
+        if (!json_object_get(reading->body, reading->values[i].key))
+            return false;
+    return true;
+}
+
+static int read_words(struct reading *reading, const char *const words[], size_t count)
+{
+    int code = 0;
+    for (size_t i = 0, used; !code && i < count; i += used) {
+        const struct ruleset_parameter *key =
+            has_required(reading) ? find_key(reading->type, words[i]) : NULL;
+        used = 1;
+        code = key ? read_pair(reading, key, words + i, count - i, &used)
+                   : read_word(reading, words[i]);
+    }
+    return code;
 }
 
 static int read_options(struct reading *reading, const struct arguments *arguments)
@@ -246,7 +313,8 @@ static size_t count_link_words(const struct fault_verb *verb, const char *const 
                                size_t count, const struct arguments *arguments)
 {
     size_t plain = 0, values = 0;
-    while (plain < count && !strchr(words[plain], '='))
+    while (plain < count && !strchr(words[plain], '=') &&
+           (!arguments->route || plain < verb->required || !find_key(verb->type, words[plain])))
         plain++;
     if (!arguments->route) {
         size_t wanted = plain > 0 && strstr(words[0], "->") ? 1 : 2;
@@ -272,8 +340,8 @@ int fault_words_read(const struct fault_verb *verb, const char *const words[], s
     while (reading.value_count < FAULT_VALUES_MAX && verb->values[reading.value_count].key)
         reading.value_count++;
     int code = target_parse_fault(arguments, words, link, body, described, FAULT_PLACE_MAX, error);
-    for (size_t i = link; !code && i < count; i++)
-        code = read_word(&reading, words[i]);
+    if (!code)
+        code = read_words(&reading, words + link, count - link);
     if (!code)
         code = read_options(&reading, arguments);
     if (!code)

@@ -33,10 +33,10 @@ extern const struct fault_verb fault_verbs[RULESET_FAULT_TYPES];
 const struct fault_verb *fault_verb_find(const char *word);
 const struct fault_verb *fault_verb_of(enum ruleset_fault_type type);
 
-/* Reads [LINK] VALUE... [KEY=VALUE...] and the options into the body of POST /v1/faults.
- * usage: the whole command's line, for messages. described: what to call the place,
- * FAULT_PLACE_MAX bytes. *file: what is still to be read, a table's file ("--table FILE", "trace
- * LINK FILE"); NULL when there is none. 0 or -EINVAL. */
+/* Reads [LINK] VALUE... [KEY=VALUE...] (or KEY VALUE in two words) and the options into the body of
+ * POST /v1/faults. usage: the whole command's line, for messages. described: what to call the
+ * place, FAULT_PLACE_MAX bytes. *file: what is still to be read, a table's file ("--table FILE",
+ * "trace LINK FILE"); NULL when there is none. 0 or -EINVAL. */
 int fault_words_read(const struct fault_verb *verb, const char *const words[], size_t count,
                      const struct arguments *arguments, const char *usage, json_t *body,
                      char *described, const char **file, struct error *error);

@@ -12,8 +12,12 @@ enum { USAGE_MAX = 256 };
 /* Says what the fault really does, when that is less or other than its place promises. */
 static void append_applied(struct text *text, const char *applied)
 {
-    bool everywhere = strcmp(applied, "all routes") == 0 || strcmp(applied, "the route") == 0;
-    if (applied[0] && !everywhere)
+    static const char *const everywhere[] = {"all routes", "the route", "the lab",
+                                             "all routes and the lab"};
+    bool all = false;
+    for (size_t i = 0; i < sizeof(everywhere) / sizeof(everywhere[0]); i++)
+        all |= strcmp(applied, everywhere[i]) == 0;
+    if (applied[0] && !all)
         text_append(text, "applies to %s\n", applied);
 }
 

@@ -128,13 +128,24 @@ void format_clock_shift(struct text *text, json_t *clock)
                     units_format_drift(drift_ppb, buffer));
 }
 
-void format_event(struct text *text, json_t *data)
+static void append_changes(struct text *text, json_t *data)
 {
     json_t *changes = json_object_get(data, "changes"), *change;
     size_t index;
-    text_append(text, "ruleset %" PRId64, format_number(data, "version"));
     if (format_string(data, "by")[0])
         text_append(text, " by %s", format_string(data, "by"));
     json_array_foreach(changes, index, change)
         text_append(text, "%s %s", index ? ";" : ":", json_string_value(change));
+}
+
+void format_event(struct text *text, json_t *data)
+{
+    text_append(text, "ruleset %" PRId64, format_number(data, "version"));
+    append_changes(text, data);
+}
+
+void format_lab_event(struct text *text, json_t *data)
+{
+    text_append(text, "lab");
+    append_changes(text, data);
 }

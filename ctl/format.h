@@ -27,12 +27,12 @@ void format_partitions(struct text *text, json_t *answer, bool colour);
 void format_faults(struct text *text, json_t *answer, bool colour);
 void format_clocks(struct text *text, json_t *answer, bool colour);
 void format_tables(struct text *text, json_t *answer, bool colour);
+/* GET /v1/lab: its nodes, and its ports if there are any. */
+void format_lab(struct text *text, json_t *answer, bool colour);
+/* GET /v1/lab/connections. */
+void format_lab_connections(struct text *text, json_t *answer, bool colour);
 /* GET /v1/doctor: the table, and below it what to do about each check that is not fine. */
 void format_doctor(struct text *text, json_t *answer, bool colour);
-/* Links with what has crossed since `before`, an earlier answer (NULL: nothing), interval_ns ago.
- */
-void format_link_rates(struct text *text, json_t *answer, json_t *before, uint64_t interval_ns,
-                       bool colour);
 
 /* "80ms±20ms normal", "5% toxicity 50%", "10mbit burst 64KiB". */
 void format_fault_parameters(struct text *text, json_t *fault);
@@ -44,6 +44,8 @@ void format_links_short(struct text *text, json_t *links, size_t limit);
 void format_clock_shift(struct text *text, json_t *clock);
 /* The data of a "ruleset" event as one line, without newline. */
 void format_event(struct text *text, json_t *data);
+/* The data of a "lab" event, the same. */
+void format_lab_event(struct text *text, json_t *data);
 /* "512", "64KiB", "1.5MiB": whole below 1024, else with one decimal at most. */
 void format_size(struct text *text, uint64_t bytes);
 /* "1 fault", "2 faults". thing: one of them. */

@@ -72,6 +72,12 @@ static void append_other(struct formatting *formatting, const struct ruleset_par
          is_something(json_object_get(formatting->fault, "every"))))
         return; /* "every 10" says it */
     separate(formatting);
+    if (strcmp(parameter->key, "queue_packets") == 0) { /* beside a queue in bytes */
+        text_append(formatting->text, "queue ");
+        parameter_format(parameter, value, formatting->text);
+        text_append(formatting->text, "packets");
+        return;
+    }
     if (!names_itself)
         text_append(formatting->text, "%.*s", (int)length, name);
     if (!names_itself && parameter->kind != RULESET_PARAMETER_FLAG)

@@ -41,9 +41,12 @@ static void append_cut_summary(struct text *text, json_t *status)
         format_count(text, format_number(status, "cut_links"), "link");
         text_append(text, " cut\n");
     }
-    if (cut)
-        text_append(text, "a cut is     TCP routes: %s; UDP routes: %s\n",
-                    format_string(cut, "tcp"), format_string(cut, "udp"));
+    if (cut) {
+        const char *lab = format_string(cut, "lab");
+        text_append(text, "a cut is     %s%s%sTCP routes: %s; UDP routes: %s\n",
+                    lab[0] ? "the lab: " : "", lab, lab[0] ? "; " : "", format_string(cut, "tcp"),
+                    format_string(cut, "udp"));
+    }
 }
 
 static void append_lateness(struct text *text, json_t *lateness)
@@ -71,6 +74,12 @@ void format_status(struct text *text, json_t *status, const char *url)
     format_count(text, format_number(status, "workers"), "worker");
     text_append(text, ", up ");
     format_uptime(text, (uint64_t)format_number(status, "uptime_ns"));
+    json_t *lab = json_object_get(status, "lab");
+    if (lab) {
+        text_append(text, "\nlab          ");
+        format_count(text, format_number(lab, "nodes"), "node");
+        text_append(text, " (severctl lab status)");
+    }
     text_append(text, "\nruleset      %" PRId64 ": ", format_number(status, "ruleset_version"));
     format_count(text, format_number(status, "nodes"), "node");
     text_append(text, ", ");
@@ -153,53 +162,6 @@ void format_links(struct text *text, json_t *answer, bool colour)
         ADD_CELL(&table, TABLE_PLAIN,
                  format_size(&cell, (uint64_t)format_number(link, "held_bytes")));
         table_add(&table, TABLE_PLAIN, "%" PRId64, format_number(link, "refused"));
-    }
-    table_end(&table, colour, text);
-}
-
-static json_t *find_link(json_t *answer, const char *name)
-{
-    json_t *links = json_object_get(answer, "links"), *link;
-    size_t index;
-    json_array_foreach(links, index,
-                       link) if (strcmp(format_string(link, "link"), name) == 0) return link;
-    return NULL;
-}
-
-/* What was gained a second; 0 without an earlier value, or when severd began anew meanwhile. */
-static uint64_t per_second(uint64_t now, uint64_t before, uint64_t interval_ns)
-{
-    if (now < before || interval_ns == 0)
-        return 0;
-    return (uint64_t)((unsigned __int128)(now - before) * NS_PER_S / interval_ns);
-}
-
-void format_link_rates(struct text *text, json_t *answer, json_t *before, uint64_t interval_ns,
-                       bool colour)
-{
-    json_t *links = json_object_get(answer, "links"), *link;
-    size_t index;
-    if (links_are_empty(text, links))
-        return;
-    struct table table;
-    table_begin(&table, (const char *const[]){"LINK", "STATE", "PARTITIONS", "FAULTS", ">CONNS",
-                                              ">UNITS/S", ">BYTES/S", ">DROPPED/S", ">HELD", NULL});
-    json_array_foreach(links, index, link)
-    {
-        json_t *old = find_link(before, format_string(link, "link"));
-        uint64_t since_ns = old ? interval_ns : 0;
-        uint64_t units = per_second((uint64_t)format_number(link, "units"),
-                                    (uint64_t)format_number(old, "units"), since_ns);
-        uint64_t bytes = per_second((uint64_t)format_number(link, "bytes"),
-                                    (uint64_t)format_number(old, "bytes"), since_ns);
-        uint64_t drops = per_second(dropped(link), dropped(old), since_ns);
-        add_link_state(&table, link);
-        table_add(&table, TABLE_PLAIN, "%" PRId64, format_number(link, "connections"));
-        table_add(&table, TABLE_PLAIN, "%" PRIu64, units);
-        ADD_CELL(&table, TABLE_PLAIN, format_size(&cell, bytes));
-        table_add(&table, drops ? TABLE_RED : TABLE_PLAIN, "%" PRIu64, drops);
-        ADD_CELL(&table, TABLE_PLAIN,
-                 format_size(&cell, (uint64_t)format_number(link, "held_bytes")));
     }
     table_end(&table, colour, text);
 }

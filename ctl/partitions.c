@@ -17,8 +17,20 @@ static int set_partition(struct session *session, const struct arguments *argume
     return code;
 }
 
+static bool has_routes(struct session *session)
+{
+    json_t *status = NULL;
+    struct error ignored;
+    if (wire_client_request(session->client, "GET", "/v1/status", NULL, &status, &ignored))
+        return true;
+    bool any = format_number(status, "routes") > 0;
+    json_decref(status);
+    return any;
+}
+
 /* "split n1 / n2 as split-1: 2 links cut (ruleset 9)", the links only when `counted`; then says
- * so when a TCP route's cut is less than a cut cable. Takes partition. */
+ * so when a TCP route's cut is less than a cut cable
+ * (in a lab without routes there is none). Takes partition. */
 static int report(struct session *session, json_t *partition, const char *verb, const char *target,
                   bool counted)
 {
@@ -35,8 +47,10 @@ static int report(struct session *session, json_t *partition, const char *verb, 
         text_append(out, " cut");
     }
     session_end_line(session);
-    const char *tcp = format_string(json_object_get(partition, "mechanism"), "tcp");
-    if (strncmp(tcp, "stall", 5) == 0)
+    json_t *mechanism = json_object_get(partition, "mechanism");
+    const char *tcp = format_string(mechanism, "tcp");
+    if (strncmp(tcp, "stall", 5) == 0 &&
+        (!format_string(mechanism, "lab")[0] || has_routes(session)))
         text_append(out, "TCP routes: %s\n", tcp);
     json_decref(partition);
     return SESSION_DONE;

@@ -1,6 +1,7 @@
 /* Whole rulesets: out to a file, and back. */
 #include "ctl/command.h"
 #include "ctl/format.h"
+#include "ctl/text_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,34 +13,6 @@
 #include <unistd.h>
 
 #include "proxy/wire/codec.h"
-
-/* The whole of `path`, "-" for standard input; one byte more than a body may have at most. */
-static int read_all(const char *path, struct text *content, struct error *error)
-{
-    char buffer[65536];
-    bool standard_input = strcmp(path, "-") == 0;
-    int fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set_at(error, -errno, path, "%s", strerror(errno));
-    ssize_t got;
-    do {
-        got = read(fd, buffer, sizeof(buffer));
-        if (got > 0)
-            text_append_bytes(content, buffer, (size_t)got);
-    } while ((got > 0 && content->length <= WIRE_BODY_MAX) || (got < 0 && errno == EINTR));
-    int result = got < 0 ? error_set_at(error, -errno, path, "%s", strerror(errno)) : 0;
-    if (!standard_input)
-        close(fd);
-    return result;
-}
-
-/* "FILE: place". */
-static void name_file(struct error *error, const char *path)
-{
-    char place[ERROR_PLACE_MAX];
-    snprintf(place, sizeof(place), "%s", error->place);
-    snprintf(error->place, sizeof(error->place), "%s%s%s", path, place[0] ? ": " : "", place);
-}
 
 static void report(struct text *text, const char *path, json_t *ruleset)
 {
@@ -72,7 +45,7 @@ static int put_ruleset(struct session *session, const char *path, json_t *rulese
     if (code && session->error.code == -ESTALE)
         explain_stale(session, format_number(ruleset, "version"));
     if (code == SESSION_REFUSED && session->error.place[0])
-        name_file(&session->error, path);
+        text_file_name(&session->error, path);
     if (code)
         return session->error.code == -EINVAL ? SESSION_USAGE : code;
     if (session->json)
@@ -88,10 +61,10 @@ int run_apply(struct session *session, const struct arguments *arguments)
     struct text content = {0};
     const char *path = arguments->words[1];
     int code = SESSION_USAGE;
-    if (read_all(path, &content, &session->error) == 0) {
+    if (text_file_read(path, WIRE_BODY_MAX, &content, &session->error) == 0) {
         json_t *ruleset = wire_parse_object(text_get(&content), content.length, &session->error);
         if (!ruleset)
-            name_file(&session->error, path);
+            text_file_name(&session->error, path);
         if (ruleset && (arguments->given & OPTION_FORCE))
             json_object_del(ruleset, "version");
         if (ruleset)

@@ -49,6 +49,17 @@ int session_usage(struct session *session, const char *format, ...)
     return SESSION_USAGE;
 }
 
+int session_refuse(struct session *session, const char *format, ...)
+{
+    char message[ERROR_MESSAGE_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    error_set(&session->error, -ENOENT, "%s", message);
+    return SESSION_REFUSED;
+}
+
 int session_write(struct session *session)
 {
     if (fputs(text_get(&session->out), stdout) >= 0 && fflush(stdout) == 0) {

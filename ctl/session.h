@@ -43,6 +43,10 @@ const char *session_path(char *buffer, const char *collection, const char *name)
 int session_usage(struct session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same with SESSION_REFUSED, for what severctl finds out by itself. */
+int session_refuse(struct session *session, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Writes session->out to standard output and empties it. SESSION_DONE, or SESSION_UNWRITABLE with
  * the error filled. */
 int session_write(struct session *session);

@@ -47,7 +47,7 @@ static void append_cell(const struct table_cell *cell, size_t width, bool right,
     static const char *const codes[] = {"", "\033[32m", "\033[31m", "\033[33m"};
     size_t own = width_of(cell->content);
     int padding = (int)(width - own);
-    bool coloured = colour && cell->colour != TABLE_PLAIN;
+    bool coloured = colour && cell->colour != TABLE_PLAIN && cell->content[0];
     if (right)
         text_append(text, "%*s", padding, "");
     text_append(text, "%s%s%s", coloured ? codes[cell->colour] : "", cell->content,

@@ -11,7 +11,7 @@ RUN_ENV += TEST_WRAPPER="setarch -R" TSAN_OPTIONS=halt_on_error=1:second_deadloc
 endif
 
 .PHONY: help deps deps-build debug clang asan tsan coverage fuzz-build check check-unit \
-    check-integration test valgrind demo lint fuzz soak soak-connections bench
+    check-integration test valgrind demo lint fuzz soak soak-connections bench bench-labs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' \
@@ -89,3 +89,6 @@ BENCH_MISSING := rows of peers that are missing say "not installed"
 bench: all $(BENCHMARKS) ## throughput, round trips, delay error, ... of severd and its peers, side by side
 	@.ci/deps bench || echo 'bench: $(BENCH_MISSING)' >&2
 	@tests/bench/run.sh $(BUILD)
+bench-labs: all $(BENCHMARKS) ## the same of labs: beside a veth pair and user-mode networks
+	@.ci/deps bench || echo 'bench: $(BENCH_MISSING)' >&2
+	@BENCH_ONLY=labs tests/bench/run.sh $(BUILD)

@@ -70,12 +70,35 @@ struct check_period { /* between two changes of the ruleset or of the set of liv
     bool only_restarting;
     bool restarting[EXPERIMENT_NODES_MAX]; /* those nodes; they are not alive */
 };
+/* What a node told about itself from this moment on. */
+struct check_role {
+    uint64_t at_ns;
+    size_t node;
+    bool leads;
+    uint64_t term; /* 0: it has none */
+};
 struct check_timeline {
     struct check_period *periods; /* contiguous, from the start of the workload to its end */
     size_t count;
     const char (*nodes)[RULESET_NAME_MAX];
     size_t node_count;
+    const struct check_role *roles; /* in time order; the first ones may be before the workload */
+    size_t role_count;
 };
+
+/* ---- sets --------------------------------------------------------------------------------------
+ * Each element is added once. Of those read at the end, an acknowledged one that is absent is lost,
+ * one that was refused or that nobody added is unexpected; an unknown one may be there or not. */
+struct check_set {
+    bool read; /* the elements were read at the end; else all below is 0 */
+    size_t acknowledged, refused, unknown;
+    size_t lost;         /* of the acknowledged */
+    size_t recovered;    /* of the unknown: they are there */
+    size_t unexpected;   /* elements there */
+    size_t evidence[16]; /* the first that were lost, or refused and are there */
+    size_t evidence_count;
+};
+void check_set(const struct history *history, struct check_set *result);
 
 /* Sides of a link matrix: node i's side when cut[i * count + j] says that i->j is cut. A component
  * is a set of live nodes that reach one another both ways over open links, directly or by way of
@@ -98,6 +121,12 @@ struct check_result {
  *   availability    before faults: begun before the first fault; during: in a faulty period; after:
  *                   begun after the last; of majority, minority: while on such a side. What was due
  *                   and never begun (history_missed) is not answered either
+ *   leader steps down, new leader  count from when a node that led came to be on a side without
+ *                   majority; for a new leader also from when it died or was paused
+ *   terms rise      against the term of who led when the phase began (of several the highest; of
+ *                   all nodes when nobody did)
+ *   lost            see check_set; an unexpected element fails it in any case
+ *   writes wait     counts from when the first link was cut to when none is
  * An expectation that nothing in the run puts to the test (no partition happened; no operation fell
  * in the phase) is CHECK_UNKNOWN, never a pass. */
 void check_expectation(const struct experiment_expectation *expectation,

@@ -9,29 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "chaos/check/check.h"
-#include "proxy/base/monotonic.h"
+#include "chaos/check/judge.h"
 #include "proxy/base/random.h"
 
 enum { NO_NODE = SIZE_MAX };
 
-struct judge {
-    const struct experiment_expectation *expectation;
-    const struct history *history;
-    const struct check_timeline *timeline;
-    struct check_result *result;
-    bool faults; /* one was in force at some time, first at begin_ns, last until end_ns */
-    uint64_t begin_ns, end_ns;
-};
-
 static bool is_answered(const struct history_operation *operation)
 {
     return operation->outcome == HISTORY_OK || operation->outcome == HISTORY_MISMATCH;
-}
-
-static double seconds(uint64_t ns)
-{
-    return (double)ns / (double)NS_PER_S;
 }
 
 static size_t node_index(const struct check_timeline *timeline, const char *name)
@@ -60,15 +45,14 @@ static const struct check_period *period_at(const struct check_timeline *timelin
     return &timeline->periods[low];
 }
 
-static void add_evidence(struct judge *judge, size_t operation)
+void judge_add_evidence(struct judge *judge, size_t operation)
 {
     struct check_result *result = judge->result;
     if (result->evidence_count < sizeof(result->evidence) / sizeof(result->evidence[0]))
         result->evidence[result->evidence_count++] = operation;
 }
 
-static void __attribute__((format(printf, 3, 4)))
-conclude(struct judge *judge, enum check_verdict verdict, const char *format, ...)
+void judge_conclude(struct judge *judge, enum check_verdict verdict, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -114,7 +98,7 @@ static void judge_episode(struct judge *judge, size_t node, uint64_t begin_ns, u
         }
         if (late) {
             minority->violations++;
-            add_evidence(judge, i);
+            judge_add_evidence(judge, i);
         }
     }
 }
@@ -139,7 +123,7 @@ static size_t end_of_episode(const struct check_timeline *timeline, size_t node,
 static void judge_minority(struct judge *judge)
 {
     const struct check_timeline *timeline = judge->timeline;
-    double allowed = seconds(judge->expectation->within_ns);
+    double allowed = judge_seconds(judge->expectation->within_ns);
     struct minority minority = {0};
     for (size_t node = 0; node < timeline->node_count; node++) {
         for (size_t i = 0; i < timeline->count;) {
@@ -151,27 +135,31 @@ static void judge_minority(struct judge *judge)
         }
     }
     if (minority.splits == 0)
-        conclude(judge, CHECK_UNKNOWN, "not tested: no node was ever on a side without majority");
+        judge_conclude(judge, CHECK_UNKNOWN,
+                       "not tested: no node was ever on a side without majority");
     else if (minority.violations > 0)
-        conclude(judge, CHECK_FAIL,
-                 "%zu operation%s begun later than %.3g s after the split succeeded without a "
-                 "majority; the last at %s, %.2f s after it",
-                 minority.violations, minority.violations == 1 ? "" : "s", allowed,
-                 minority.slowest, seconds(minority.stopped_ns));
+        judge_conclude(
+            judge, CHECK_FAIL,
+            "%zu operation%s begun later than %.3g s after the split succeeded without a "
+            "majority; the last at %s, %.2f s after it",
+            minority.violations, minority.violations == 1 ? "" : "s", allowed, minority.slowest,
+            judge_seconds(minority.stopped_ns));
     else if (minority.tested == 0)
-        conclude(judge, CHECK_UNKNOWN,
-                 "not tested: no operation was begun on a side without majority later than %.3g s "
-                 "after the split",
-                 allowed);
+        judge_conclude(
+            judge, CHECK_UNKNOWN,
+            "not tested: no operation was begun on a side without majority later than %.3g s "
+            "after the split",
+            allowed);
     else if (!minority.slowest)
-        conclude(judge, CHECK_PASS,
-                 "minority stopped at once (%.3g s allowed; %zu operations tried later)", allowed,
-                 minority.tested);
+        judge_conclude(judge, CHECK_PASS,
+                       "minority stopped at once (%.3g s allowed; %zu operations tried later)",
+                       allowed, minority.tested);
     else
-        conclude(judge, CHECK_PASS,
-                 "minority stopped %.2f s after the split (%.3g s allowed; %zu operations tried "
-                 "later)",
-                 seconds(minority.stopped_ns), allowed, minority.tested);
+        judge_conclude(
+            judge, CHECK_PASS,
+            "minority stopped %.2f s after the split (%.3g s allowed; %zu operations tried "
+            "later)",
+            judge_seconds(minority.stopped_ns), allowed, minority.tested);
 }
 
 /* ---- recovers ----------------------------------------------------------------------------------
@@ -203,7 +191,7 @@ static void add_unanswered(struct judge *judge, size_t node, uint64_t healed_ns)
         if (judge->history->operations[i].invoke_ns >= healed_ns &&
             !is_answered(&judge->history->operations[i]) &&
             strcmp(judge->history->operations[i].node, judge->timeline->nodes[node]) == 0)
-            add_evidence(judge, i);
+            judge_add_evidence(judge, i);
 }
 
 static void judge_nodes(struct judge *judge, uint64_t healed_ns, uint64_t end_ns,
@@ -227,24 +215,27 @@ static void judge_nodes(struct judge *judge, uint64_t healed_ns, uint64_t end_ns
             slowest = judge->timeline->nodes[node];
         }
     }
-    double allowed = seconds(within_ns);
+    double allowed = judge_seconds(within_ns);
     if (silent && end_ns - healed_ns >= within_ns)
-        conclude(judge, CHECK_FAIL, "%s served nothing in the %.2f s after the last heal", silent,
-                 seconds(end_ns - healed_ns));
+        judge_conclude(judge, CHECK_FAIL, "%s served nothing in the %.2f s after the last heal",
+                       silent, judge_seconds(end_ns - healed_ns));
     else if (slowest_ns > within_ns)
-        conclude(judge, CHECK_FAIL, "%s served again %.2f s after the last heal (%.3g s allowed)",
-                 slowest, seconds(slowest_ns), allowed);
+        judge_conclude(judge, CHECK_FAIL,
+                       "%s served again %.2f s after the last heal (%.3g s allowed)", slowest,
+                       judge_seconds(slowest_ns), allowed);
     else if (silent)
-        conclude(judge, CHECK_UNKNOWN,
-                 "not tested: %s served nothing, but the run ended %.2f s after the last heal",
-                 silent, seconds(end_ns - healed_ns));
+        judge_conclude(
+            judge, CHECK_UNKNOWN,
+            "not tested: %s served nothing, but the run ended %.2f s after the last heal", silent,
+            judge_seconds(end_ns - healed_ns));
     else if (untried || nodes == 0)
-        conclude(judge, CHECK_UNKNOWN, "not tested: no operation was begun at %s after the heal",
-                 untried ? untried : "any live node");
+        judge_conclude(judge, CHECK_UNKNOWN,
+                       "not tested: no operation was begun at %s after the heal",
+                       untried ? untried : "any live node");
     else
-        conclude(judge, CHECK_PASS,
-                 "all %zu live nodes served again within %.2f s, %s last (%.3g s allowed)", nodes,
-                 seconds(slowest_ns), slowest, allowed);
+        judge_conclude(judge, CHECK_PASS,
+                       "all %zu live nodes served again within %.2f s, %s last (%.3g s allowed)",
+                       nodes, judge_seconds(slowest_ns), slowest, allowed);
 }
 
 static void judge_recovery(struct judge *judge)
@@ -255,9 +246,10 @@ static void judge_recovery(struct judge *judge)
            (!timeline->periods[after - 1].faulty || timeline->periods[after - 1].only_restarting))
         after--;
     if (after == 0)
-        conclude(judge, CHECK_UNKNOWN, "not tested: no fault was ever in force");
+        judge_conclude(judge, CHECK_UNKNOWN, "not tested: no fault was ever in force");
     else if (after == timeline->count)
-        conclude(judge, CHECK_UNKNOWN, "not tested: faults were in force to the end of the run");
+        judge_conclude(judge, CHECK_UNKNOWN,
+                       "not tested: faults were in force to the end of the run");
     else
         judge_nodes(judge, timeline->periods[after].begin_ns,
                     timeline->periods[timeline->count - 1].end_ns,
@@ -308,7 +300,7 @@ static void judge_availability(struct judge *judge)
         counted++;
         answered += is_answered(operation);
         if (is_answered(operation) == expectation->at_most)
-            add_evidence(judge, i);
+            judge_add_evidence(judge, i);
     }
     for (size_t i = 0; i < history->missed_count; i++)
         missed += is_counted(judge, history->missed[i].node, history->missed[i].due_ns);
@@ -317,17 +309,18 @@ static void judge_availability(struct judge *judge)
                  " (%" PRIu64 " of them never begun: their client was still waiting)", missed);
     counted += missed;
     if (counted == 0) {
-        conclude(judge, CHECK_UNKNOWN, "not tested: no operation was begun on that side and phase");
+        judge_conclude(judge, CHECK_UNKNOWN,
+                       "not tested: no operation was begun on that side and phase");
         return;
     }
     unsigned __int128 share = (unsigned __int128)answered * RANDOM_PPB_ONE;
     unsigned __int128 wanted = (unsigned __int128)counted * expectation->share_ppb;
     bool holds = expectation->at_most ? share <= wanted : share >= wanted;
-    conclude(judge, holds ? CHECK_PASS : CHECK_FAIL,
-             "%" PRIu64 " of %" PRIu64
-             " operations%s were answered: %.2f %% (at %s %.4g %% expected)",
-             answered, counted, never, 100.0 * (double)answered / (double)counted,
-             expectation->at_most ? "most" : "least", (double)expectation->share_ppb / 1e7);
+    judge_conclude(judge, holds ? CHECK_PASS : CHECK_FAIL,
+                   "%" PRIu64 " of %" PRIu64
+                   " operations%s were answered: %.2f %% (at %s %.4g %% expected)",
+                   answered, counted, never, 100.0 * (double)answered / (double)counted,
+                   expectation->at_most ? "most" : "least", (double)expectation->share_ppb / 1e7);
 }
 
 static void find_faults(struct judge *judge)
@@ -361,8 +354,23 @@ void check_expectation(const struct experiment_expectation *expectation,
     case EXPECT_AVAILABILITY:
         judge_availability(&judge);
         break;
+    case EXPECT_STEPS_DOWN:
+        judge_steps_down(&judge);
+        break;
+    case EXPECT_NEW_LEADER:
+        judge_new_leader(&judge);
+        break;
+    case EXPECT_TERMS:
+        judge_terms(&judge);
+        break;
+    case EXPECT_LOST:
+        judge_lost(&judge);
+        break;
+    case EXPECT_WRITES_WAIT:
+        judge_writes_wait(&judge);
+        break;
     case EXPECT_LINEARIZABLE:
-        conclude(&judge, CHECK_UNKNOWN, "not judged here: check_linearizable does it");
+        judge_conclude(&judge, CHECK_UNKNOWN, "not judged here: check_linearizable does it");
         break;
     }
 }

@@ -51,7 +51,7 @@ static const char *value_text(int64_t value, char *buffer)
 
 static void label(const struct story *story, size_t at, char *buffer)
 {
-    static const char *const functions[] = {"read", "write", "cas"};
+    static const char *const functions[] = {"read", "write", "cas", "add"};
     static const char *const outcomes[] = {"ok", "fail", "mismatch", "unknown"};
     const struct history_operation *operation = told(story, at);
     char value[VALUE_SIZE], expected[VALUE_SIZE + 2] = "";

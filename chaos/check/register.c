@@ -92,7 +92,7 @@ bool register_operation_of(const struct history_operation *operation, size_t ind
 {
     static const enum register_kind kinds[] = {REGISTER_READ, REGISTER_WRITE, REGISTER_CAS};
     bool unknown = operation->outcome == HISTORY_UNKNOWN;
-    if (operation->outcome == HISTORY_FAIL)
+    if (operation->outcome == HISTORY_FAIL || operation->function == HISTORY_ADD)
         return false;
     if (operation->outcome == HISTORY_MISMATCH && operation->function != HISTORY_CAS)
         return false;

@@ -1,5 +1,6 @@
-/* The cluster and workload sections. */
+/* The cluster section, but for what runs on its nodes (launch.c). */
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 
-enum { COMMAND_MAX = 256, ARGUMENT_MAX = 4096, ENVIRONMENT_MAX = 128, LEADER_LINE_MAX = 256 };
+enum { ENVIRONMENT_MAX = 128, LEADER_LINE_MAX = 256 };
 
 /* Words that mean something else where a node may stand. */
 static const char *const reserved[] = {"leader",   "follower", "rest",   "all",   "majority",
@@ -44,7 +45,7 @@ static int read_node_names(const struct reader *reader, const struct document_no
     for (size_t i = 0; i < node->count && !result; i++) {
         const char *name;
         result =
-            reader_text(reader, node->items[i], "the node's name", RULESET_NAME_MAX - 1, &name);
+            reader_line(reader, node->items[i], "the node's name", RULESET_NAME_MAX - 1, &name);
         if (!result)
             result = check_node_name(reader, node->items[i], name);
         if (!result)
@@ -69,9 +70,15 @@ static int read_nodes(const struct reader *reader, const struct document_node *n
     return 0;
 }
 
-static int read_ports(const struct reader *reader, const struct document_node *node)
+/* Routes are made for ports; a lab needs none. */
+static int read_ports(const struct reader *reader, const struct document_node *map)
 {
     struct experiment_cluster *cluster = &reader->experiment->cluster;
+    const struct document_node *node = document_get(map, "ports");
+    if (!node && cluster->network == EXPERIMENT_LAB)
+        return 0;
+    if (!node)
+        return reader_refuse(reader, map, "the cluster has no 'ports': add the key");
     if (node->kind != DOCUMENT_MAP || node->count == 0)
         return reader_refuse(
             reader, node, "ports names each port: write {client: 6379, peer: 16379} or the like");
@@ -101,26 +108,6 @@ static int read_ports(const struct reader *reader, const struct document_node *n
     return 0;
 }
 
-static int read_command(const struct reader *reader, const struct document_node *node)
-{
-    struct experiment_cluster *cluster = &reader->experiment->cluster;
-    int result = reader_check_list(reader, node, "command", 1, COMMAND_MAX);
-    if (result)
-        return result;
-    cluster->command = memory_allocate_zeroed(node->count, sizeof(cluster->command[0]));
-    for (size_t i = 0; i < node->count && !result; i++) {
-        const struct document_node *item = node->items[i];
-        if (item->kind != DOCUMENT_SCALAR || strlen(item->text) > ARGUMENT_MAX)
-            return reader_refuse(reader, item, "an argument is one text of at most %d bytes",
-                                 ARGUMENT_MAX);
-        if (i == 0 && item->text[0] == '\0')
-            return reader_refuse(reader, item, "the program's name is empty");
-        result = reader_check_template(reader, item, item->text, cluster->peer_template != NULL);
-        cluster->command[cluster->command_count++] = memory_copy_text(item->text);
-    }
-    return result;
-}
-
 static int read_environment(const struct reader *reader, const struct document_node *node)
 {
     struct experiment_cluster *cluster = &reader->experiment->cluster;
@@ -135,9 +122,9 @@ static int read_environment(const struct reader *reader, const struct document_n
         if (key->text[0] == '\0' || strchr(key->text, '='))
             return reader_refuse(reader, key, "'%.60s' can't name an environment variable",
                                  key->text);
-        if (value->kind != DOCUMENT_SCALAR || strlen(value->text) > ARGUMENT_MAX)
+        if (value->kind != DOCUMENT_SCALAR || strlen(value->text) > READER_ARGUMENT_MAX)
             return reader_refuse(reader, value, "%.60s is one text of at most %d bytes", key->text,
-                                 ARGUMENT_MAX);
+                                 READER_ARGUMENT_MAX);
         result = reader_check_template(reader, value, value->text, cluster->peer_template != NULL);
         cluster->environment[cluster->environment_count++] =
             (struct experiment_pair){memory_copy_text(key->text), memory_copy_text(value->text)};
@@ -154,22 +141,119 @@ static int read_ready(const struct reader *reader, const struct document_node *n
                                     3600 * NS_PER_S, &reader->experiment->cluster.ready_within_ns);
 }
 
+static const char *const networks[] = {[EXPERIMENT_ROUTES] = "routes", [EXPERIMENT_LAB] = "lab"};
+
+const char *experiment_network_name(enum experiment_network network)
+{
+    return networks[network];
+}
+
+int experiment_parse_network(const char *text, enum experiment_network *network,
+                             struct error *error)
+{
+    for (size_t i = 0; i < sizeof(networks) / sizeof(networks[0]); i++) {
+        if (strcmp(text, networks[i]) != 0)
+            continue;
+        *network = (enum experiment_network)i;
+        return 0;
+    }
+    return error_set(error, -EINVAL, "unknown network '%.60s': write routes or lab", text);
+}
+
+static int read_network(const struct reader *reader, const struct document_node *node)
+{
+    const char *text;
+    struct error cause = {0};
+    if (!node)
+        return 0;
+    int result = reader_line(reader, node, "network", RULESET_NAME_MAX, &text);
+    if (!result && experiment_parse_network(text, &reader->experiment->cluster.network, &cause) < 0)
+        result = reader_refuse_as(reader, node, &cause);
+    return result;
+}
+
+const char *experiment_system_name(enum experiment_system system)
+{
+    static const char *const names[] = {"raftkv", "etcd", "redis", "postgres"};
+    return names[system];
+}
+
+static int read_system(const struct reader *reader, const struct document_node *node)
+{
+    const char *text;
+    int result = reader_line(reader, node, "system", 60, &text);
+    for (unsigned i = 0; !result && i <= EXPERIMENT_POSTGRES; i++) {
+        if (strcmp(text, experiment_system_name((enum experiment_system)i)) == 0) {
+            reader->experiment->cluster.system = (enum experiment_system)i;
+            return 0;
+        }
+    }
+    return result
+               ? result
+               : reader_refuse(reader, node,
+                               "unknown system '%s': write raftkv, etcd, redis or postgres", text);
+}
+
+static int read_first(const struct reader *reader, const struct document_node *node)
+{
+    const char *name;
+    char list[READER_LIST_MAX];
+    int result = reader_line(reader, node, "first", RULESET_NAME_MAX - 1, &name);
+    if (!result && !reader_is_node(reader, name))
+        return reader_refuse(reader, node, "unknown node '%s': write one of %s", name,
+                             reader_node_list(reader, list));
+    if (!result)
+        snprintf(reader->experiment->cluster.first, RULESET_NAME_MAX, "%s", name);
+    return result;
+}
+
+static int read_user(const struct reader *reader, const struct document_node *node)
+{
+    const char *name;
+    int result = reader_line(reader, node, "user", RULESET_NAME_MAX - 1, &name);
+    if (!result)
+        snprintf(reader->experiment->cluster.user, RULESET_NAME_MAX, "%s", name);
+    return result;
+}
+
+/* What may be left out and has a reader of its own. */
+static int read_optional(const struct reader *reader, const struct document_node *cluster)
+{
+    static const struct {
+        const char *key;
+        int (*read)(const struct reader *reader, const struct document_node *node);
+    } parts[] = {{"environment", read_environment},
+                 {"ready", read_ready},
+                 {"system", read_system},
+                 {"first", read_first},
+                 {"user", read_user}};
+    int result = 0;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !result; i++) {
+        const struct document_node *part = document_get(cluster, parts[i].key);
+        result = part ? parts[i].read(reader, part) : 0;
+    }
+    return result;
+}
+
 int reader_read_cluster(const struct reader *reader, const struct document_node *node)
 {
-    static const char *const keys[] = {"nodes",       "command", "ports", "peers",
-                                       "environment", "leader",  "ready"};
-    enum { KEYS = sizeof(keys) / sizeof(keys[0]), REQUIRED = 3 };
+    static const char *const keys[] = {"nodes",  "command",   "ports",  "peers", "environment",
+                                       "leader", "ready",     "system", "files", "init",
+                                       "also",   "overrides", "first",  "user",  "network"};
+    enum { KEYS = sizeof(keys) / sizeof(keys[0]), REQUIRED = 2 };
     struct experiment_cluster *cluster = &reader->experiment->cluster;
     cluster->ready_within_ns = 10 * NS_PER_S;
     const char *text;
     int result = reader_check_map(reader, node, "the cluster", keys, KEYS, REQUIRED);
     if (!result)
+        result = read_network(reader, document_get(node, "network"));
+    if (!result)
         result = read_nodes(reader, document_get(node, "nodes"));
     if (!result)
-        result = read_ports(reader, document_get(node, "ports"));
+        result = read_ports(reader, node);
     const struct document_node *part = result ? NULL : document_get(node, "peers");
     if (part) {
-        result = reader_text(reader, part, "peers", ARGUMENT_MAX, &text);
+        result = reader_line(reader, part, "peers", READER_ARGUMENT_MAX, &text);
         if (!result) {
             cluster->peer_template = memory_copy_text(text);
             result = reader_check_template(reader, part, text, false);
@@ -177,106 +261,11 @@ int reader_read_cluster(const struct reader *reader, const struct document_node 
     }
     part = result ? NULL : document_get(node, "leader");
     if (part) {
-        result = reader_text(reader, part, "leader", LEADER_LINE_MAX, &text);
+        result = reader_line(reader, part, "leader", LEADER_LINE_MAX, &text);
         if (!result)
             cluster->leader_line = memory_copy_text(text);
     }
     if (!result)
-        result = read_command(reader, document_get(node, "command"));
-    part = result ? NULL : document_get(node, "environment");
-    if (part)
-        result = read_environment(reader, part);
-    part = result ? NULL : document_get(node, "ready");
-    return part ? read_ready(reader, part) : result;
-}
-
-static int read_workload_port(const struct reader *reader, const struct document_node *workload)
-{
-    const struct experiment_cluster *cluster = &reader->experiment->cluster;
-    const struct document_node *node = document_get(workload, "port");
-    const char *name = "client";
-    int result = node ? reader_text(reader, node, "port", RULESET_NAME_MAX - 1, &name) : 0;
-    if (result)
-        return result;
-    const char *names[EXPERIMENT_PORTS_MAX];
-    struct text list = {0};
-    for (size_t i = 0; i < cluster->port_count; i++) {
-        names[i] = cluster->ports[i].name;
-        text_append(&list, "%s%s", i ? ", " : "", names[i]);
-        if (strcmp(names[i], name) == 0)
-            snprintf(reader->experiment->workload.port, RULESET_NAME_MAX, "%s", name);
-    }
-    if (reader->experiment->workload.port[0] == '\0')
-        result = reader_refuse(reader, node ? node : workload,
-                               "the cluster has no port '%s': write port: with one of %s", name,
-                               text_get(&list));
-    text_free(&list);
-    return result;
-}
-
-static int read_mix(const struct reader *reader, const struct document_node *node)
-{
-    static const char *const keys[] = {"read", "write", "cas"};
-    struct experiment_workload *workload = &reader->experiment->workload;
-    unsigned *const weights[] = {&workload->weight_read, &workload->weight_write,
-                                 &workload->weight_cas};
-    int result = reader_check_map(reader, node, "mix", keys, 3, 0);
-    unsigned sum = 0;
-    for (size_t i = 0; i < 3 && !result; i++) {
-        const struct document_node *part = document_get(node, keys[i]);
-        int64_t weight = 0;
-        if (part)
-            result = reader_integer(reader, part, "weight", 0, 1000000, &weight);
-        *weights[i] = (unsigned)weight;
-        sum += *weights[i];
-    }
-    if (!result && sum == 0)
-        return reader_refuse(reader, node, "the weights are all 0: give one of them some weight");
-    return result;
-}
-
-/* An optional whole number: *value stays when the key isn't there. */
-static int read_count(const struct reader *reader, const struct document_node *map, const char *key,
-                      const char *what, int64_t maximum, unsigned *value)
-{
-    const struct document_node *node = document_get(map, key);
-    int64_t number = *value;
-    int result = node ? reader_integer(reader, node, what, 1, maximum, &number) : 0;
-    *value = (unsigned)number;
-    return result;
-}
-
-int reader_read_workload(const struct reader *reader, const struct document_node *node)
-{
-    static const char *const keys[] = {"kind", "clients", "port", "keys", "rate", "timeout", "mix"};
-    enum { KEYS = sizeof(keys) / sizeof(keys[0]), REQUIRED = 2 };
-    struct experiment_workload *workload = &reader->experiment->workload;
-    *workload = (struct experiment_workload){.keys = 1,
-                                             .rate_per_s = 100,
-                                             .timeout_ns = NS_PER_S,
-                                             .weight_read = 50,
-                                             .weight_write = 30,
-                                             .weight_cas = 20};
-    const char *kind;
-    int result = reader_check_map(reader, node, "the workload", keys, KEYS, REQUIRED);
-    if (!result)
-        result = reader_text(reader, document_get(node, "kind"), "kind", 60, &kind);
-    if (!result && strcmp(kind, "register") != 0)
-        return reader_refuse(reader, document_get(node, "kind"),
-                             "unknown workload '%s': write register", kind);
-    if (!result)
-        result = read_workload_port(reader, node);
-    if (!result)
-        result = read_count(reader, node, "clients", "number of clients", EXPERIMENT_CLIENTS_MAX,
-                            &workload->clients);
-    if (!result)
-        result = read_count(reader, node, "keys", "number of keys", 10000, &workload->keys);
-    if (!result)
-        result = read_count(reader, node, "rate", "rate", 1000000, &workload->rate_per_s);
-    const struct document_node *part = result ? NULL : document_get(node, "timeout");
-    if (part)
-        result = reader_duration(reader, part, "timeout", NS_PER_MS, 3600 * NS_PER_S,
-                                 &workload->timeout_ns);
-    part = result ? NULL : document_get(node, "mix");
-    return part ? read_mix(reader, part) : result;
+        result = reader_read_launches(reader, node);
+    return result ? result : read_optional(reader, node);
 }

@@ -10,8 +10,10 @@
 enum { WORDS_MAX = 16, SENTENCE_MAX = 400 };
 
 static const char grammar[] =
-    "write 'linearizable', 'minority stops within 2s', 'recovers within 5s' or 'availability of "
-    "majority during faults at least 80%'";
+    "write 'linearizable', 'minority stops within 2s', 'recovers within 5s', 'availability of "
+    "majority during faults at least 80%', 'leader steps down within 3s', 'new leader within 3s', "
+    "'terms rise by at most 2 after faults', 'no acknowledged write lost', 'acknowledged writes "
+    "lost at most 5' or 'writes wait within 1s'";
 
 struct sentence {
     const struct reader *reader;
@@ -95,6 +97,87 @@ static int take_phase(struct sentence *sentence, struct experiment_expectation *
     return take(sentence, "faults") ? 0 : refuse(sentence, "'faults'");
 }
 
+static int take_count(struct sentence *sentence, struct experiment_expectation *expectation)
+{
+    struct error cause = {0};
+    int64_t number = 0;
+    if (sentence->next == sentence->count)
+        return refuse(sentence, "a number");
+    if (units_parse_integer(peek(sentence), 0, INT64_MAX, "number", &number, &cause))
+        return reader_refuse_as(sentence->reader, sentence->node, &cause);
+    sentence->next++;
+    expectation->count = (uint64_t)number;
+    return 0;
+}
+
+/* "at least" or "at most". */
+static int take_bound(struct sentence *sentence, struct experiment_expectation *expectation)
+{
+    if (!take(sentence, "at"))
+        return refuse(sentence, "'at least' or 'at most'");
+    expectation->at_most = take(sentence, "most");
+    return expectation->at_most || take(sentence, "least") ? 0
+                                                           : refuse(sentence, "'least' or 'most'");
+}
+
+static int take_leader(struct sentence *sentence, struct experiment_expectation *expectation)
+{
+    if (!sentence->reader->experiment->cluster.leader_line)
+        return reader_refuse(sentence->reader, sentence->node,
+                             "'%.80s' needs 'leader' in the cluster, such as \"role:leader\"",
+                             sentence->node->text);
+    if (expectation->kind == EXPECT_STEPS_DOWN &&
+        !(take(sentence, "steps") && take(sentence, "down")))
+        return refuse(sentence, "'steps down within' and a duration");
+    if (expectation->kind == EXPECT_NEW_LEADER && !take(sentence, "leader"))
+        return refuse(sentence, "'leader within' and a duration");
+    return take_within(sentence, expectation);
+}
+
+static int take_terms(struct sentence *sentence, struct experiment_expectation *expectation)
+{
+    enum experiment_system system = sentence->reader->experiment->cluster.system;
+    expectation->at_most = true;
+    if (system != EXPERIMENT_RAFTKV && system != EXPERIMENT_ETCD)
+        return reader_refuse(sentence->reader, sentence->node, "%s has no terms",
+                             experiment_system_name(system));
+    if (!(take(sentence, "rise") && take(sentence, "by") && take(sentence, "at") &&
+          take(sentence, "most")))
+        return refuse(sentence, "'rise by at most' and a number");
+    int result = take_count(sentence, expectation);
+    return result ? result : take_phase(sentence, expectation);
+}
+
+static int take_lost(struct sentence *sentence, struct experiment_expectation *expectation)
+{
+    expectation->kind = EXPECT_LOST;
+    if (take(sentence, "no")) {
+        expectation->at_most = true;
+        return take(sentence, "acknowledged") && take(sentence, "write") && take(sentence, "lost")
+                   ? 0
+                   : refuse(sentence, "'no acknowledged write lost'");
+    }
+    if (!(take(sentence, "acknowledged") && take(sentence, "writes") && take(sentence, "lost")))
+        return refuse(sentence, "'acknowledged writes lost at least|most' and a number");
+    int result = take_bound(sentence, expectation);
+    return result ? result : take_count(sentence, expectation);
+}
+
+/* Some checks are of one workload only. */
+static int check_workload(const struct sentence *sentence,
+                          const struct experiment_expectation *expectation)
+{
+    bool set = sentence->reader->experiment->workload.kind == EXPERIMENT_SET;
+    if (expectation->kind == EXPECT_LINEARIZABLE && set)
+        return reader_refuse(sentence->reader, sentence->node,
+                             "a set has no order to check: write 'no acknowledged write lost'");
+    if (expectation->kind == EXPECT_LOST && !set)
+        return reader_refuse(sentence->reader, sentence->node,
+                             "what is lost is counted with a workload of kind set only: write "
+                             "'linearizable'");
+    return 0;
+}
+
 static int take_availability(struct sentence *sentence, struct experiment_expectation *expectation)
 {
     struct error cause = {0};
@@ -137,8 +220,28 @@ static int take_expectation(struct sentence *sentence, struct experiment_expecta
     }
     if (take(sentence, "availability"))
         return take_availability(sentence, expectation);
-    static const char *const words[] = {"linearizable", "minority", "recovers", "availability"};
-    const char *nearest = reader_nearest(peek(sentence), words, 4);
+    if (take(sentence, "leader")) {
+        expectation->kind = EXPECT_STEPS_DOWN;
+        return take_leader(sentence, expectation);
+    }
+    if (take(sentence, "new")) {
+        expectation->kind = EXPECT_NEW_LEADER;
+        return take_leader(sentence, expectation);
+    }
+    if (take(sentence, "terms")) {
+        expectation->kind = EXPECT_TERMS;
+        return take_terms(sentence, expectation);
+    }
+    if (strcmp(peek(sentence), "no") == 0 || strcmp(peek(sentence), "acknowledged") == 0)
+        return take_lost(sentence, expectation);
+    if (take(sentence, "writes")) {
+        expectation->kind = EXPECT_WRITES_WAIT;
+        return take(sentence, "wait") ? take_within(sentence, expectation)
+                                      : refuse(sentence, "'wait within' and a duration");
+    }
+    static const char *const words[] = {"linearizable", "minority", "recovers", "availability",
+                                        "acknowledged", "leader",   "terms",    "writes"};
+    const char *nearest = reader_nearest(peek(sentence), words, sizeof(words) / sizeof(words[0]));
     if (nearest)
         return reader_refuse(sentence->reader, sentence->node,
                              "unknown expectation '%.60s': did you mean '%s'?", peek(sentence),
@@ -169,11 +272,13 @@ static int read_expectation(const struct reader *reader, const struct document_n
 {
     struct sentence sentence = {.reader = reader, .node = node};
     const char *text;
-    int result = reader_text(reader, node, "an expectation", SENTENCE_MAX, &text);
+    int result = reader_line(reader, node, "an expectation", SENTENCE_MAX, &text);
     if (!result)
         result = split_words(&sentence, text);
     if (!result)
         result = take_expectation(&sentence, expectation);
+    if (!result)
+        result = check_workload(&sentence, expectation);
     if (!result && sentence.next < sentence.count)
         result = reader_refuse(reader, node, "'%.60s' after the end of the expectation: remove it",
                                peek(&sentence));

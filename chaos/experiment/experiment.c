@@ -19,7 +19,7 @@ static int read_head(const struct reader *reader, const struct document_node *ro
     const char *name;
     int64_t seed = 1;
     const struct document_node *seed_node = document_get(root, "seed");
-    int result = reader_text(reader, document_get(root, "name"), "name", NAME_MAX_BYTES, &name);
+    int result = reader_line(reader, document_get(root, "name"), "name", NAME_MAX_BYTES, &name);
     if (!result && seed_node)
         result = reader_integer(reader, seed_node, "seed", 0, INT64_MAX, &seed);
     if (!result)
@@ -57,8 +57,28 @@ static int read_root(const struct reader *reader, const struct document *documen
     return result;
 }
 
-int experiment_parse(const char *text, size_t length, const char *file,
-                     struct experiment *experiment, struct error *error)
+/* What else the file holds is for `sever run`. */
+static int read_cluster_alone(const struct reader *reader, const struct document *document)
+{
+    const struct document_node nothing = {.line = 1, .column = 1};
+    const struct document_node *root = document->root;
+    const struct document_node *cluster = root ? document_get(root, "cluster") : NULL;
+    if (!cluster)
+        return reader_refuse(reader, root ? root : &nothing,
+                             "no cluster here: write cluster: {nodes: 3, command: [...], "
+                             "ports: {client: 6379}}");
+    const struct document_node *name = document_get(root, "name");
+    const char *text = "cluster";
+    int result = name ? reader_line(reader, name, "name", NAME_MAX_BYTES, &text) : 0;
+    if (result)
+        return result;
+    reader->experiment->name = memory_copy_text(text);
+    reader->experiment->seed = 1;
+    return reader_read_cluster(reader, cluster);
+}
+
+static int parse(const char *text, size_t length, const char *file, struct experiment *experiment,
+                 int (*read)(const struct reader *, const struct document *), struct error *error)
 {
     *experiment = (struct experiment){0};
     struct reader reader = {.file = file, .error = error, .experiment = experiment};
@@ -70,11 +90,23 @@ int experiment_parse(const char *text, size_t length, const char *file,
     int result = document_parse(text, length, file, &document, error);
     if (result)
         return result;
-    result = read_root(&reader, &document);
+    result = read(&reader, &document);
     document_free(&document);
     if (result)
         experiment_free(experiment);
     return result;
+}
+
+int experiment_parse(const char *text, size_t length, const char *file,
+                     struct experiment *experiment, struct error *error)
+{
+    return parse(text, length, file, experiment, read_root, error);
+}
+
+int experiment_parse_cluster(const char *text, size_t length, const char *file,
+                             struct experiment *experiment, struct error *error)
+{
+    return parse(text, length, file, experiment, read_cluster_alone, error);
 }
 
 static void free_step(struct experiment_step *step)
@@ -85,16 +117,33 @@ static void free_step(struct experiment_step *step)
     free(step->text);
 }
 
+static void free_words(struct experiment_words *words)
+{
+    for (size_t i = 0; i < words->count; i++)
+        free(words->items[i]);
+    free(words->items);
+}
+
+static void free_launch(struct experiment_launch *launch)
+{
+    free_words(&launch->command);
+    free_words(&launch->init);
+    free_words(&launch->files);
+    for (size_t i = 0; i < launch->also_count; i++)
+        free_words(&launch->also[i].command);
+    free(launch->also);
+}
+
 void experiment_free(struct experiment *experiment)
 {
     struct experiment_cluster *cluster = &experiment->cluster;
-    for (size_t i = 0; i < cluster->command_count; i++)
-        free(cluster->command[i]);
+    for (size_t i = 0; cluster->launches && i < cluster->node_count; i++)
+        free_launch(&cluster->launches[i]);
     for (size_t i = 0; i < cluster->environment_count; i++) {
         free(cluster->environment[i].key);
         free(cluster->environment[i].value);
     }
-    free(cluster->command);
+    free(cluster->launches);
     free(cluster->environment);
     free(cluster->nodes);
     free(cluster->peer_template);

@@ -15,7 +15,7 @@ static int read_parameter(const struct reader *reader, const struct document_nod
                           const char *key, const struct document_node **node, const char **text)
 {
     *node = document_get(map, key);
-    return reader_text(reader, *node, key, UNITS_TEXT_MAX, text);
+    return reader_line(reader, *node, key, UNITS_TEXT_MAX, text);
 }
 
 static int refuse_table(const struct reader *reader, const struct document_node *node,
@@ -51,7 +51,7 @@ int reader_read_delay(const struct reader *reader, const struct document_node *v
     node = document_get(value, "distribution");
     if (!node)
         return 0;
-    result = reader_text(reader, node, "distribution", UNITS_TEXT_MAX, &text);
+    result = reader_line(reader, node, "distribution", UNITS_TEXT_MAX, &text);
     if (!result && ruleset_parse_distribution(text, &step->fault.latency.distribution, &cause))
         return reader_refuse_as(reader, node, &cause);
     return result ? result : refuse_table(reader, node, &step->fault);
@@ -124,7 +124,7 @@ static int read_type(const struct reader *reader, const struct document_node *va
         return reader_refuse(reader, value,
                              "a fault names its type: write {type: corrupt, link: n1->n2, "
                              "probability: 1%%} or the like");
-    int result = reader_text(reader, node, "the type", UNITS_TEXT_MAX, &text);
+    int result = reader_line(reader, node, "the type", UNITS_TEXT_MAX, &text);
     if (!result && ruleset_parse_fault_type(text, &fault->type, &cause))
         return reader_refuse_as(reader, node, &cause);
     return result;
@@ -149,7 +149,7 @@ static int read_row(const struct reader *reader, const struct document_node *val
                    ? reader_refuse(reader, value, "a %s has no '%s': add the key",
                                    ruleset_fault_type_name(fault->type), key)
                    : 0;
-    int result = reader_text(reader, node, key, RULESET_MATCH_MAX - 1, &text);
+    int result = reader_line(reader, node, key, RULESET_MATCH_MAX - 1, &text);
     if (!result && ruleset_parameter_write(row, fault, text, &cause))
         return reader_refuse_as(reader, node, &cause);
     return result;

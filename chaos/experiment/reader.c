@@ -120,7 +120,7 @@ int reader_check_list(const struct reader *reader, const struct document_node *n
     return 0;
 }
 
-int reader_text(const struct reader *reader, const struct document_node *node, const char *what,
+int reader_line(const struct reader *reader, const struct document_node *node, const char *what,
                 size_t maximum, const char **text)
 {
     if (node->kind != DOCUMENT_SCALAR || node->empty || node->text[0] == '\0')
@@ -142,7 +142,7 @@ int reader_duration(const struct reader *reader, const struct document_node *nod
     const char *text = NULL;
     struct error cause = {0};
     uint64_t value = 0;
-    int result = reader_text(reader, node, what, UNITS_TEXT_MAX, &text);
+    int result = reader_line(reader, node, what, UNITS_TEXT_MAX, &text);
     if (result)
         return result;
     if (units_parse_duration(text, &value, &cause))
@@ -162,7 +162,7 @@ int reader_integer(const struct reader *reader, const struct document_node *node
 {
     const char *text = NULL;
     struct error cause = {0};
-    int result = reader_text(reader, node, what, UNITS_TEXT_MAX, &text);
+    int result = reader_line(reader, node, what, UNITS_TEXT_MAX, &text);
     if (result)
         return result;
     if (units_parse_integer(text, minimum, maximum, what, value, &cause))

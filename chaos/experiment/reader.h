@@ -31,7 +31,7 @@ int reader_check_list(const struct reader *reader, const struct document_node *n
                       const char *what, size_t minimum, size_t maximum);
 /* A text that is not empty, on one line, of at most `maximum` bytes. The result lives as long as
  * the document. */
-int reader_text(const struct reader *reader, const struct document_node *node, const char *what,
+int reader_line(const struct reader *reader, const struct document_node *node, const char *what,
                 size_t maximum, const char **text);
 int reader_duration(const struct reader *reader, const struct document_node *node, const char *what,
                     uint64_t minimum_ns, uint64_t maximum_ns, uint64_t *duration_ns);
@@ -45,6 +45,9 @@ const char *reader_node_list(const struct reader *reader, char *buffer);
 
 /* One section each, in its own file. They fill reader->experiment, which the caller frees. */
 int reader_read_cluster(const struct reader *reader, const struct document_node *node);
+/* Command, init, files, also and overrides of the cluster, whose nodes and ports are known. */
+enum { READER_ARGUMENT_MAX = 4096 };
+int reader_read_launches(const struct reader *reader, const struct document_node *cluster);
 int reader_read_workload(const struct reader *reader, const struct document_node *node);
 int reader_read_timeline(const struct reader *reader, const struct document_node *node);
 int reader_read_expectations(const struct reader *reader, const struct document_node *node);

@@ -152,7 +152,7 @@ int reader_read_groups(const struct reader *reader, const struct document_node *
                        struct experiment_step *step)
 {
     const char *text;
-    int result = reader_text(reader, node, "split", 8192, &text);
+    int result = reader_line(reader, node, "split", 8192, &text);
     if (result)
         return result;
     size_t groups = 1;
@@ -177,7 +177,7 @@ int reader_read_link(const struct reader *reader, const struct document_node *no
                      struct experiment_step *step)
 {
     const char *text;
-    int result = reader_text(reader, node, "link", 2 * RULESET_NAME_MAX + 16, &text);
+    int result = reader_line(reader, node, "link", 2 * RULESET_NAME_MAX + 16, &text);
     if (result)
         return result;
     const char *arrow = strstr(text, "<->");

@@ -57,7 +57,7 @@ static int read_node(struct timeline *timeline, const struct document_node *valu
                      struct experiment_step *step)
 {
     const char *text;
-    int result = reader_text(timeline->reader, value, "the node", RULESET_NAME_MAX + 16, &text);
+    int result = reader_line(timeline->reader, value, "the node", RULESET_NAME_MAX + 16, &text);
     return result ? result
                   : reader_read_selector(timeline->reader, value, text, strlen(text), &step->node);
 }
@@ -82,7 +82,7 @@ static int read_end(struct timeline *timeline, const struct document_node *value
                     struct experiment_step *step, struct names *names, const char *what)
 {
     const char *text;
-    int result = reader_text(timeline->reader, value, what, RULESET_NAME_MAX - 1, &text);
+    int result = reader_line(timeline->reader, value, what, RULESET_NAME_MAX - 1, &text);
     if (result)
         return result;
     if (strcmp(text, "all") == 0) {
@@ -157,12 +157,12 @@ static int read_clock(struct timeline *timeline, const struct document_node *val
         return reader_refuse(reader, value,
                              "clock changes nothing: add offset: +2ms or drift: 50ppm");
     if (!result && offset) {
-        result = reader_text(reader, offset, "offset", UNITS_TEXT_MAX, &text);
+        result = reader_line(reader, offset, "offset", UNITS_TEXT_MAX, &text);
         if (!result && units_parse_offset(text, &step->offset_ns, &cause))
             return reader_refuse_as(reader, offset, &cause);
     }
     if (!result && drift) {
-        result = reader_text(reader, drift, "drift", UNITS_TEXT_MAX, &text);
+        result = reader_line(reader, drift, "drift", UNITS_TEXT_MAX, &text);
         if (!result && units_parse_drift(text, &step->drift_ppb, &cause))
             return reader_refuse_as(reader, drift, &cause);
     }
@@ -247,7 +247,7 @@ static int read_name(struct timeline *timeline, const struct document_node *node
         snprintf(step->name, sizeof(step->name), "%s-%zu", action->word,
                  reader->experiment->step_count);
     } else {
-        int result = reader_text(reader, name, "name", RULESET_NAME_MAX - 1, &text);
+        int result = reader_line(reader, name, "name", RULESET_NAME_MAX - 1, &text);
         if (result)
             return result;
         if (strcmp(text, "all") == 0)

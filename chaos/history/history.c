@@ -8,6 +8,7 @@ void history_free(struct history *history)
 {
     free(history->operations);
     free(history->missed);
+    free(history->final.values);
     *history = (struct history){0};
 }
 
@@ -119,7 +120,8 @@ static void append_value(const struct history_operation *operation, bool invoke,
         text_append_bytes(out, ",", 1);
         append_number(out, operation->value);
         text_append_bytes(out, "]", 1);
-    } else if (operation->function == HISTORY_WRITE || answered) {
+    } else if (operation->function == HISTORY_WRITE || operation->function == HISTORY_ADD ||
+               answered) {
         append_number(out, operation->value);
     } else {
         text_append_bytes(out, "null", 4);
@@ -128,7 +130,7 @@ static void append_value(const struct history_operation *operation, bool invoke,
 
 static void append_line(const struct history_operation *operation, bool invoke, struct text *out)
 {
-    static const char *const functions[] = {"read", "write", "cas"};
+    static const char *const functions[] = {"read", "write", "cas", "add"};
     static const char *const outcomes[] = {"ok", "fail", "fail", "info"};
     text_append(out,
                 "{\"time_ns\":%" PRIu64 ",\"process\":%" PRIu32 ",\"type\":\"%s\",\"f\":\"%s\"",
@@ -150,6 +152,17 @@ static void append_line(const struct history_operation *operation, bool invoke, 
     text_append_bytes(out, "}\n", 2);
 }
 
+static void append_final(const struct history_final *final, struct text *out)
+{
+    text_append(out, "{\"time_ns\":%" PRIu64 ",\"type\":\"final\",\"key\":\"%s\",\"value\":[",
+                final->at_ns, HISTORY_SET_KEY);
+    for (size_t i = 0; i < final->count; i++)
+        text_append(out, "%s%" PRId64, i ? "," : "", final->values[i]);
+    text_append(out, "],\"node\":");
+    append_string(out, final->node);
+    text_append_bytes(out, "}\n", 2);
+}
+
 void history_write(const struct history *history, struct text *out)
 {
     struct line *lines = memory_allocate_zeroed(history->count * 2, sizeof(*lines));
@@ -165,4 +178,6 @@ void history_write(const struct history *history, struct text *out)
     for (size_t i = 0; i < count; i++)
         append_line(&history->operations[lines[i].order / 2], lines[i].invoke, out);
     free(lines);
+    if (history->final.read)
+        append_final(&history->final, out);
 }

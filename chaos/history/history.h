@@ -1,5 +1,6 @@
-/* What clients saw: operations on registers, each with when it was called, when it returned, and
- * what came back. Pure; histories are read from and written to text in memory.
+/* What clients saw: operations on registers, or additions to a set, each with when it was called,
+ * when it returned, and what came back. Pure; histories are read from and written to text in
+ * memory.
  *
  * File format: one JSON object a line, an "invoke" for each operation and, unless the run ended
  * first, one of "ok", "fail" (did not happen), "info" (nobody knows; it may still happen):
@@ -10,7 +11,11 @@
  * it has an "error": then it was refused and did not happen. "client" stands on the invoke line
  * where it differs from "process"; "error" where the server gave a reason, or an ok read found what
  * no client writes. Members of other names
- * are ignored, blank lines skipped. */
+ * are ignored, blank lines skipped.
+ *
+ * A set has "f":"add" with the element as value, and, where its elements were read once all was
+ * over, one last line that says what they were, and where:
+ *   {"time_ns":999,"type":"final","key":"set","value":[4,7,9],"node":"n2"} */
 #ifndef SEVER_CHAOS_HISTORY_H
 #define SEVER_CHAOS_HISTORY_H
 
@@ -21,7 +26,8 @@
 #include "proxy/base/error.h"
 #include "proxy/base/text.h"
 
-enum history_function { HISTORY_READ, HISTORY_WRITE, HISTORY_CAS };
+enum history_function { HISTORY_READ, HISTORY_WRITE, HISTORY_CAS, HISTORY_ADD };
+#define HISTORY_SET_KEY "set" /* of every addition */
 enum history_outcome {
     HISTORY_OK,
     HISTORY_FAIL,     /* certainly did not happen (a read or write refused) */
@@ -39,7 +45,7 @@ struct history_operation {
     enum history_outcome outcome;
     char key[HISTORY_KEY_MAX];
     char node[HISTORY_NODE_MAX]; /* whom it asked */
-    int64_t value;               /* read: what came back; write and cas: the new value */
+    int64_t value;               /* read: what came back; write, cas: new value; add: element */
     int64_t expected;            /* cas */
     uint64_t invoke_ns;
     uint64_t return_ns;  /* HISTORY_NEVER for unknown */
@@ -56,11 +62,21 @@ struct history_missed {
     char node[HISTORY_NODE_MAX]; /* whom it would have asked */
 };
 
+/* The elements of the set at the end. */
+struct history_final {
+    bool read; /* else the rest is nothing */
+    uint64_t at_ns;
+    char node[HISTORY_NODE_MAX];
+    int64_t *values; /* in any order */
+    size_t count;
+};
+
 struct history {
     struct history_operation *operations; /* in invocation order */
     size_t count, capacity;
     struct history_missed *missed; /* in any order; not in the file */
     size_t missed_count, missed_capacity;
+    struct history_final final;
 };
 
 void history_free(struct history *history);

@@ -77,10 +77,10 @@ static int read_call_value(const struct parser *parser, const json_t *value,
         operation->value = HISTORY_NIL;
         return 0;
     }
-    if (operation->function == HISTORY_WRITE)
+    if (operation->function == HISTORY_WRITE || operation->function == HISTORY_ADD)
         return read_number(value, false, &operation->value)
                    ? 0
-                   : refuse(parser, "the \"value\" of a write must be a whole number");
+                   : refuse(parser, "the \"value\" of a write or add must be a whole number");
     if (json_array_size(value) == 2 &&
         read_number(json_array_get(value, 0), true, &operation->expected) &&
         read_number(json_array_get(value, 1), false, &operation->value))
@@ -98,8 +98,10 @@ static int read_function(const struct parser *parser, const json_t *line,
         *function = HISTORY_WRITE;
     else if (name && strcmp(name, "cas") == 0)
         *function = HISTORY_CAS;
+    else if (name && strcmp(name, "add") == 0)
+        *function = HISTORY_ADD;
     else
-        return refuse(parser, "\"f\" must be read, write or cas");
+        return refuse(parser, "\"f\" must be read, write, cas or add");
     return 0;
 }
 
@@ -184,13 +186,32 @@ static int on_end(struct parser *parser, const json_t *line, const char *type, u
     return 0;
 }
 
+static int on_final(struct parser *parser, const json_t *line, uint64_t time_ns)
+{
+    struct history_final *final = &parser->history->final;
+    const json_t *values = json_object_get(line, "value");
+    if (final->read)
+        return refuse(parser, "there is a \"final\" already");
+    if (!json_is_array(values))
+        return refuse(parser, "the \"value\" of a final must be a list of whole numbers");
+    final->values = memory_allocate_zeroed(json_array_size(values), sizeof(final->values[0]));
+    for (; final->count < json_array_size(values); final->count++)
+        if (!read_number(json_array_get(values, final->count), false, &final->values[final->count]))
+            return refuse(parser, "the \"value\" of a final must be a list of whole numbers");
+    final->read = true;
+    final->at_ns = time_ns;
+    return read_string(parser, line, "node", "", HISTORY_NODE_MAX, final->node);
+}
+
 static int on_line(struct parser *parser, const json_t *line)
 {
     uint64_t time_ns = 0, process = 0;
     if (!json_is_object(line))
         return refuse(parser, "not a JSON object");
+    const char *type = json_string_value(json_object_get(line, "type"));
+    bool final = type && strcmp(type, "final") == 0;
     int result = read_count(parser, line, "time_ns", INT64_MAX, &time_ns);
-    if (!result)
+    if (!result && !final)
         result = read_count(parser, line, "process", UINT32_MAX, &process);
     if (result)
         return result;
@@ -198,12 +219,13 @@ static int on_line(struct parser *parser, const json_t *line)
         return refuse(parser, "time runs backwards: %llu after %llu", (unsigned long long)time_ns,
                       (unsigned long long)parser->time_ns);
     parser->time_ns = time_ns;
-    const char *type = json_string_value(json_object_get(line, "type"));
+    if (final)
+        return on_final(parser, line, time_ns);
     if (type && strcmp(type, "invoke") == 0)
         return on_invoke(parser, line, process, time_ns);
     if (type && (strcmp(type, "ok") == 0 || strcmp(type, "fail") == 0 || strcmp(type, "info") == 0))
         return on_end(parser, line, type, process, time_ns);
-    return refuse(parser, "\"type\" must be invoke, ok, fail or info");
+    return refuse(parser, "\"type\" must be invoke, ok, fail, info or final");
 }
 
 static int parse_line(struct parser *parser, const char *text, size_t length)

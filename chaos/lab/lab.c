@@ -1,9 +1,7 @@
 /* Theory of operation
  *
- * Order of the start: subnet (its lock is held by this process and by the guards, so it stays
- * taken until the last process of the run is dead), severd, ruleset, then the nodes. The routes
- * are in force before the first node starts, so that no connection of the cluster ever exists that
- * does not cross severd.
+ * Order of the start: what the network must take first, severd, the network (network.h), then the
+ * nodes: no connection of the cluster ever exists that does not cross severd.
  *
  * severd listens on a Unix socket in the run's folder: no port to collide on, and no one else
  * drives it by mistake. */
@@ -16,23 +14,33 @@
 #include <unistd.h>
 
 #include "chaos/lab/lab_internal.h"
+#include "chaos/lab/network.h"
 #include "chaos/lab/proc.h"
 #include "proxy/base/monotonic.h"
-#include "proxy/wire/codec.h"
 
 extern char **environ;
 
-#define CONTROL_TIMEOUT_NS (5 * NS_PER_S)
+#define LEFT_PATIENCE_NS (2 * NS_PER_S) /* for what guards have left */
+
 enum { SOCKET_PATH_MAX = 107, SEVERD_START_S = 10, SEVERD_END_S = 2, START_PAUSE_MS = 10 };
 
-uint16_t lab_workload_port(const struct experiment *experiment)
+static uint16_t find_port(const struct experiment_cluster *cluster, const char *name)
 {
-    const struct experiment_cluster *cluster = &experiment->cluster;
     for (size_t i = 0; i < cluster->port_count; i++) {
-        if (strcmp(cluster->ports[i].name, experiment->workload.port) == 0)
+        if (strcmp(cluster->ports[i].name, name) == 0)
             return cluster->ports[i].port;
     }
     return 0;
+}
+
+uint16_t lab_workload_port(const struct experiment *experiment)
+{
+    return find_port(&experiment->cluster, experiment->workload.port);
+}
+
+uint16_t lab_sentinel_port(const struct lab *lab)
+{
+    return find_port(&lab->experiment->cluster, lab->experiment->workload.sentinel);
 }
 
 void lab_append_log_tail(const char *path, struct text *message)
@@ -64,86 +72,11 @@ static void set_address(struct address *address, const char *host, uint16_t port
 
 static void set_addresses(struct lab *lab)
 {
-    char text[SUBNET_ADDRESS_MAX];
     uint16_t port = lab_workload_port(lab->experiment);
-    unsigned clients = lab->experiment->workload.clients;
-    lab->public_addresses = memory_allocate_zeroed(lab->node_count, sizeof(struct address));
-    lab->client_addresses = memory_allocate_zeroed(clients, sizeof(struct address));
     for (size_t i = 0; i < lab->node_count; i++) {
-        set_address(&lab->public_addresses[i], subnet_public(&lab->subnet, i, text), port);
-        set_address(&lab->nodes[i].private_address, subnet_private(&lab->subnet, i, text), port);
+        set_address(&lab->public_addresses[i], lab->places[i].seen, port);
+        set_address(&lab->nodes[i].private_address, lab->places[i].own, port);
     }
-    for (unsigned i = 0; i < clients; i++)
-        set_address(&lab->client_addresses[i], subnet_client(&lab->subnet, i, text), 0);
-}
-
-/* ---- ruleset --------------------------------------------------------------------------------- */
-
-static int add_routes(const struct lab *lab, size_t node, struct ruleset *ruleset,
-                      struct error *error)
-{
-    const struct experiment_cluster *cluster = &lab->experiment->cluster;
-    for (size_t i = 0; i < cluster->port_count; i++) {
-        char host[SUBNET_ADDRESS_MAX];
-        struct ruleset_route route = {.protocol = RULESET_TCP, .enabled = true};
-        const struct experiment_port *port = &cluster->ports[i];
-        int length =
-            snprintf(route.name, sizeof(route.name), "%s.%s", cluster->nodes[node], port->name);
-        if (length >= (int)sizeof(route.name))
-            return error_set(error, -EINVAL,
-                             "node and port names %s and %s are too long together: write at most "
-                             "%d bytes",
-                             cluster->nodes[node], port->name, RULESET_NAME_MAX - 2);
-        snprintf(route.listen, sizeof(route.listen), "%s:%u",
-                 subnet_public(&lab->subnet, node, host), port->port);
-        snprintf(route.upstream, sizeof(route.upstream), "%s:%u",
-                 subnet_private(&lab->subnet, node, host), port->port);
-        snprintf(route.to, sizeof(route.to), "%s", cluster->nodes[node]);
-        ruleset_add_route(ruleset, &route);
-    }
-    return 0;
-}
-
-/* The nodes, clients and routes of the run. The caller frees it. */
-static int build_ruleset(const struct lab *lab, struct ruleset *ruleset, struct error *error)
-{
-    const struct experiment *experiment = lab->experiment;
-    char host[SUBNET_ADDRESS_MAX];
-    int code = 0;
-    ruleset->seed = lab->seed;
-    for (size_t i = 0; i < lab->node_count; i++) {
-        struct ruleset_node node = {.kind = RULESET_NODE_MEMBER, .address_count = 1};
-        snprintf(node.name, sizeof(node.name), "%s", experiment->cluster.nodes[i]);
-        snprintf(node.addresses[0], sizeof(node.addresses[0]), "%s",
-                 subnet_private(&lab->subnet, i, host));
-        ruleset_add_node(ruleset, &node);
-    }
-    for (size_t i = 0; i < experiment->workload.clients && i < SUBNET_CLIENT_ADDRESSES; i++) {
-        struct ruleset_node node = {.kind = RULESET_NODE_CLIENT, .address_count = 1};
-        snprintf(node.name, sizeof(node.name), "client-%zu", i + 1);
-        snprintf(node.addresses[0], sizeof(node.addresses[0]), "%s",
-                 subnet_client(&lab->subnet, i, host));
-        ruleset_add_node(ruleset, &node);
-    }
-    for (size_t i = 0; code == 0 && i < lab->node_count; i++)
-        code = add_routes(lab, i, ruleset, error);
-    if (code == 0)
-        code = ruleset_check(ruleset, error);
-    return code;
-}
-
-static int put_ruleset(struct lab *lab, struct error *error)
-{
-    struct ruleset ruleset = {0};
-    int code = build_ruleset(lab, &ruleset, error);
-    if (code == 0) {
-        json_t *body = wire_encode_ruleset(&ruleset);
-        json_object_del(body, "version");
-        code = wire_client_request(lab->client, "PUT", "/v1/ruleset", body, NULL, error);
-        json_decref(body);
-    }
-    ruleset_free(&ruleset);
-    return code;
 }
 
 /* ---- severd ---------------------------------------------------------------------------------- */
@@ -229,21 +162,28 @@ int lab_create(const struct lab_setup *setup, struct lab **out, struct error *er
     lab->extra_arguments = setup->extra_arguments;
     lab->extra_count = setup->extra_count;
     lab->abort_fd = setup->abort_fd;
+    lab->file_folder = memory_copy_text(setup->file_folder ? setup->file_folder : ".");
+    lab->wanted_subnet = setup->subnet;
+    lab->progress = setup->progress;
+    lab->progress_context = setup->context;
+    lab->network = network_of(setup->experiment->cluster.network);
     lab->node_count = setup->experiment->cluster.node_count;
     lab->nodes = memory_allocate_zeroed(lab->node_count, sizeof(*lab->nodes));
+    lab->places = memory_allocate_zeroed(lab->node_count, sizeof(*lab->places));
+    lab->public_addresses = memory_allocate_zeroed(lab->node_count, sizeof(struct address));
     lab->subnet.lock = -1;
 
-    int code = subnet_take((uint64_t)getpid(), &lab->subnet, error);
+    int code = lab->network->take(lab, error);
     if (code == 0)
         code = process_init(lab->subnet.lock, error);
+    if (code == 0)
+        code = start_severd(lab, error);
+    if (code == 0)
+        code = lab->network->build(lab, error);
     if (code == 0) {
         set_addresses(lab);
-        code = start_severd(lab, error);
-    }
-    if (code == 0)
-        code = put_ruleset(lab, error);
-    if (code == 0)
         code = lab_prepare_nodes(lab, error);
+    }
     if (code < 0) {
         lab_destroy(lab);
         return code;
@@ -257,12 +197,14 @@ void lab_destroy(struct lab *lab)
     lab_free_nodes(lab);
     wire_client_destroy(lab->client);
     process_end(&lab->severd, SEVERD_END_S * NS_PER_S);
-    proc_kill_children();
-    subnet_release(&lab->subnet);
+    proc_kill_children(LEFT_PATIENCE_NS);
+    lab->network->give_back(lab);
     json_decref(lab->status);
+    free(lab->places);
     free(lab->public_addresses);
     free(lab->client_addresses);
     free(lab->severd_log);
+    free(lab->file_folder);
     free(lab->directory);
     free(lab->nodes);
     free(lab);
@@ -273,9 +215,9 @@ struct wire_client *lab_client(struct lab *lab)
     return lab->client;
 }
 
-const struct subnet *lab_subnet(const struct lab *lab)
+void lab_describe_network(const struct lab *lab, struct text *out)
 {
-    return &lab->subnet;
+    lab->network->describe(lab, out);
 }
 
 size_t lab_node_count(const struct lab *lab)
@@ -311,4 +253,62 @@ const struct address *lab_client_addresses(const struct lab *lab)
 json_t *lab_severd_status(const struct lab *lab)
 {
     return lab->status;
+}
+
+const char *lab_node_address(const struct lab *lab, size_t node)
+{
+    return lab->places[node].own;
+}
+
+const char *lab_node_log(const struct lab *lab, size_t node)
+{
+    return lab->nodes[node].log_path;
+}
+
+pid_t lab_node_pid(const struct lab *lab, size_t node)
+{
+    return lab->nodes[node].process.pid;
+}
+
+int lab_node_status(const struct lab *lab, size_t node)
+{
+    return lab->nodes[node].process.status;
+}
+
+/* ---- by kind of network ---------------------------------------------------------------------- */
+
+const struct network *network_of(enum experiment_network kind)
+{
+    return kind == EXPERIMENT_LAB ? &network_lab : &network_routes;
+}
+
+int lab_go_to_node(const struct lab *lab, size_t node, struct error *error)
+{
+    return lab->network->go_to_node(lab, node, error);
+}
+
+int lab_go_to_client(const struct lab *lab, unsigned client, struct error *error)
+{
+    return lab->network->go_to_client(lab, client, error);
+}
+
+void lab_append_side(const struct lab *lab, size_t node, json_t *group)
+{
+    json_array_append_new(group, json_string(lab_node_name(lab, node)));
+    lab->network->append_clients(lab, node, group);
+}
+
+int lab_check_bypass(struct lab *lab, struct error *error)
+{
+    return lab->network->check_bypass(lab, error);
+}
+
+const char *lab_fault_useless(enum experiment_network network, const struct ruleset_fault *fault)
+{
+    return network_of(network)->useless(fault);
+}
+
+const char *lab_fault_unavailable(const struct lab *lab, const struct ruleset_fault *fault)
+{
+    return lab->network->unavailable(lab, fault);
 }

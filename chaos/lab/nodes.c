@@ -16,7 +16,7 @@
 
 #include "chaos/lab/lab_internal.h"
 #include "chaos/lab/template.h"
-#include "chaos/workload/resp.h"
+#include "chaos/workload/driver.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/clock/clock_page.h"
 
@@ -113,9 +113,10 @@ static int prepare(struct lab *lab, size_t i, json_t *pages, struct error *error
         return error_set_at(error, -errno, node->directory, "can't be made: %s", strerror(errno));
 
     int code =
-        lab_expand_command(cluster, &lab->subnet, i, node->directory, &node->arguments, error);
+        lab_expand_words(cluster, lab->places, i, node->directory, &cluster->launches[i].command,
+                         "cluster.command", &node->arguments, error);
     if (code == 0)
-        code = lab_expand_environment(cluster, &lab->subnet, i, node->directory, &node->environment,
+        code = lab_expand_environment(cluster, lab->places, i, node->directory, &node->environment,
                                       error);
     if (code < 0)
         return code;
@@ -131,13 +132,13 @@ static int prepare(struct lab *lab, size_t i, json_t *pages, struct error *error
     add_clock(lab, json_string_value(json_object_get(pages, cluster->nodes[i])),
               &node->environment);
     inherit_environment(&node->environment);
-    return 0;
+    return lab_launch_prepare(lab, i, error);
 }
 
 int lab_prepare_nodes(struct lab *lab, struct error *error)
 {
     json_t *pages = read_clock_pages(lab);
-    int code = 0;
+    int code = lab_launch_find_user(lab, error);
     for (size_t i = 0; code == 0 && i < lab->node_count; i++)
         code = prepare(lab, i, pages, error);
     json_decref(pages);
@@ -149,6 +150,7 @@ void lab_free_nodes(struct lab *lab)
     for (size_t i = 0; i < lab->node_count; i++) {
         struct lab_node *node = &lab->nodes[i];
         process_kill(&node->process);
+        lab_launch_free(node);
         lab_free_words(node->arguments);
         lab_free_words(node->environment);
         free(node->directory);
@@ -165,70 +167,83 @@ static int start(struct lab *lab, size_t i, struct error *error)
     struct process_setup setup = {.arguments = node->arguments,
                                   .environment = node->environment,
                                   .directory = node->directory,
-                                  .log_path = node->log_path};
+                                  .log_path = node->log_path,
+                                  .user = lab->user,
+                                  .group = lab->group,
+                                  .home = node->home};
     int code = process_start(&setup, &node->process, error);
+    if (code == 0)
+        code = lab_launch_also(lab, i, error);
     if (code == 0)
         atomic_store(&node->state, LAB_RUNNING);
     return code;
 }
 
-int lab_start_nodes(struct lab *lab, struct error *error)
+void lab_ask_to_end(struct lab *lab)
 {
-    int code = 0;
-    for (size_t i = 0; code == 0 && i < lab->node_count; i++)
-        code = start(lab, i, error);
-    return code;
+    for (size_t i = 0; i < lab->node_count; i++) {
+        process_ask_to_end(&lab->nodes[i].process);
+        for (size_t k = 0; k < lab->nodes[i].also_count; k++)
+            process_ask_to_end(&lab->nodes[i].also[k].process);
+    }
 }
 
-/* One command to a node on a connection of its own. The reply is copied to *text. */
-static int ask(const struct lab *lab, size_t i, const char *command, uint64_t timeout_ns,
-               struct text *text)
+/* A client of the node, for the calling thread, which goes there. NULL: it can't. */
+static void *open_client(const struct lab *lab, size_t i)
 {
-    struct resp_connection connection;
-    struct resp_reply reply;
-    bool sent;
-    uint64_t deadline_ns = monotonic_now_ns() + timeout_ns;
-    resp_init(&connection);
-    int code = resp_connect(&connection, &lab->nodes[i].private_address, NULL, deadline_ns,
-                            lab->abort_fd, NULL);
-    if (code == 0)
-        code = resp_call(&connection, &command, 1, deadline_ns, lab->abort_fd, &reply, &sent, NULL);
-    if (code == 0 && (reply.kind == RESP_BULK || reply.kind == RESP_STATUS))
-        text_append_bytes(text, reply.text, reply.length);
-    else if (code == 0)
-        code = -EPROTO;
-    resp_close(&connection);
-    return code;
+    struct driver_place place = {
+        .target = &lab->nodes[i].private_address,
+        .abort_fd = lab->abort_fd,
+        .node_count = lab->node_count,
+        .sentinel_port = lab_sentinel_port(lab),
+    };
+    if (lab_go_to_node(lab, i, NULL) < 0)
+        return NULL;
+    return driver_of(lab->experiment->cluster.system)->open(&place);
 }
 
 bool lab_node_answers(struct lab *lab, size_t node, uint64_t timeout_ns)
 {
-    struct text reply = {0};
-    bool answers =
-        ask(lab, node, "PING", timeout_ns, &reply) == 0 && strcmp(text_get(&reply), "PONG") == 0;
-    text_free(&reply);
+    const struct driver *driver = driver_of(lab->experiment->cluster.system);
+    void *client = open_client(lab, node);
+    if (!client)
+        return false;
+    bool answers = driver->ping(client, monotonic_now_ns() + timeout_ns);
+    driver->close(client);
     return answers;
 }
 
 int lab_query_info(const struct lab *lab, size_t node, uint64_t timeout_ns, struct text *info)
 {
-    return ask(lab, node, "INFO", timeout_ns, info);
+    const struct driver *driver = driver_of(lab->experiment->cluster.system);
+    void *client = open_client(lab, node);
+    if (!client)
+        return -ESRCH;
+    int code = driver->tell(client, monotonic_now_ns() + timeout_ns, info);
+    driver->close(client);
+    return code;
 }
 
-static bool leads(struct lab *lab, size_t node)
+static bool says(struct lab *lab, size_t node, const char *line)
 {
     struct text info = {0};
-    bool result =
-        lab_query_info(lab, node, ASK_TIMEOUT_NS, &info) == 0 &&
-        resp_info_has_line(text_get(&info), info.length, lab->experiment->cluster.leader_line);
+    bool result = lab_query_info(lab, node, ASK_TIMEOUT_NS, &info) == 0 &&
+                  resp_info_has_line(text_get(&info), info.length, line);
     text_free(&info);
     return result;
+}
+
+static bool is_ready(struct lab *lab, size_t node)
+{
+    return lab->experiment->cluster.system == EXPERIMENT_RAFTKV
+               ? lab_node_answers(lab, node, ASK_TIMEOUT_NS)
+               : says(lab, node, "ready:1");
 }
 
 static bool somebody_leads(struct lab *lab)
 {
     for (size_t i = 0; i < lab->node_count; i++) {
-        if (leads(lab, i))
+        if (says(lab, i, lab->experiment->cluster.leader_line))
             return true;
     }
     return false;
@@ -245,27 +260,75 @@ static int check_alive(struct lab *lab, struct error *error)
                      what);
 }
 
+/* 0, or -ECANCELED. */
+static int pause_between(const struct lab *lab, struct error *error)
+{
+    struct pollfd wait = {.fd = lab->abort_fd, .events = POLLIN};
+    return poll(&wait, 1, READY_PAUSE_MS) == 1 ? error_set(error, -ECANCELED, "interrupted") : 0;
+}
+
+static int await_answer(struct lab *lab, size_t node, uint64_t deadline_ns, struct error *error)
+{
+    for (;;) {
+        int code = check_alive(lab, error);
+        if (code < 0 || lab_node_answers(lab, node, ASK_TIMEOUT_NS))
+            return code;
+        if (monotonic_now_ns() >= deadline_ns)
+            return error_set(error, -ETIMEDOUT, "%s does not answer (its log: %s)",
+                             lab_node_name(lab, node), lab->nodes[node].log_path);
+        code = pause_between(lab, error);
+        if (code < 0)
+            return code;
+    }
+}
+
+static int begin(struct lab *lab, size_t i, uint64_t deadline_ns, struct error *error)
+{
+    int code = lab_launch_init(lab, i, deadline_ns, error);
+    return code < 0 ? code : start(lab, i, error);
+}
+
+int lab_start_nodes(struct lab *lab, uint64_t deadline_ns, struct error *error)
+{
+    const char *first = lab->experiment->cluster.first;
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < lab->node_count; i++) {
+        if (strcmp(lab_node_name(lab, i), first) != 0)
+            continue;
+        code = begin(lab, i, deadline_ns, error);
+        if (code == 0)
+            code = await_answer(lab, i, deadline_ns, error);
+    }
+    for (size_t i = 0; code == 0 && i < lab->node_count; i++) {
+        if (strcmp(lab_node_name(lab, i), first) != 0)
+            code = begin(lab, i, deadline_ns, error);
+    }
+    return code;
+}
+
 int lab_wait_ready(struct lab *lab, uint64_t deadline_ns, struct error *error)
 {
-    size_t ready = 0; /* nodes before this one have answered */
+    bool raftkv = lab->experiment->cluster.system == EXPERIMENT_RAFTKV;
+    size_t ready = 0; /* nodes before this one are ready */
     for (;;) {
         int code = check_alive(lab, error);
         if (code < 0)
             return code;
-        while (ready < lab->node_count && lab_node_answers(lab, ready, ASK_TIMEOUT_NS))
+        while (ready < lab->node_count && is_ready(lab, ready))
             ready++;
         if (ready == lab->node_count &&
             (!lab->experiment->cluster.leader_line || somebody_leads(lab)))
             return 0;
         if (monotonic_now_ns() >= deadline_ns && ready < lab->node_count)
-            return error_set(error, -ETIMEDOUT, "%s does not answer PING (its log: %s)",
-                             lab_node_name(lab, ready), lab->nodes[ready].log_path);
+            return error_set(error, -ETIMEDOUT, "%s %s (its log: %s)", lab_node_name(lab, ready),
+                             raftkv ? "does not answer PING" : "is not ready",
+                             lab->nodes[ready].log_path);
         if (monotonic_now_ns() >= deadline_ns)
             return error_set(error, -ETIMEDOUT, "no node's INFO says %s",
                              lab->experiment->cluster.leader_line);
-        struct pollfd wait = {.fd = lab->abort_fd, .events = POLLIN};
-        if (poll(&wait, 1, READY_PAUSE_MS) == 1)
-            return error_set(error, -ECANCELED, "interrupted");
+        code = pause_between(lab, error);
+        if (code < 0)
+            return code;
     }
 }
 
@@ -300,6 +363,7 @@ int lab_kill(struct lab *lab, size_t i, char *evidence, size_t evidence_size, st
         return code;
     atomic_store(&node->state, LAB_DOWN);
     process_kill(&node->process);
+    lab_launch_kill_also(node);
     process_describe_status(node->process.status, evidence, evidence_size);
     return require_silence(lab, i, "killed", error);
 }
@@ -313,6 +377,11 @@ int lab_pause(struct lab *lab, size_t i, char *evidence, size_t evidence_size, s
     atomic_store(&node->state, LAB_PAUSED);
     size_t count = 0;
     code = process_pause(&node->process, PROOF_PATIENCE_NS, &count, error);
+    for (size_t k = 0; code == 0 && k < node->also_count; k++) {
+        size_t more = 0;
+        code = process_pause(&node->also[k].process, PROOF_PATIENCE_NS, &more, error);
+        count += more;
+    }
     if (code == 0)
         code = require_silence(lab, i, "stopped", error);
     int length = snprintf(evidence, evidence_size, "pid %d", (int)node->process.pid);
@@ -331,6 +400,8 @@ int lab_resume(struct lab *lab, size_t i, char *evidence, size_t evidence_size, 
     if (code < 0)
         return code;
     code = process_resume(&node->process, PROOF_PATIENCE_NS, error);
+    for (size_t k = 0; code == 0 && k < node->also_count; k++)
+        code = process_resume(&node->also[k].process, PROOF_PATIENCE_NS, error);
     if (code == 0)
         atomic_store(&node->state, LAB_RUNNING);
     snprintf(evidence, evidence_size, "pid %d runs again", (int)node->process.pid);
@@ -342,23 +413,39 @@ int lab_restart(struct lab *lab, size_t i, struct error *error)
     struct lab_node *node = &lab->nodes[i];
     atomic_store(&node->state, LAB_DOWN);
     process_kill(&node->process);
+    lab_launch_kill_also(node);
     return start(lab, i, error);
+}
+
+/* How it ended, and the end of its log. */
+static void describe_exit(const struct process *process, const char *name, const char *log_path,
+                          char *what, size_t size)
+{
+    char status[64];
+    struct text tail = {0};
+    lab_append_log_tail(log_path, &tail);
+    snprintf(what, size, "%s%sended by itself, %s%s", name, *name ? " " : "",
+             process_describe_status(process->status, status, sizeof(status)), text_get(&tail));
+    text_free(&tail);
 }
 
 int lab_poll_exit(struct lab *lab, char *what, size_t size)
 {
     for (size_t i = 0; i < lab->node_count; i++) {
         struct lab_node *node = &lab->nodes[i];
-        if (lab_node_state(lab, i) == LAB_DOWN || process_poll(&node->process))
+        if (lab_node_state(lab, i) == LAB_DOWN)
             continue;
-        char status[64];
-        struct text tail = {0};
+        bool ended = !process_poll(&node->process);
+        struct lab_also *also = ended ? NULL : lab_launch_poll_also(node);
+        if (!ended && !also)
+            continue;
         atomic_store(&node->state, LAB_DOWN);
-        lab_append_log_tail(node->log_path, &tail);
-        snprintf(what, size, "ended by itself, %s%s",
-                 process_describe_status(node->process.status, status, sizeof(status)),
-                 text_get(&tail));
-        text_free(&tail);
+        if (ended)
+            describe_exit(&node->process, "", node->log_path, what, size);
+        else
+            describe_exit(&also->process,
+                          lab->experiment->cluster.launches[i].also[also - node->also].name,
+                          also->log_path, what, size);
         return (int)i;
     }
     return -1;

@@ -1,9 +1,8 @@
 /* Theory of operation
  *
- * One thread, one connection per node, a round every 50 ms: INFO is sent to every node that can
- * take it, then answers are taken as they come until the next round. A node that does not answer
- * (paused, dead, slow) has its question outstanding and delays nobody; after a second its
- * connection is dropped and made anew. */
+ * A thread for each node, each with a client of its own (driver.h) and a round every 50 ms: the
+ * node is asked, and its answer taken. A node that does not answer (paused, dead, slow) delays
+ * nobody else; after a second the question is given up, and asked anew. */
 #include "chaos/lab/observer.h"
 
 #include <errno.h>
@@ -12,31 +11,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "chaos/workload/resp.h"
+#include "chaos/workload/driver.h"
 #include "proxy/base/monotonic.h"
 
 #define ROUND_NS (50 * NS_PER_MS)
 #define SILENCE_NS NS_PER_S
-#define CONNECT_NS (20 * NS_PER_MS)
+enum { STACK_BYTES = 512 * 1024 };
 
 struct watched {
-    struct resp_connection connection;
-    bool asked;
-    uint64_t asked_ns;
+    struct observer *observer;
+    size_t node;
+    pthread_t thread;
     struct observer_state state;
 };
 
 struct observer {
     const struct lab *lab;
+    const struct driver *driver;
     observer_fn fn;
     void *context;
     int stop_fd;
-    pthread_t thread;
+    pthread_mutex_t lock; /* one change is told at a time */
     struct watched *nodes;
-    struct pollfd *fds;
+    size_t started;
 };
 
 void observer_parse(const char *info, size_t length, struct observer_state *state)
@@ -47,145 +46,95 @@ void observer_parse(const char *info, size_t length, struct observer_state *stat
     resp_info_field(info, length, "quorum", state->quorum, sizeof(state->quorum));
 }
 
-static void drop(struct watched *node)
+static void digest(struct watched *self, const struct text *info)
 {
-    resp_close(&node->connection);
-    node->asked = false;
+    struct observer *observer = self->observer;
+    struct observer_change change = {.node = self->node, .before = self->state};
+    observer_parse(text_get(info), info->length, &change.now);
+    self->state = change.now;
+    if (!change.now.role[0] || (strcmp(change.before.role, change.now.role) == 0 &&
+                                strcmp(change.before.term, change.now.term) == 0))
+        return;
+    pthread_mutex_lock(&observer->lock);
+    change.at_ns = monotonic_now_ns();
+    observer->fn(observer->context, &change);
+    pthread_mutex_unlock(&observer->lock);
 }
 
-/* It is another process when it comes back: what the old one said is over. */
-static void forget(struct watched *node)
+static void look(struct watched *self, void *client)
 {
-    drop(node);
-    node->state = (struct observer_state){0};
+    struct observer *observer = self->observer;
+    struct text info = {0};
+    int code = -ENOTCONN;
+    if (lab_node_state(observer->lab, self->node) != LAB_DOWN)
+        code = observer->driver->tell(client, monotonic_now_ns() + SILENCE_NS, &info);
+    if (code == 0)
+        digest(self, &info);
+    else if (code !=
+             -ETIMEDOUT) /* it is another process when it comes back: what it said is over */
+        self->state = (struct observer_state){0};
+    text_free(&info);
 }
 
-static void question(struct observer *self, size_t i, uint64_t now_ns)
+/* False when the observer is to stop. */
+static bool wait_until(const struct observer *observer, uint64_t due_ns)
 {
-    struct watched *node = &self->nodes[i];
-    if (lab_node_state(self->lab, i) == LAB_DOWN) {
-        forget(node);
-        return;
-    }
-    if (node->asked) {
-        if (now_ns - node->asked_ns >= SILENCE_NS)
-            drop(node);
-        return;
-    }
-    if (node->connection.fd < 0 &&
-        resp_connect(&node->connection, lab_private_address(self->lab, i), NULL,
-                     now_ns + CONNECT_NS, self->stop_fd, NULL) < 0)
-        return;
-    static const char command[] = "*1\r\n$4\r\nINFO\r\n";
-    if (send(node->connection.fd, command, sizeof(command) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) !=
-        (ssize_t)sizeof(command) - 1) {
-        drop(node);
-        return;
-    }
-    node->asked = true;
-    node->asked_ns = now_ns;
+    struct pollfd stop = {.fd = observer->stop_fd, .events = POLLIN};
+    uint64_t now_ns = monotonic_now_ns();
+    struct timespec timeout = {.tv_nsec = now_ns < due_ns ? (long)(due_ns - now_ns) : 0};
+    return ppoll(&stop, 1, &timeout, NULL) != 1;
 }
 
-static void digest(struct observer *self, size_t i, const struct resp_reply *reply)
+static void *watch(void *context)
 {
-    struct watched *node = &self->nodes[i];
-    struct observer_change change = {.at_ns = monotonic_now_ns(), .node = i, .before = node->state};
-    if (reply->kind != RESP_BULK)
-        return;
-    observer_parse(reply->text, reply->length, &change.now);
-    node->state = change.now;
-    if (change.now.role[0] && (strcmp(change.before.role, change.now.role) != 0 ||
-                               strcmp(change.before.term, change.now.term) != 0))
-        self->fn(self->context, &change);
-}
-
-static void take_answer(struct observer *self, size_t i)
-{
-    struct watched *node = &self->nodes[i];
-    struct text *in = &node->connection.in;
-    struct resp_reply reply;
-    char buffer[8192];
-    ssize_t n = recv(node->connection.fd, buffer, sizeof(buffer), MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n <= 0) {
-        forget(node);
-        return;
-    }
-    text_append_bytes(in, buffer, (size_t)n);
-    long used = resp_parse_reply(in->data, in->length, &reply);
-    if (used < 0) {
-        drop(node);
-    } else if (used > 0) {
-        digest(self, i, &reply);
-        text_clear(in);
-        node->asked = false;
-    }
-}
-
-/* Until the next round, at least one look. False when the observer is to stop. */
-static bool take_answers(struct observer *self, uint64_t until_ns)
-{
-    size_t count = lab_node_count(self->lab);
-    uint64_t now;
-    do {
-        for (size_t i = 0; i < count; i++)
-            self->fds[i] = (struct pollfd){
-                .fd = self->nodes[i].asked ? self->nodes[i].connection.fd : -1, .events = POLLIN};
-        self->fds[count] = (struct pollfd){.fd = self->stop_fd, .events = POLLIN};
-        now = monotonic_now_ns();
-        struct timespec timeout = {.tv_nsec = now < until_ns ? (long)(until_ns - now) : 0};
-        if (ppoll(self->fds, count + 1, &timeout, NULL) <= 0)
-            continue;
-        if (self->fds[count].revents)
-            return false;
-        for (size_t i = 0; i < count; i++) {
-            if (self->fds[i].revents)
-                take_answer(self, i);
-        }
-    } while (monotonic_now_ns() < until_ns);
-    return true;
-}
-
-static void *observer_main(void *context)
-{
-    struct observer *self = context;
+    struct watched *self = context;
+    struct observer *observer = self->observer;
+    struct driver_place place = {
+        .target = lab_private_address(observer->lab, self->node),
+        .abort_fd = observer->stop_fd,
+        .node_count = lab_node_count(observer->lab),
+        .sentinel_port = lab_sentinel_port(observer->lab),
+    };
     uint64_t round_ns;
+    if (lab_go_to_node(observer->lab, self->node, NULL) < 0)
+        return NULL; /* severd is gone, which others notice */
+    void *client = observer->driver->open(&place);
     do {
         round_ns = monotonic_now_ns();
-        for (size_t i = 0; i < lab_node_count(self->lab); i++)
-            question(self, i, round_ns);
-    } while (take_answers(self, round_ns + ROUND_NS));
+        look(self, client);
+    } while (wait_until(observer, round_ns + ROUND_NS));
+    observer->driver->close(client);
     return NULL;
 }
 
-static void destroy(struct observer *self)
+static int start_threads(struct observer *self)
 {
-    for (size_t i = 0; i < lab_node_count(self->lab); i++)
-        resp_close(&self->nodes[i].connection);
-    if (self->stop_fd >= 0)
-        close(self->stop_fd);
-    free(self->nodes);
-    free(self->fds);
-    free(self);
+    pthread_attr_t attributes;
+    int code = 0;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    while (code == 0 && self->started < lab_node_count(self->lab)) {
+        struct watched *node = &self->nodes[self->started];
+        *node = (struct watched){.observer = self, .node = self->started};
+        code = -pthread_create(&node->thread, &attributes, watch, node);
+        self->started += code == 0;
+    }
+    pthread_attr_destroy(&attributes);
+    return code;
 }
 
-int observer_start(const struct lab *lab, observer_fn fn, void *context, struct observer **out,
-                   struct error *error)
+int observer_start(const struct lab *lab, enum experiment_system system, observer_fn fn,
+                   void *context, struct observer **out, struct error *error)
 {
     struct observer *self = memory_allocate_zeroed(1, sizeof(*self));
-    size_t count = lab_node_count(lab);
-    *self = (struct observer){.lab = lab, .fn = fn, .context = context};
-    self->nodes = memory_allocate_zeroed(count, sizeof(*self->nodes));
-    self->fds = memory_allocate_zeroed(count + 1, sizeof(*self->fds));
-    for (size_t i = 0; i < count; i++)
-        resp_init(&self->nodes[i].connection);
+    *self =
+        (struct observer){.lab = lab, .driver = driver_of(system), .fn = fn, .context = context};
+    self->nodes = memory_allocate_zeroed(lab_node_count(lab), sizeof(*self->nodes));
+    pthread_mutex_init(&self->lock, NULL);
     self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int code = self->stop_fd < 0 ? -errno : 0;
-    if (code == 0)
-        code = -pthread_create(&self->thread, NULL, observer_main, self);
+    int code = self->stop_fd < 0 ? -errno : start_threads(self);
     if (code < 0) {
-        destroy(self);
+        observer_stop(self);
         return error_set(error, code, "can't start the observer: %s", strerror(-code));
     }
     *out = self;
@@ -194,7 +143,13 @@ int observer_start(const struct lab *lab, observer_fn fn, void *context, struct 
 
 void observer_stop(struct observer *self)
 {
-    eventfd_write(self->stop_fd, 1);
-    pthread_join(self->thread, NULL);
-    destroy(self);
+    if (self->stop_fd >= 0)
+        eventfd_write(self->stop_fd, 1);
+    for (size_t i = 0; i < self->started; i++)
+        pthread_join(self->nodes[i].thread, NULL);
+    if (self->stop_fd >= 0)
+        close(self->stop_fd);
+    pthread_mutex_destroy(&self->lock);
+    free(self->nodes);
+    free(self);
 }

@@ -1,5 +1,5 @@
-/* Watches each node's INFO, directly and not through severd: who is in which role and term, even
- * while the node is cut off from everybody. */
+/* Watches what each node says of itself, directly and not through severd: who is in which role and
+ * term, even while the node is cut off from everybody. */
 #ifndef SEVER_CHAOS_LAB_OBSERVER_H
 #define SEVER_CHAOS_LAB_OBSERVER_H
 
@@ -18,7 +18,8 @@ struct observer_change {
     struct observer_state before, now;
 };
 
-/* Called on the observer's thread when a node's role or term differs from what it said last. */
+/* Called on a thread of the observer, one at a time and in time order, when a node's role or term
+ * differs from what it said last. */
 typedef void (*observer_fn)(void *context, const struct observer_change *change);
 
 /* What an INFO answer says. Pure. */
@@ -26,8 +27,8 @@ void observer_parse(const char *info, size_t length, struct observer_state *stat
 
 struct observer;
 /* The lab must outlive it. */
-int observer_start(const struct lab *lab, observer_fn fn, void *context, struct observer **observer,
-                   struct error *error);
+int observer_start(const struct lab *lab, enum experiment_system system, observer_fn fn,
+                   void *context, struct observer **observer, struct error *error);
 void observer_stop(struct observer *observer);
 
 #endif

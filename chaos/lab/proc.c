@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
+
+enum { REAP_PAUSE_MS = 1 };
 
 bool proc_parse_stat(const char *text, struct proc_stat *stat)
 {
@@ -76,25 +80,30 @@ static bool remember(void *context, const struct proc_stat *stat)
     return true;
 }
 
-void proc_read_tree(pid_t root, struct proc_tree *tree)
+/* Adds the children of `parent`, which is in the tree unless it is a root (top 0). */
+static void add_children(const struct all *all, pid_t parent, pid_t top, struct proc_tree *tree)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->stats[i].parent != parent || tree->count == all->count)
+            continue;
+        tree->items[tree->count].stat = all->stats[i];
+        tree->items[tree->count++].top = top ? top : all->stats[i].pid;
+    }
+}
+
+void proc_read_tree(const pid_t *roots, size_t root_count, struct proc_tree *tree)
 {
     struct all all = {0};
     *tree = (struct proc_tree){0};
-    if (root <= 0) /* below 0 is the whole machine, which is nobody's to signal */
-        return;
     each_process(remember, &all);
     tree->items = memory_allocate_zeroed(all.count + 1, sizeof(*tree->items));
-    /* Breadth first: the children of the root, then of each that was found, as the list grows. */
-    for (size_t done = 0; done <= tree->count; done++) {
-        pid_t parent = done == 0 ? root : tree->items[done - 1].stat.pid;
-        for (size_t i = 0; i < all.count; i++) {
-            if (all.stats[i].parent != parent || tree->count == all.count)
-                continue;
-            tree->items[tree->count].stat = all.stats[i];
-            tree->items[tree->count++].top =
-                done == 0 ? all.stats[i].pid : tree->items[done - 1].top;
-        }
+    for (size_t i = 0; i < root_count; i++) {
+        if (roots[i] > 0) /* below 0 is the whole machine, which is nobody's to signal */
+            add_children(&all, roots[i], 0, tree);
     }
+    /* Breadth first: the children of each that was found, as the list grows. */
+    for (size_t done = 0; done < tree->count; done++)
+        add_children(&all, tree->items[done].stat.pid, tree->items[done].top, tree);
     free(all.stats);
 }
 
@@ -127,14 +136,17 @@ void proc_signal_children(int number)
     each_process(signal_child, &number);
 }
 
-void proc_kill_children(void)
+void proc_kill_children(uint64_t patience_ns)
 {
+    uint64_t deadline_ns = monotonic_now_ns() + patience_ns;
     /* A killed child may leave children of its own, which are then ours: until there are none. */
     for (;;) {
         proc_signal_children(SIGKILL);
-        pid_t pid = waitpid(-1, NULL, 0);
-        if (pid < 0 && errno == ECHILD)
+        pid_t pid = waitpid(-1, NULL, WNOHANG);
+        if ((pid < 0 && errno == ECHILD) || monotonic_now_ns() >= deadline_ns)
             return;
+        if (pid == 0)
+            poll(NULL, 0, REAP_PAUSE_MS);
     }
 }
 

@@ -29,7 +29,7 @@ struct proc_connection { /* addresses and ports in host order; of IPv4, v4-mappe
 typedef bool (*proc_connection_fn)(void *context, const struct proc_connection *connection);
 int proc_parse_diag(const void *datagram, size_t length, proc_connection_fn fn, void *context);
 
-/* All live descendants of a process (no zombies), parents before their children. None for a root
+/* All live descendants of the roots (no zombies), parents before their children. None of a root
  * that is not above 0. */
 struct proc_tree {
     struct {
@@ -38,7 +38,7 @@ struct proc_tree {
     } * items;
     size_t count;
 };
-void proc_read_tree(pid_t root, struct proc_tree *tree);
+void proc_read_tree(const pid_t *roots, size_t root_count, struct proc_tree *tree);
 void proc_tree_free(struct proc_tree *tree);
 /* True when it is in state T, or waits in vfork for a child that is. */
 bool proc_tree_is_stopped(const struct proc_tree *tree, size_t index);
@@ -51,8 +51,9 @@ void proc_each_socket(pid_t pid, proc_socket_fn fn, void *context);
 
 /* Signals every child of this process, those adopted as a subreaper included. */
 void proc_signal_children(int number);
-/* Kills and reaps every child of this process, those adopted as a subreaper included. */
-void proc_kill_children(void);
+/* Kills and reaps every child of this process, those adopted as a subreaper included, until there
+ * are none, or for so long. */
+void proc_kill_children(uint64_t patience_ns);
 
 /* Looks through the established (or the listening) TCP sockets of this network namespace. Calls fn
  * for each until it returns false. 0 or negative errno. */

@@ -10,11 +10,24 @@
  * parents. It only waits for signals:
  *
  *   SIGTERM  to pass on to the process
- *   SIGUSR1  from process_kill, or from the kernel when this process dies, kill -9 included: to
- * kill all that is below SIGCHLD  to reap; once the process has ended, what is left below is killed
- * too
+ *   SIGUSR1  to kill all that is below: from process_kill, or from the kernel when this process
+ *            dies, kill -9 included
+ *   SIGCHLD  to reap; once the process has ended, what is left below is killed too
  *
- * and ends when nothing is below it any more. To wait for the guard is to wait for all of it.
+ * and ends when nothing is below it any more. To wait for the guard is to wait for all of it. There
+ * is one thing that SIGKILL does not end: the first process of a pid namespace, while somebody
+ * outside who started a process in there does not take note of its end, because he is stopped (a
+ * severctl lab exec, with Ctrl-Z). After half a minute the guard leaves that to the kernel: it dies
+ * when he goes on.
+ *
+ * In a node of a lab the guard stays outside, where it sees all processes, and the way in is
+ *
+ *     guard -> entrant, which goes into the node's namespaces -> process, in its pid namespace
+ *
+ * The entrant makes the process a child of the guard (CLONE_PARENT) and ends: there is no parent
+ * between the two whose death would mean anything. What loses its parent in there becomes a child
+ * of the node's first process, its *home*, which runs nothing else: so home's descendants are ours
+ * as the guard's are. When home ends, the kernel ends all of it.
  *
  * Should somebody kill a guard, the parent-death signal ends its process, and the rest becomes a
  * child of this process, also a subreaper, for proc_kill_children to find. */
@@ -22,20 +35,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "chaos/lab/proc.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
+#include "proxy/wire/lab_entry.h"
 
+#define GIVE_UP_NS (PROCESS_GIVE_UP_S * NS_PER_S)
 enum { POLL_PAUSE_MS = 2, KILL_PAUSE_NS = 20 * 1000 * 1000 };
 
 struct process_shared {
@@ -66,9 +85,35 @@ static void guard_close_files(void)
     close_range(first, ~0u, 0);
 }
 
-/* Until nothing is below it. */
-static void guard_watch(struct process_shared *shared, const sigset_t *signals)
+/* The descendants of the roots, home only while home_fd tells that it lives: nobody else's number.
+ */
+static void read_tree(pid_t guard, pid_t home, int home_fd, struct proc_tree *tree)
 {
+    struct pollfd ended = {.fd = home_fd, .events = POLLIN};
+    bool lives = home_fd >= 0 && poll(&ended, 1, 0) == 0;
+    const pid_t roots[] = {guard, home};
+    proc_read_tree(roots, lives ? 2 : 1, tree);
+}
+
+/* How many live below home. */
+static size_t guard_signal_home(pid_t home, int home_fd, bool killing)
+{
+    struct proc_tree tree;
+    if (home_fd < 0)
+        return 0;
+    read_tree(0, home, home_fd, &tree);
+    for (size_t i = 0; killing && i < tree.count; i++)
+        kill(tree.items[i].stat.pid, SIGKILL);
+    size_t count = tree.count;
+    proc_tree_free(&tree);
+    return count;
+}
+
+/* Until nothing is below it. */
+static void guard_watch(struct process_shared *shared, pid_t home, const sigset_t *signals)
+{
+    uint64_t killed_ns = 0; /* when that was begun */
+    int home_fd = home > 0 ? pidfd_open(home, 0) : -1;
     static const struct timespec pause = {.tv_nsec = KILL_PAUSE_NS};
     bool ended = false, killing = false;
     for (;;) {
@@ -80,11 +125,15 @@ static void guard_watch(struct process_shared *shared, const sigset_t *signals)
             shared->status = status;
             ended = killing = true;
         }
-        if (pid < 0 && errno == ECHILD)
+        if (pid < 0 && errno == ECHILD && guard_signal_home(home, home_fd, killing) == 0)
             return;
         /* A killed child may leave children of its own, which are then ours: until none is left. */
         if (killing)
             proc_signal_children(SIGKILL);
+        if (killing && killed_ns == 0)
+            killed_ns = monotonic_now_ns();
+        if (killing && monotonic_now_ns() - killed_ns >= GIVE_UP_NS)
+            return;
         int number = sigtimedwait(signals, NULL, killing ? &pause : NULL);
         if (number == SIGTERM && !ended)
             kill(shared->pid, SIGTERM);
@@ -101,13 +150,23 @@ static void report_failure(int report_fd)
     (void)n;
 }
 
-/* In the child of the guard, up to the exec. */
+/* Another user's process forgets whose death is its own, so that is said again. */
+static int become(const struct process_setup *setup)
+{
+    if (setup->user == 0)
+        return 0;
+    return setgroups(0, NULL) == 0 && setgid(setup->group) == 0 && setuid(setup->user) == 0
+               ? prctl(PR_SET_PDEATHSIG, SIGKILL)
+               : -1;
+}
+
+/* In the child of the guard, up to the exec. parent: the guard, 0 when it is out of sight. */
 static void child_main(const struct process_setup *setup, pid_t parent, int log_fd, int report_fd)
 {
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
-        _exit(127); /* it died before the line above */
+        _exit(127); /* it died before the line above; in a lab, home's death will do for that */
     struct sigaction normal = {.sa_handler = SIG_DFL};
     sigaction(SIGPIPE, &normal, NULL);
     sigaction(SIGINT, &normal, NULL);
@@ -118,10 +177,56 @@ static void child_main(const struct process_setup *setup, pid_t parent, int log_
     sigprocmask(SIG_SETMASK, &none, NULL);
     int null = open("/dev/null", O_RDONLY);
     if (null >= 0 && dup2(null, 0) == 0 && dup2(log_fd, 1) == 1 && dup2(log_fd, 2) == 2 &&
-        chdir(setup->directory) == 0)
+        chdir(setup->directory) == 0 && become(setup) == 0)
         execve(setup->arguments[0], setup->arguments, setup->environment);
     report_failure(report_fd);
     _exit(127);
+}
+
+/* fork(), but as a child of our parent. */
+static pid_t fork_for_parent(void)
+{
+    return (pid_t)syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+/* The whole life of the entrant. */
+static void __attribute__((noreturn)) entrant_main(const struct process_setup *setup, int log_fd,
+                                                   int report_fd, struct process_shared *shared)
+{
+    int code = lab_entry_join(setup->home, NULL);
+    if (code == 0)
+        code = lab_entry_enter(setup->home, NULL);
+    pid_t pid = code < 0 ? -1 : fork_for_parent();
+    errno = code < 0 ? -code : errno;
+    if (pid == 0) {
+        code = lab_entry_limit();
+        errno = -code;
+        if (code == 0)
+            child_main(setup, 0, log_fd, report_fd);
+    }
+    if (pid <= 0)
+        report_failure(report_fd);
+    if (pid > 0)
+        shared->pid = pid;
+    _exit(0);
+}
+
+/* Starts the process; shared->pid is 0 when that failed, and then it is reported. */
+static void guard_start(const struct process_setup *setup, int log_fd, int report_fd,
+                        struct process_shared *shared)
+{
+    pid_t self = getpid();
+    pid_t pid = fork();
+    if (pid == 0 && setup->home > 0)
+        entrant_main(setup, log_fd, report_fd, shared);
+    if (pid == 0)
+        child_main(setup, self, log_fd, report_fd);
+    if (pid < 0)
+        report_failure(report_fd);
+    else if (setup->home > 0)
+        waitpid(pid, NULL, 0);
+    else
+        shared->pid = pid;
 }
 
 static void guard_main(const struct process_setup *setup, pid_t parent, int log_fd, int report_fd,
@@ -135,15 +240,9 @@ static void guard_main(const struct process_setup *setup, pid_t parent, int log_
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
     if (getppid() != parent || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         _exit(127);
-    pid_t self = getpid();
-    pid_t pid = fork();
-    if (pid == 0)
-        child_main(setup, self, log_fd, report_fd);
-    if (pid < 0)
-        report_failure(report_fd);
-    shared->pid = pid > 0 ? pid : 0;
+    guard_start(setup, log_fd, report_fd, shared);
     guard_close_files(); /* our end of the report: from here on the exec alone holds it open */
-    guard_watch(shared, &all);
+    guard_watch(shared, setup->home, &all);
     _exit(0);
 }
 
@@ -183,8 +282,14 @@ int process_start(const struct process_setup *setup, struct process *process, st
     close(report[1]);
     if (guard > 0) {
         code = -await_exec(report[0]);
-        *process =
-            (struct process){.pid = shared->pid, .guard = guard, .running = true, .shared = shared};
+        *process = (struct process){
+            .pid = shared->pid,
+            .guard = guard,
+            .home = setup->home,
+            .home_fd = setup->home > 0 ? pidfd_open(setup->home, 0) : -1,
+            .running = true,
+            .shared = shared,
+        };
     } else {
         munmap(shared, sizeof(*shared));
     }
@@ -204,6 +309,9 @@ static void take_status(struct process *process, int guard_status)
     process->status = WIFSIGNALED(guard_status) ? guard_status : process->shared->status;
     munmap(process->shared, sizeof(*process->shared));
     process->shared = NULL;
+    if (process->home_fd >= 0)
+        close(process->home_fd);
+    process->home_fd = -1;
 }
 
 bool process_poll(struct process *process)
@@ -217,6 +325,17 @@ bool process_poll(struct process *process)
 static void pause_briefly(void)
 {
     poll(NULL, 0, POLL_PAUSE_MS);
+}
+
+void process_read_tree(const struct process *process, struct proc_tree *tree)
+{
+    read_tree(process->guard, process->home, process->running ? process->home_fd : -1, tree);
+}
+
+void process_ask_to_end(struct process *process)
+{
+    if (process->running)
+        kill(process->guard, SIGTERM);
 }
 
 void process_kill(struct process *process)
@@ -236,8 +355,7 @@ void process_kill(struct process *process)
 void process_end(struct process *process, uint64_t patience_ns)
 {
     uint64_t deadline_ns = monotonic_now_ns() + patience_ns;
-    if (process->running)
-        kill(process->guard, SIGTERM);
+    process_ask_to_end(process);
     while (process_poll(process) && monotonic_now_ns() < deadline_ns)
         pause_briefly();
     process_kill(process);
@@ -268,7 +386,7 @@ static int push_all(const struct process *process, bool stopped, uint64_t patien
         return error_set(error, -ESRCH, "it does not run");
     for (unsigned agreeing = 0; agreeing < 2;) {
         struct proc_tree tree;
-        proc_read_tree(process->guard, &tree);
+        process_read_tree(process, &tree);
         *count = tree.count;
         size_t wrong = push_towards(&tree, stopped);
         proc_tree_free(&tree);

@@ -44,30 +44,28 @@ static void add_common(struct variables *variables, const struct experiment_clus
     }
 }
 
-/* Where `node` reaches each node: others where severd listens for them, itself where it binds. */
+/* Where `node` reaches each node: itself where it binds. */
 static void add_addresses(struct variables *variables, const struct experiment_cluster *cluster,
-                          const struct subnet *subnet, size_t node)
+                          const struct template_place *places, size_t node)
 {
     for (size_t i = 0; i < cluster->node_count; i++) {
-        char key[RULESET_NAME_MAX + 16], address[SUBNET_ADDRESS_MAX];
+        char key[RULESET_NAME_MAX + 16];
         snprintf(key, sizeof(key), "address.%s", cluster->nodes[i]);
-        add(variables, key,
-            i == node ? subnet_private(subnet, i, address) : subnet_public(subnet, i, address));
+        add(variables, key, i == node ? places[i].own : places[i].seen);
     }
 }
 
-/* Everybody's entry: others where severd listens for them, itself where it binds. */
-static int expand_peers(const struct experiment_cluster *cluster, const struct subnet *subnet,
-                        size_t node, char **peers, struct error *error)
+/* Everybody's entry. */
+static int expand_peers(const struct experiment_cluster *cluster,
+                        const struct template_place *places, size_t node, char **peers,
+                        struct error *error)
 {
     struct text list = {0};
     for (size_t i = 0; i < cluster->node_count; i++) {
-        char address[SUBNET_ADDRESS_MAX], *entry;
+        char *entry;
         struct variables variables = {0};
-        add_addresses(&variables, cluster, subnet, node);
-        add_common(&variables, cluster, i,
-                   i == node ? subnet_private(subnet, i, address)
-                             : subnet_public(subnet, i, address));
+        add_addresses(&variables, cluster, places, node);
+        add_common(&variables, cluster, i, i == node ? places[i].own : places[i].seen);
         int code = experiment_expand(cluster->peer_template, variables.pairs, variables.count,
                                      &entry, error);
         free_variables(&variables);
@@ -84,18 +82,17 @@ static int expand_peers(const struct experiment_cluster *cluster, const struct s
     return 0;
 }
 
-static int make_variables(const struct experiment_cluster *cluster, const struct subnet *subnet,
-                          size_t node, const char *directory, struct variables *variables,
-                          struct error *error)
+static int make_variables(const struct experiment_cluster *cluster,
+                          const struct template_place *places, size_t node, const char *directory,
+                          struct variables *variables, struct error *error)
 {
-    char address[SUBNET_ADDRESS_MAX];
-    add_common(variables, cluster, node, subnet_private(subnet, node, address));
+    add_common(variables, cluster, node, places[node].own);
     add(variables, "dir", directory);
-    add_addresses(variables, cluster, subnet, node);
+    add_addresses(variables, cluster, places, node);
     if (!cluster->peer_template)
         return 0;
     char *peers;
-    int code = expand_peers(cluster, subnet, node, &peers, error);
+    int code = expand_peers(cluster, places, node, &peers, error);
     if (code < 0) {
         free_variables(variables);
         return code;
@@ -122,34 +119,47 @@ void lab_free_words(char **words)
     free(words);
 }
 
-int lab_expand_command(const struct experiment_cluster *cluster, const struct subnet *subnet,
-                       size_t node, const char *directory, char ***words, struct error *error)
+int lab_expand_words(const struct experiment_cluster *cluster, const struct template_place *places,
+                     size_t node, const char *directory, const struct experiment_words *words,
+                     const char *what, char ***out, struct error *error)
 {
     struct variables variables = {0};
-    int code = make_variables(cluster, subnet, node, directory, &variables, error);
+    int code = make_variables(cluster, places, node, directory, &variables, error);
     char **list = NULL;
-    for (size_t i = 0; code == 0 && i < cluster->command_count; i++) {
+    for (size_t i = 0; code == 0 && i < words->count; i++) {
         char *word = NULL;
-        code =
-            experiment_expand(cluster->command[i], variables.pairs, variables.count, &word, error);
+        code = experiment_expand(words->items[i], variables.pairs, variables.count, &word, error);
         if (code == 0)
             lab_add_word(&list, word);
         else
-            error_prefix_place(error, "cluster.command");
+            error_prefix_place(error, what);
     }
     free_variables(&variables);
     if (code < 0)
         lab_free_words(list);
     else
-        *words = list;
+        *out = list;
     return code;
 }
 
-int lab_expand_environment(const struct experiment_cluster *cluster, const struct subnet *subnet,
-                           size_t node, const char *directory, char ***words, struct error *error)
+int lab_expand_text(const struct experiment_cluster *cluster, const struct template_place *places,
+                    size_t node, const char *directory, const char *text, char **out,
+                    struct error *error)
 {
     struct variables variables = {0};
-    int code = make_variables(cluster, subnet, node, directory, &variables, error);
+    int code = make_variables(cluster, places, node, directory, &variables, error);
+    if (code == 0)
+        code = experiment_expand(text, variables.pairs, variables.count, out, error);
+    free_variables(&variables);
+    return code;
+}
+
+int lab_expand_environment(const struct experiment_cluster *cluster,
+                           const struct template_place *places, size_t node, const char *directory,
+                           char ***words, struct error *error)
+{
+    struct variables variables = {0};
+    int code = make_variables(cluster, places, node, directory, &variables, error);
     char **list = NULL;
     for (size_t i = 0; code == 0 && i < cluster->environment_count; i++) {
         char *value = NULL;

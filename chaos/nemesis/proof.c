@@ -77,9 +77,11 @@ void proof_describe_links(const struct proof_link *links, size_t count, struct t
         text_append(out, "nothing tried to cross the %zu cut link%s", count, count == 1 ? "" : "s");
         return;
     }
-    text_append(out, "held %llu bytes and %llu new connections", (unsigned long long)sum.held_bytes,
-                (unsigned long long)sum.held_connections);
+    bool held = sum.held_bytes || sum.held_connections;
+    if (held)
+        text_append(out, "held %llu bytes and %llu new connections",
+                    (unsigned long long)sum.held_bytes, (unsigned long long)sum.held_connections);
     if (sum.dropped)
-        text_append(out, ", dropped %llu units", (unsigned long long)sum.dropped);
+        text_append(out, "%sdropped %llu units", held ? ", " : "", (unsigned long long)sum.dropped);
     text_append(out, " on %zu of %zu links", proof_count_effective(links, count), count);
 }

@@ -170,6 +170,21 @@ static int set_partition(struct nemesis *nemesis, size_t index, json_t *body, st
     return code;
 }
 
+/* Each node in its group, with the clients that are cut with it. */
+static json_t *encode_groups(const struct nemesis *nemesis, const int *group_of, size_t group_count)
+{
+    json_t *groups = json_array();
+    for (size_t g = 0; g < group_count; g++) {
+        json_t *group = json_array();
+        for (size_t i = 0; i < nemesis->state.count; i++) {
+            if (group_of[i] == (int)g)
+                lab_append_side(nemesis->setup.lab, i, group);
+        }
+        json_array_append_new(groups, group);
+    }
+    return json_pack("{s:o}", "groups", groups);
+}
+
 static int split(struct nemesis *nemesis, size_t index, struct scene *scene, struct text *became,
                  struct error *error)
 {
@@ -179,31 +194,25 @@ static int split(struct nemesis *nemesis, size_t index, struct scene *scene, str
                              group_of, error);
     if (code < 0)
         return code;
-    json_t *groups = json_array();
-    for (size_t g = 0; g < step->group_count; g++) {
-        json_t *group = json_array();
-        for (size_t i = 0; i < scene->view.count; i++) {
-            if (group_of[i] == (int)g)
-                json_array_append_new(group, json_string(scene->view.nodes[i]));
-        }
-        json_array_append_new(groups, group);
-    }
     text_append(became, "split ");
     select_format_groups(&scene->view, group_of, step->group_count, became);
-    return set_partition(nemesis, index, json_pack("{s:o}", "groups", groups), error);
+    return set_partition(nemesis, index, encode_groups(nemesis, group_of, step->group_count),
+                         error);
 }
 
 static int isolate(struct nemesis *nemesis, size_t index, struct scene *scene, struct text *became,
                    struct error *error)
 {
     size_t node = 0;
+    int group_of[EXPERIMENT_NODES_MAX];
     const struct experiment_step *step = &nemesis->setup.experiment->steps[index];
     int code = pick(nemesis, step, scene, &node, error);
     if (code < 0)
         return code;
+    for (size_t i = 0; i < scene->view.count; i++)
+        group_of[i] = i == node ? 0 : 1;
     text_append(became, "isolate %s", scene->view.nodes[node]);
-    return set_partition(nemesis, index, json_pack("{s:s}", "isolate", scene->view.nodes[node]),
-                         error);
+    return set_partition(nemesis, index, encode_groups(nemesis, group_of, 2), error);
 }
 
 /* The two ends of a link; they can't be the same node. */

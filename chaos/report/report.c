@@ -53,6 +53,9 @@ void report_append_command(const struct report *report, struct text *out)
     text_append(out, "sever run ");
     report_append_shell_word(out, report->file);
     text_append(out, " --seed %llu", (unsigned long long)report->seed);
+    if (report->network_given)
+        text_append(out, " --network %s",
+                    experiment_network_name(report->experiment->cluster.network));
     for (size_t i = 0; i < report->extra_count; i++) {
         text_append(out, i == 0 ? " -- " : " ");
         report_append_shell_word(out, report->extra_arguments[i]);

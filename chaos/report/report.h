@@ -41,6 +41,7 @@ struct report { /* all borrowed but what report_free says */
     const struct experiment *experiment;
     const char *file;      /* of the experiment, as given */
     const char *directory; /* where the files go, as told to people */
+    bool network_given;    /* on the command line, not by the file */
     char *const *extra_arguments;
     size_t extra_count;
     uint64_t seed;

@@ -1,4 +1,4 @@
-/* `sever check`: the linearizability checker alone. */
+/* `sever check`: the checkers of histories alone. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@ enum { HISTORY_FILE_MAX = 1 << 30 };
 static void print_usage(FILE *out)
 {
     fprintf(out, "usage: sever check HISTORY...\n\n"
-                 "Checks that each history is linearizable, key by key. A file whose name ends in\n"
+                 "Checks that each history is linearizable, key by key; of a set, that no element\n"
+                 "is lost whose addition was acknowledged. A file whose name ends in\n"
                  ".log is read as a Jepsen log of one register, any other as our history.jsonl.\n"
                  "exit: 0 all pass, 1 one fails, 2 one can't be read, 3 one is unknown\n");
 }
@@ -54,6 +55,28 @@ static uint64_t origin_of(const struct history *history)
     return origin_ns;
 }
 
+static bool is_of_set(const struct history *history)
+{
+    return history->final.read ||
+           (history->count > 0 && history->operations[0].function == HISTORY_ADD);
+}
+
+static enum report_outcome check_set_history(const char *path, const struct history *history)
+{
+    struct check_set set;
+    check_set(history, &set);
+    if (!set.read) {
+        printf("%s: unknown: the set's elements were not read at the end\n", path);
+        return REPORT_UNKNOWN;
+    }
+    bool fails = set.lost > 0 || set.unexpected > 0;
+    printf("%s: %s: %zu of %zu acknowledged were lost, %zu elements are unexpected; %zu unknown, "
+           "%zu of them there\n",
+           path, fails ? "fail" : "pass", set.lost, set.acknowledged, set.unexpected, set.unknown,
+           set.recovered);
+    return fails ? REPORT_FAIL : REPORT_PASS;
+}
+
 static enum report_outcome check_file(char *path)
 {
     struct history history = {0};
@@ -63,6 +86,11 @@ static enum report_outcome check_file(char *path)
         command_print_error(&error);
         history_free(&history);
         return REPORT_CANNOT_RUN;
+    }
+    if (is_of_set(&history)) {
+        enum report_outcome set_outcome = check_set_history(path, &history);
+        history_free(&history);
+        return set_outcome;
     }
     command_check_linearizable(&history, &result, print_progress, path);
     printf("%s: %s: %zu operations", path, check_verdict_name(result.verdict), result.checked);

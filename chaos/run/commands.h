@@ -11,6 +11,7 @@
 
 int run_command(int argc, char **argv);
 int check_command(int argc, char **argv);
+int wrap_command(int argc, char **argv);
 
 /* Reads a whole file, at most limit bytes. -EFBIG, or what the system says, with the path. */
 int command_read_file(const char *path, size_t limit, char **content, size_t *length,

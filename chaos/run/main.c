@@ -1,4 +1,4 @@
-/* sever: runs chaos experiments and checks histories. */
+/* sever: runs chaos experiments, checks histories, wraps clusters. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +13,7 @@ static const struct subcommand {
 } subcommands[] = {
     {"run", run_command, "run an experiment: cluster, load, faults, checks, report"},
     {"check", check_command, "check recorded histories"},
+    {"wrap", wrap_command, "start any cluster in a lab, and leave the faults to you"},
 };
 enum { SUBCOMMANDS = sizeof(subcommands) / sizeof(subcommands[0]) };
 
@@ -44,6 +45,6 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], subcommands[i].name) == 0)
             return subcommands[i].run(argc - 1, argv + 1);
     }
-    fprintf(stderr, "sever: unknown command %s: run or check\n", argv[1]);
+    fprintf(stderr, "sever: unknown command %s: run, check or wrap\n", argv[1]);
     return REPORT_CANNOT_RUN;
 }

@@ -5,10 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The value of option `name` at argv[*at]: what follows '=', or the next word. NULL: not this
- * option; "" with *error when the value is missing. */
-static const char *option_value(int argc, char **argv, int *at, const char *name,
-                                struct error *error)
+#include "chaos/run/option_value.h"
+
+const char *option_value(int argc, char **argv, int *at, const char *name, struct error *error)
 {
     size_t length = strlen(name);
     if (strncmp(argv[*at], name, length) != 0)
@@ -57,14 +56,18 @@ int run_parse_options(int argc, char **argv, struct run_options *options, struct
         } else if ((value = option_value(argc, argv, &i, "--seed", &missing))) {
             if (!missing.code && parse_seed(value, options, error) < 0)
                 return -EINVAL;
+        } else if ((value = option_value(argc, argv, &i, "--network", &missing))) {
+            options->has_network = true;
+            if (!missing.code && experiment_parse_network(value, &options->network, error) < 0)
+                return -EINVAL;
         } else if ((value = option_value(argc, argv, &i, "--out", &missing))) {
             options->out = value;
             if (!missing.code && !*value)
                 error_set(&missing, -EINVAL, "--out needs the name of a folder");
         } else if (argv[i][0] == '-' && argv[i][1]) {
             return error_set(error, -EINVAL,
-                             "unknown option %s: --seed, --out, --json, --quiet, or -- before "
-                             "arguments for the nodes",
+                             "unknown option %s: --seed, --network, --out, --json, --quiet, or -- "
+                             "before arguments for the nodes",
                              argv[i]);
         } else if (options->file) {
             return error_set(error, -EINVAL, "one experiment at a time: %s or %s?", options->file,

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chaos/experiment/experiment.h"
 #include "proxy/base/error.h"
 #include "proxy/base/text.h"
 
@@ -14,6 +15,8 @@ struct run_options { /* points into argv */
     const char *out; /* NULL: default */
     bool has_seed;
     uint64_t seed;
+    bool has_network;
+    enum experiment_network network;
     bool json, quiet, help;
     char **extra; /* what follows "--" */
     size_t extra_count;

@@ -1,6 +1,6 @@
 /* Theory of operation
  *
- * The order of a run: read and check the file; make the output folder; lab (severd, routes, nodes)
+ * The order of a run: read and check the file; make the output folder; lab (severd, network, nodes)
  * and wait until it is ready; check that it is empty; start the clients and, at the same moment,
  * the timeline; at the end of the duration stop the clients, judge the proofs, heal; take the lab
  * down; report; check; report again. Whatever goes wrong on the way becomes the report's obstacle,
@@ -10,28 +10,24 @@
  * A signal only raises a descriptor that every wait of the run looks at. Once the lab is down and
  * what is known is written, a signal ends the program as usual: there is nothing left to clean up,
  * and a check may take long. */
-#include <dirent.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "chaos/lab/observer.h"
 #include "chaos/report/report.h"
 #include "chaos/report/story.h"
 #include "chaos/run/commands.h"
+#include "chaos/run/folder.h"
 #include "chaos/run/options.h"
+#include "chaos/run/signals.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/units.h"
 
 #define SIDES_INTERVAL_NS NS_PER_S
 #define ALL_INTERVAL_NS (5 * NS_PER_S) /* while nothing is partitioned */
 #define READY_INTERVAL_NS (2 * NS_PER_S)
-enum { FRESH_ATTEMPTS = 10000 };
 
 struct run {
     struct run_options options;
@@ -41,10 +37,13 @@ struct run {
     struct history history;
     char *directory; /* as told to people */
     char *absolute;
+    char *file_folder; /* absolute; where the experiment's file is */
+    int abort_fd;
     struct lab *lab;
     struct observer *observer;
     struct workload *workload;
     struct workload_setup workload_setup;
+    struct address direct[EXPERIMENT_NODES_MAX]; /* of the setup */
     struct nemesis *nemesis;
     pthread_mutex_t roles_lock;
     /* The running account of the sides of a partition. */
@@ -55,53 +54,21 @@ struct run {
 
 static void print_usage(FILE *out)
 {
-    fprintf(out,
-            "usage: sever run FILE [--seed N] [--out DIR] [--json] [--quiet] [-- ARGUMENT...]\n\n"
-            "Starts the cluster that FILE describes, loads it, plays the timeline of faults, and\n"
-            "checks what must hold.\n\n"
-            "  --seed N   of every random choice, instead of the file's\n"
-            "  --out DIR  where the report, history and logs go; a new or empty folder\n"
-            "             (default: a fresh folder ./sever-results/NAME-SEED)\n"
-            "  --json     print the verdict as one JSON object and nothing else\n"
-            "  --quiet    print the verdict only, not the story\n"
-            "  -- ...     these arguments are appended to every node's command\n\n"
-            "exit: 0 pass, 1 fail, 2 cannot run, 3 unknown\n");
-}
-
-/* ---- signals --------------------------------------------------------------------------------- */
-
-static int abort_fd = -1;
-static volatile sig_atomic_t caught; /* the signal; 0: none */
-
-static void on_signal(int number)
-{
-    int saved = errno;
-    caught = number;
-    eventfd_write(abort_fd, 1);
-    errno = saved;
-}
-
-/* What our caller ignores (nohup, a shell's background job) stays ignored. */
-static void catch_signals(bool catch)
-{
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = catch ? on_signal : SIG_DFL};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        struct sigaction present;
-        if (sigaction(numbers[i], NULL, &present) == 0 && present.sa_handler != SIG_IGN)
-            sigaction(numbers[i], &action, NULL);
-    }
-    sigaction(SIGPIPE, &ignore, NULL);
-}
-
-/* Ends as a program does that the signal ends, so that a script that runs us ends too. */
-static void die_of_signal(void)
-{
-    if (!caught)
-        return;
-    fflush(NULL);
-    raise(caught); /* its action is the default again */
+    fprintf(
+        out,
+        "usage: sever run FILE [--seed N] [--network routes|lab] [--out DIR] [--json] [--quiet]\n"
+        "                 [-- ARGUMENT...]\n\n"
+        "Starts the cluster that FILE describes, loads it, plays the timeline of faults, and\n"
+        "checks what must hold.\n\n"
+        "  --seed N   of every random choice, instead of the file's\n"
+        "  --network  routes or lab, instead of the file's: loopback addresses with severd's\n"
+        "             routes between them, or each node in network namespaces of its own\n"
+        "  --out DIR  where the report, history and logs go; a new or empty folder\n"
+        "             (default: a fresh folder ./sever-results/NAME-SEED)\n"
+        "  --json     print the verdict as one JSON object and nothing else\n"
+        "  --quiet    print the verdict only, not the story\n"
+        "  -- ...     these arguments are appended to every node's command\n\n"
+        "exit: 0 pass, 1 fail, 2 cannot run, 3 unknown\n");
 }
 
 /* ---- the story ------------------------------------------------------------------------------- */
@@ -133,12 +100,13 @@ static void on_role(void *context, const struct observer_change *change)
     bool led = is_leader_role(run, change->before.role);
     bool leads = is_leader_role(run, change->now.role);
     const char *name = node_name(run, change->node);
+    const char *in_term = change->now.term[0] ? " in term " : "";
     if (leads)
-        story_say(&run->story, change->at_ns, STORY_ROLE, "%s leads in term %s", name,
+        story_say(&run->story, change->at_ns, STORY_ROLE, "%s leads%s%s", name, in_term,
                   change->now.term);
     else if (led)
-        story_say(&run->story, change->at_ns, STORY_ROLE, "%s stepped down, it is %s in term %s",
-                  name, change->now.role, change->now.term);
+        story_say(&run->story, change->at_ns, STORY_ROLE, "%s stepped down, it is %s%s%s", name,
+                  change->now.role, in_term, change->now.term);
 }
 
 static void on_step(void *context, const struct nemesis_record *record)
@@ -207,107 +175,46 @@ static int read_experiment(struct run *run, struct error *error)
     free(content);
     if (run->options.has_seed)
         run->experiment.seed = run->options.seed;
+    if (run->options.has_network)
+        run->experiment.cluster.network = run->options.network;
     return code;
 }
 
-/* Why a fault can do nothing on a stream; NULL when it can. */
-static const char *no_use_on_streams(const struct ruleset_fault *fault)
+static int refuse_step(const struct run *run, const struct experiment_step *step, const char *why,
+                       struct error *error)
 {
-    if (!ruleset_fault_acts_on(fault->type, RULESET_TCP))
-        return "nodes are connected by TCP, and it is for datagrams";
-    return fault->match[0] ? "nodes are connected by TCP, and a match is for datagrams" : NULL;
+    char place[ERROR_PLACE_MAX];
+    snprintf(place, sizeof(place), "%s:%u", run->options.file, step->line);
+    return error_set_at(error, -EOPNOTSUPP, place, "'%s' can't be done%s: %s",
+                        ruleset_fault_type_name(step->fault.type), run->lab ? " here" : "", why);
 }
 
-/* What the file may say, but no run can do: all routes of a lab are TCP streams. */
+/* What the file may say, but no run can do on this kind of network; and, once severd is there, what
+ * it can't do on this machine, though on another it may. */
 static int refuse_impossible(const struct run *run, struct error *error)
 {
-    for (size_t i = 0; i < run->experiment.step_count; i++) {
-        const struct experiment_step *step = &run->experiment.steps[i];
-        const char *why = step->action == EXPERIMENT_FAULT ? no_use_on_streams(&step->fault) : NULL;
-        if (!why)
+    const struct experiment *experiment = &run->experiment;
+    for (size_t i = 0; i < experiment->step_count; i++) {
+        const struct experiment_step *step = &experiment->steps[i];
+        if (step->action != EXPERIMENT_FAULT)
             continue;
-        char place[ERROR_PLACE_MAX];
-        snprintf(place, sizeof(place), "%s:%u", run->options.file, step->line);
-        return error_set_at(error, -EOPNOTSUPP, place, "'%s' can't be done: %s",
-                            ruleset_fault_type_name(step->fault.type), why);
+        const char *why = run->lab ? lab_fault_unavailable(run->lab, &step->fault)
+                                   : lab_fault_useless(experiment->cluster.network, &step->fault);
+        if (why)
+            return refuse_step(run, step, why, error);
     }
     return 0;
-}
-
-/* What severd can't do on this machine, though on another it may. */
-static int refuse_unavailable(const struct run *run, struct error *error)
-{
-    const json_t *loss =
-        json_object_get(json_object_get(run->report.severd_status, "mechanisms"), "loss");
-    for (size_t i = 0; i < run->experiment.step_count; i++) {
-        const struct experiment_step *step = &run->experiment.steps[i];
-        if (step->action != EXPERIMENT_FAULT || step->fault.type != RULESET_LOSS ||
-            json_is_true(json_object_get(loss, "tcp")))
-            continue;
-        char place[ERROR_PLACE_MAX];
-        snprintf(place, sizeof(place), "%s:%u", run->options.file, step->line);
-        return error_set_at(error, -EOPNOTSUPP, place,
-                            "'loss' can't be done here: nodes are connected by TCP, and severd may "
-                            "not filter its sockets (severctl doctor); use delay, rate or cut");
-    }
-    return 0;
-}
-
-static bool is_empty_directory(const char *path)
-{
-    DIR *directory = opendir(path);
-    bool empty = directory != NULL;
-    for (struct dirent *entry; directory && (entry = readdir(directory));)
-        empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-    if (directory)
-        closedir(directory);
-    return empty;
-}
-
-static int make_given_directory(struct run *run, struct error *error)
-{
-    run->directory = memory_copy_text(run->options.out);
-    int code = mkdir(run->directory, 0755) < 0 ? -errno : 0;
-    if (code == 0 || (code == -EEXIST && is_empty_directory(run->directory)))
-        return 0;
-    return error_set_at(error, code, run->directory, "%s",
-                        code == -EEXIST ? "is there already: write a new or empty folder"
-                                        : strerror(-code));
-}
-
-static int make_fresh_directory(struct run *run, struct error *error)
-{
-    if (mkdir("sever-results", 0755) < 0 && errno != EEXIST)
-        return error_set_at(error, -errno, "./sever-results", "%s", strerror(errno));
-    for (int attempt = 1; attempt < FRESH_ATTEMPTS; attempt++) {
-        struct text path = {0};
-        text_append(&path, "./sever-results/");
-        run_append_slug(run->experiment.name, &path);
-        text_append(&path, "-%llu", (unsigned long long)run->experiment.seed);
-        if (attempt > 1)
-            text_append(&path, ".%d", attempt);
-        int code = mkdir(text_get(&path), 0755) < 0 ? -errno : 0;
-        if (code == 0)
-            run->directory = memory_copy_text(text_get(&path));
-        else if (code != -EEXIST)
-            error_set_at(error, code, text_get(&path), "%s", strerror(-code));
-        text_free(&path);
-        if (code != -EEXIST)
-            return code;
-    }
-    return error_set_at(error, -EEXIST, "./sever-results", "has no free name left");
 }
 
 static int make_directory(struct run *run, struct error *error)
 {
+    struct text slug = {0};
+    run_append_slug(run->experiment.name, &slug);
+    text_append(&slug, "-%llu", (unsigned long long)run->experiment.seed);
     int code =
-        run->options.out ? make_given_directory(run, error) : make_fresh_directory(run, error);
-    if (code < 0)
-        return code;
-    run->absolute = realpath(run->directory, NULL);
-    if (!run->absolute)
-        return error_set_at(error, -errno, run->directory, "%s", strerror(errno));
-    return 0;
+        folder_make(run->options.out, text_get(&slug), &run->directory, &run->absolute, error);
+    text_free(&slug);
+    return code < 0 ? code : folder_of_file(run->options.file, &run->file_folder, error);
 }
 
 /* ---- the run --------------------------------------------------------------------------------- */
@@ -325,55 +232,108 @@ static int wait_until_ready(struct run *run, uint64_t deadline_ns, struct error 
     }
 }
 
+static void tell_making(void *context, double seconds)
+{
+    struct run *run = context;
+    story_say(&run->story, monotonic_now_ns(), STORY_PLAIN, "making the lab for %.0f s", seconds);
+}
+
+static int go_to_client(const void *context, unsigned client, struct error *error)
+{
+    return lab_go_to_client(context, client, error);
+}
+
+static int go_to_node(const void *context, size_t node, struct error *error)
+{
+    return lab_go_to_node(context, node, error);
+}
+
 static int bring_up(struct run *run, struct error *error)
 {
     const struct experiment *experiment = &run->experiment;
     uint64_t began_ns = monotonic_now_ns();
-    uint64_t deadline_ns = began_ns + experiment->cluster.ready_within_ns;
     struct lab_setup setup = {
         .experiment = experiment,
         .directory = run->absolute,
+        .file_folder = run->file_folder,
         .seed = experiment->seed,
         .extra_arguments = run->options.extra,
         .extra_count = run->options.extra_count,
-        .abort_fd = abort_fd,
+        .abort_fd = run->abort_fd,
+        .progress = tell_making,
+        .context = run,
     };
+    if (experiment->cluster.network == EXPERIMENT_LAB)
+        story_say(&run->story, began_ns, STORY_PLAIN, "making a lab for %zu nodes and %u clients",
+                  experiment->cluster.node_count, experiment->workload.clients);
     int code = lab_create(&setup, &run->lab, error);
     if (code < 0)
         return code;
-    char prefix[SUBNET_ADDRESS_MAX];
-    subnet_private(lab_subnet(run->lab), 0, prefix);
-    *strrchr(prefix, '.') = '\0';
+    uint64_t deadline_ns = monotonic_now_ns() + experiment->cluster.ready_within_ns;
+    struct text network = {0};
+    lab_describe_network(run->lab, &network);
     run->report.severd_status = json_incref(lab_severd_status(run->lab));
-    story_say(&run->story, began_ns, STORY_PLAIN,
-              "%s: seed %llu, %zu nodes on %s.0/24, files in %s", experiment->name,
-              (unsigned long long)experiment->seed, experiment->cluster.node_count, prefix,
-              run->directory);
+    story_say(&run->story, began_ns, STORY_PLAIN, "%s: seed %llu, %zu nodes on %s, files in %s",
+              experiment->name, (unsigned long long)experiment->seed,
+              experiment->cluster.node_count, text_get(&network), run->directory);
+    text_free(&network);
 
-    code = refuse_unavailable(run, error);
+    code = refuse_impossible(run, error);
     if (code == 0)
-        code = lab_start_nodes(run->lab, error);
+        code = lab_start_nodes(run->lab, deadline_ns, error);
     if (code == 0)
-        code = observer_start(run->lab, on_role, run, &run->observer, error);
+        code = observer_start(run->lab, experiment->cluster.system, on_role, run, &run->observer,
+                              error);
     if (code == 0)
         code = wait_until_ready(run, deadline_ns, error);
     run->workload_setup = (struct workload_setup){
+        .system = experiment->cluster.system,
         .workload = &experiment->workload,
+        .leader_line = experiment->cluster.leader_line,
+        .sentinel_port = lab_sentinel_port(run->lab),
         .seed = experiment->seed,
         .nodes = (const char(*)[RULESET_NAME_MAX])experiment->cluster.nodes,
         .node_count = experiment->cluster.node_count,
         .targets = lab_public_addresses(run->lab),
         .sources = lab_client_addresses(run->lab),
+        .direct = run->direct,
+        .go_to_client = go_to_client,
+        .go_to_node = go_to_node,
+        .context = run->lab,
     };
+    for (size_t i = 0; i < experiment->cluster.node_count; i++)
+        run->direct[i] = *lab_private_address(run->lab, i);
     if (code == 0)
-        code = workload_check_empty(&run->workload_setup,
-                                    monotonic_now_ns() + experiment->cluster.ready_within_ns,
-                                    abort_fd, error);
+        code = workload_prepare(&run->workload_setup,
+                                monotonic_now_ns() + experiment->cluster.ready_within_ns,
+                                run->abort_fd, error);
     if (code == 0)
         story_say(&run->story, monotonic_now_ns(), STORY_PLAIN,
                   "ready after %.2f s: every node answers, and the cluster is empty",
                   (double)(monotonic_now_ns() - began_ns) / (double)NS_PER_S);
     return code;
+}
+
+/* All is healed now. That it can't be read is for the check to say: unknown. */
+static int read_final(struct run *run, struct error *error)
+{
+    const struct experiment *experiment = &run->experiment;
+    const struct history_final *final = &run->history.final;
+    struct error cause = {0};
+    uint64_t began_ns = monotonic_now_ns();
+    if (experiment->workload.kind != EXPERIMENT_SET)
+        return 0;
+    int code =
+        workload_read_final(&run->workload_setup, began_ns + experiment->cluster.ready_within_ns,
+                            run->abort_fd, &run->history.final, &cause);
+    if (code == -ECANCELED)
+        return error_set(error, code, "%s", cause.message);
+    if (code < 0)
+        story_say(&run->story, monotonic_now_ns(), STORY_BAD, "%s", cause.message);
+    else
+        story_say(&run->story, final->at_ns, STORY_PLAIN, "%zu elements read on %s after %.2f s",
+                  final->count, final->node, (double)(final->at_ns - began_ns) / (double)NS_PER_S);
+    return 0;
 }
 
 static int play(struct run *run, struct error *error)
@@ -394,7 +354,7 @@ static int play(struct run *run, struct error *error)
         .lab = run->lab,
         .seed = experiment->seed,
         .start_ns = run->report.start_ns,
-        .abort_fd = abort_fd,
+        .abort_fd = run->abort_fd,
         .events = {.context = run,
                    .on_step = on_step,
                    .on_proof = on_proof,
@@ -408,6 +368,8 @@ static int play(struct run *run, struct error *error)
     run->report.end_ns = monotonic_now_ns();
     if (code == 0)
         code = nemesis_finish(run->nemesis, error);
+    if (code == 0)
+        code = read_final(run, error);
     run->report.history = &run->history;
     run->report.records = nemesis_records(run->nemesis, &run->report.record_count);
     run->report.exits = nemesis_exits(run->nemesis, &run->report.exit_count);
@@ -454,16 +416,34 @@ static void judge_linearizable(struct run *run, struct report_result *result)
     check_linearizable_free(&found);
 }
 
+/* The roles as the checks want them; the caller frees them. */
+static struct check_role *collect_roles(const struct run *run)
+{
+    const struct report *report = &run->report;
+    struct check_role *roles = memory_allocate_zeroed(report->role_count + 1, sizeof(*roles));
+    for (size_t i = 0; i < report->role_count; i++) {
+        const struct report_role_change *change = &report->roles[i];
+        roles[i] = (struct check_role){.at_ns = change->at_ns,
+                                       .node = change->node,
+                                       .leads = is_leader_role(run, change->role),
+                                       .term = strtoull(change->term, NULL, 10)};
+    }
+    return roles;
+}
+
 /* What was in force when is known only of a run that got through; clients' histories always are. */
 static void judge(struct run *run)
 {
     const struct experiment *experiment = &run->experiment;
     const struct periods *periods = run->report.periods;
+    struct check_role *roles = collect_roles(run);
     struct check_timeline timeline = {
         .periods = periods ? periods->items : NULL,
         .count = periods ? periods->count : 0,
         .nodes = (const char(*)[RULESET_NAME_MAX])experiment->cluster.nodes,
         .node_count = experiment->cluster.node_count,
+        .roles = roles,
+        .role_count = run->report.role_count,
     };
     struct report_result *results =
         memory_allocate_zeroed(experiment->expectation_count, sizeof(*results));
@@ -484,6 +464,7 @@ static void judge(struct run *run)
         results[i].verdict = found.verdict;
         snprintf(results[i].summary, sizeof(results[i].summary), "%s", found.summary);
     }
+    free(roles);
     run->report.results = results;
 }
 
@@ -557,10 +538,10 @@ static enum report_outcome perform(struct run *run)
         set_obstacle(run, &error);
     if (run->report.history) {
         write_before_judging(run);
-        catch_signals(false);
+        signals_catch(false);
         judge(run);
     }
-    catch_signals(false);
+    signals_catch(false);
     if (report_write_files(&run->report, text_get(&run->story.told), &error) < 0) {
         command_print_error(&error);
         set_obstacle(run, &error);
@@ -580,8 +561,8 @@ static void release(struct run *run)
     experiment_free(&run->experiment);
     free(run->directory);
     free(run->absolute);
-    close(abort_fd);
-    abort_fd = -1;
+    free(run->file_folder);
+    signals_close();
 }
 
 int run_command(int argc, char **argv)
@@ -598,9 +579,8 @@ int run_command(int argc, char **argv)
     }
     story_init(&run.story, run.options.json || run.options.quiet ? NULL : stdout);
     pthread_mutex_init(&run.roles_lock, NULL);
-    abort_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int code = abort_fd < 0 ? error_set(&error, -errno, "can't make an eventfd") : 0;
-    if (code == 0)
+    int code = run.abort_fd = signals_open(&error);
+    if (code >= 0)
         code = read_experiment(&run, &error);
     if (code == 0)
         code = refuse_impossible(&run, &error);
@@ -610,10 +590,11 @@ int run_command(int argc, char **argv)
     if (code < 0) {
         print_refusal(&run, &error);
     } else {
-        catch_signals(true);
+        signals_catch(true);
         run.report.experiment = &run.experiment;
         run.report.file = run.options.file;
         run.report.directory = run.directory;
+        run.report.network_given = run.options.has_network;
         run.report.extra_arguments = run.options.extra;
         run.report.extra_count = run.options.extra_count;
         run.report.seed = run.experiment.seed;
@@ -622,6 +603,6 @@ int run_command(int argc, char **argv)
     }
     outcome = command_end_output(outcome);
     release(&run);
-    die_of_signal();
+    signals_die();
     return (int)outcome;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chaos/workload/driver.h"
 #include "chaos/workload/workload.h"
 #include "proxy/base/monotonic.h"
 
@@ -40,9 +41,28 @@ static enum history_function choose_function(const struct experiment_workload *w
                                                                            : HISTORY_CAS;
 }
 
+/* Unique in the run. */
+static int64_t next_value(struct workload_client *client)
+{
+    return (int64_t)(client->values++ * CLIENT_STRIDE + client->index + 1);
+}
+
+static void choose_element(struct workload_client *client, struct history_operation *operation)
+{
+    operation->function = HISTORY_ADD;
+    snprintf(operation->key, sizeof(operation->key), "%s", HISTORY_SET_KEY);
+    operation->value = next_value(client);
+    operation->expected = HISTORY_NIL;
+}
+
 void workload_choose(struct workload_client *client, const struct experiment_workload *workload,
                      struct history_operation *operation, unsigned *key_index)
 {
+    if (workload->kind == EXPERIMENT_SET) {
+        *key_index = 0;
+        choose_element(client, operation);
+        return;
+    }
     uint64_t function_bits = random_next(&client->stream);
     uint64_t key_bits = random_next(&client->stream);
     unsigned key = (unsigned)random_below(key_bits, workload->keys);
@@ -53,7 +73,7 @@ void workload_choose(struct workload_client *client, const struct experiment_wor
     operation->value = HISTORY_NIL;
     operation->expected = HISTORY_NIL;
     if (operation->function != HISTORY_READ)
-        operation->value = (int64_t)(client->values++ * CLIENT_STRIDE + client->index + 1);
+        operation->value = next_value(client);
     if (operation->function == HISTORY_CAS)
         operation->expected = client->last_seen[key];
     *key_index = key;
@@ -75,15 +95,6 @@ uint64_t workload_slot_due(const struct workload_client *client,
     uint64_t interval_ns = (uint64_t)workload->clients * NS_PER_S / workload->rate_per_s;
     uint64_t key = random_key_fold(random_key_fold_text(seed, "pace"), client->index);
     return slot * interval_ns + random_below(random_draw(key, slot, 0), interval_ns);
-}
-
-static void set_reason(struct history_operation *operation, const char *text, size_t length)
-{
-    size_t room = sizeof(operation->reason) - 1;
-    length = length < room ? length : room;
-    for (size_t i = 0; i < length; i++) /* whatever a server says stays one printable line */
-        operation->reason[i] = text[i] >= ' ' && text[i] < 127 ? text[i] : '?';
-    operation->reason[length] = '\0';
 }
 
 static bool starts_with(const struct resp_reply *reply, const char *word)
@@ -122,8 +133,8 @@ static void set_strange_reason(struct history_operation *operation, const struct
         length = snprintf(reason, sizeof(reason), "unexpected reply nil");
     else
         length = snprintf(reason, sizeof(reason), "unexpected reply '%.*s'", shown, reply->text);
-    set_reason(operation, reason,
-               (size_t)length < sizeof(reason) ? (size_t)length : sizeof(reason) - 1);
+    driver_set_reason(operation, reason,
+                      (size_t)length < sizeof(reason) ? (size_t)length : sizeof(reason) - 1);
 }
 
 /* An answer that this workload can't have caused. To a read it is one all the same: of a value that
@@ -155,6 +166,7 @@ static void judge_answer(struct history_operation *operation, const struct resp_
         if (!done)
             judge_strange(operation, reply);
         break;
+    case HISTORY_ADD: /* not of registers */
     case HISTORY_CAS:
         if (zero || nil)
             operation->outcome = HISTORY_MISMATCH;
@@ -174,10 +186,10 @@ void workload_judge(struct history_operation *operation, int code, bool sent,
     }
     bool happened_not = operation->function == HISTORY_READ;
     if (code == 0) {
-        set_reason(operation, reply->text, reply->length);
+        driver_set_reason(operation, reply->text, reply->length);
         happened_not |= starts_with(reply, "NOQUORUM") || starts_with(reply, "NOTDONE");
     } else {
-        set_reason(operation, message, strlen(message));
+        driver_set_reason(operation, message, strlen(message));
         happened_not |= !sent;
     }
     operation->outcome = happened_not ? HISTORY_FAIL : HISTORY_UNKNOWN;
@@ -191,6 +203,8 @@ int workload_check_commands(const struct history *history, struct error *error)
     size_t not_known[3] = {0}, known[3] = {0};
     for (size_t i = 0; i < history->count; i++) {
         const struct history_operation *operation = &history->operations[i];
+        if (operation->function == HISTORY_ADD)
+            continue;
         if (strncmp(operation->reason, unknown, strlen(unknown)) == 0)
             not_known[operation->function]++;
         else if (operation->outcome == HISTORY_OK || operation->outcome == HISTORY_MISMATCH)

@@ -58,12 +58,39 @@ static long parse_bulk(const char *data, size_t length, size_t header, int64_t s
     return (long)total;
 }
 
+/* The elements must be there and whole; what they are is for the caller to read. */
+static long parse_array(const char *data, size_t length, size_t header, int64_t count,
+                        struct resp_reply *reply)
+{
+    size_t at = header;
+    if (count == -1) {
+        reply->kind = RESP_NIL;
+        return (long)header;
+    }
+    if (count < 0 || count > RESP_ARRAY_MAX)
+        return -EPROTO;
+    for (int64_t i = 0; i < count; i++) {
+        struct resp_reply element;
+        long used = at < length && data[at] == '*'
+                        ? -EPROTO
+                        : resp_parse_reply(data + at, length - at, &element);
+        if (used <= 0)
+            return used == 0 && length > RESP_ARRAY_MAX ? -EPROTO : used;
+        at += (size_t)used;
+    }
+    reply->kind = RESP_ARRAY;
+    reply->integer = count;
+    reply->text = data + header;
+    reply->length = at - header;
+    return (long)at;
+}
+
 long resp_parse_reply(const char *data, size_t length, struct resp_reply *reply)
 {
     *reply = (struct resp_reply){.kind = RESP_NIL, .text = ""};
     if (length == 0)
         return 0;
-    if (!strchr("+-:$", data[0]) || data[0] == '\0')
+    if (!strchr("+-:$*", data[0]) || data[0] == '\0')
         return -EPROTO;
     const char *end = memchr(data, '\n', length < LINE_MAX_BYTES ? length : LINE_MAX_BYTES);
     if (!end)
@@ -90,7 +117,8 @@ long resp_parse_reply(const char *data, size_t length, struct resp_reply *reply)
     default:
         if (!parse_integer(text, text_length, &number))
             return -EPROTO;
-        return parse_bulk(data, length, header, number, reply);
+        return data[0] == '*' ? parse_array(data, length, header, number, reply)
+                              : parse_bulk(data, length, header, number, reply);
     }
 }
 

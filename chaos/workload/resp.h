@@ -1,7 +1,8 @@
 /* A small blocking client of the Redis protocol (RESP2), with deadlines.
  *
- * The protocol: https://redis.io/docs/latest/develop/reference/protocol-spec/. Only what a register
- * workload needs: commands out as arrays of bulk strings, simple replies back (no arrays). */
+ * The protocol: https://redis.io/docs/latest/develop/reference/protocol-spec/. Only what the
+ * workloads need: commands out as arrays of bulk strings, replies back, arrays of them included,
+ * but not arrays in arrays. */
 #ifndef SEVER_CHAOS_WORKLOAD_RESP_H
 #define SEVER_CHAOS_WORKLOAD_RESP_H
 
@@ -13,19 +14,24 @@
 #include "proxy/base/error.h"
 #include "proxy/base/text.h"
 
-enum { RESP_REPLY_MAX = 1024 * 1024 }; /* bytes of one reply; a longer one is malformed */
+enum {
+    RESP_REPLY_MAX = 1024 * 1024,      /* bytes of one reply; a longer one is malformed */
+    RESP_ARRAY_MAX = 64 * 1024 * 1024, /* of a whole array */
+};
 
-enum resp_kind { RESP_STATUS, RESP_ERROR, RESP_INTEGER, RESP_BULK, RESP_NIL };
+enum resp_kind { RESP_STATUS, RESP_ERROR, RESP_INTEGER, RESP_BULK, RESP_NIL, RESP_ARRAY };
 
 struct resp_reply {
     enum resp_kind kind;
-    const char *text; /* status, error (without '-') or bulk; not NUL-terminated, borrowed */
+    /* Status, error (without '-') or bulk; of an array, its elements as they came, for
+     * resp_parse_reply. Not NUL-terminated, borrowed. */
+    const char *text;
     size_t length;
-    int64_t integer;
+    int64_t integer; /* of an array: how many elements */
 };
 
 /* Parses the reply at the start of data. Returns how many bytes it takes, 0 when more are needed,
- * -EPROTO when it is malformed or longer than RESP_REPLY_MAX. reply->text points into data. */
+ * -EPROTO when it is malformed or too long. reply->text points into data. */
 long resp_parse_reply(const char *data, size_t length, struct resp_reply *reply);
 
 /* Appends one command: an array of bulk strings. */

@@ -33,7 +33,7 @@ enum { STACK_BYTES = 512 * 1024, EMPTY_CHECK_TIMEOUT_MS = 1000, EMPTY_CHECK_PAUS
 struct client_thread {
     struct workload *workload;
     struct workload_client client;
-    struct resp_connection connection;
+    void *connection; /* the driver's client */
     struct history history;
     size_t node;
     uint64_t waited_from_ns, waited_until_ns; /* its last operation */
@@ -42,6 +42,7 @@ struct client_thread {
 
 struct workload {
     struct workload_setup setup;
+    const struct driver *driver;
     struct experiment_workload parameters;
     struct client_thread *clients;
     size_t started;
@@ -80,38 +81,6 @@ static void count(struct workload *workload, size_t node, const struct history_o
     pthread_mutex_unlock(&workload->lock);
 }
 
-static int ask(struct client_thread *self, const struct history_operation *operation,
-               uint64_t deadline_ns, struct resp_reply *reply, bool *sent, struct error *error)
-{
-    struct workload *workload = self->workload;
-    char value[24], expected[24];
-    snprintf(value, sizeof(value), "%lld", (long long)operation->value);
-    snprintf(expected, sizeof(expected), "%lld", (long long)operation->expected);
-    const char *read[] = {"GET", operation->key};
-    const char *write[] = {"SET", operation->key, value};
-    const char *cas[] = {"CAS", operation->key, expected, value};
-    const char *const *words = operation->function == HISTORY_READ    ? read
-                               : operation->function == HISTORY_WRITE ? write
-                                                                      : cas;
-    size_t count_of_words = 2 + (size_t)operation->function;
-    *sent = false;
-    if (!resp_is_usable(&self->connection)) {
-        const struct address *sources = workload->setup.sources;
-        int code = resp_connect(&self->connection, &workload->setup.targets[self->node],
-                                sources ? &sources[self->client.index] : NULL, deadline_ns,
-                                workload->abort_fd, error);
-        if (code < 0) {
-            error_set(error, code, "%s",
-                      code == -ETIMEDOUT      ? "connect timed out"
-                      : code == -ECONNREFUSED ? "connection refused"
-                                              : strerror(-code));
-            return code;
-        }
-    }
-    return resp_call(&self->connection, words, count_of_words, deadline_ns, workload->abort_fd,
-                     reply, sent, error);
-}
-
 static void operate(struct client_thread *self, uint32_t *process)
 {
     struct workload *workload = self->workload;
@@ -120,18 +89,12 @@ static void operate(struct client_thread *self, uint32_t *process)
     workload_choose(&self->client, &workload->parameters, &operation, &key);
     snprintf(operation.node, sizeof(operation.node), "%s", workload->setup.nodes[self->node]);
 
-    struct error error = {0};
-    struct resp_reply reply = {.kind = RESP_NIL, .text = ""};
-    bool sent;
     operation.invoke_ns = self->waited_from_ns = monotonic_now_ns();
-    int code = ask(self, &operation, operation.invoke_ns + workload->parameters.timeout_ns, &reply,
-                   &sent, &error);
+    int code = workload->driver->operate(self->connection, &operation,
+                                         operation.invoke_ns + workload->parameters.timeout_ns);
     operation.settled_ns = self->waited_until_ns = monotonic_now_ns();
-    workload_judge(&operation, code, sent, &reply, error.message);
     operation.return_ns =
         operation.outcome == HISTORY_UNKNOWN ? HISTORY_NEVER : operation.settled_ns;
-    if (code < 0)
-        resp_close(&self->connection);
     if (operation.outcome == HISTORY_UNKNOWN)
         *process = atomic_fetch_add(&workload->next_process, 1);
     workload_learn(&self->client, key, &operation);
@@ -169,12 +132,26 @@ static void miss(struct client_thread *self, uint64_t due_ns)
     history_add_missed(&self->history, &missed);
 }
 
+static void open_connection(struct client_thread *self)
+{
+    const struct workload_setup *setup = &self->workload->setup;
+    struct driver_place place = {
+        .target = &setup->targets[self->node],
+        .source = setup->sources ? &setup->sources[self->client.index] : NULL,
+        .abort_fd = self->workload->abort_fd,
+        .node_count = setup->node_count,
+        .sentinel_port = setup->sentinel_port,
+    };
+    self->connection = self->workload->driver->open(&place);
+}
+
 static void *client_main(void *context)
 {
     struct client_thread *self = context;
     struct workload *workload = self->workload;
     const struct experiment_workload *parameters = &workload->parameters;
     uint32_t process = self->client.index;
+    open_connection(self);
     for (uint64_t slot = 0;; slot++) {
         uint64_t due = workload->start_ns +
                        workload_slot_due(&self->client, parameters, workload->setup.seed, slot);
@@ -190,7 +167,7 @@ static void *client_main(void *context)
         }
         operate(self, &process);
     }
-    resp_close(&self->connection);
+    workload->driver->close(self->connection);
     return NULL;
 }
 
@@ -221,6 +198,7 @@ static struct workload *create(const struct workload_setup *setup)
 {
     struct workload *workload = memory_allocate_zeroed(1, sizeof(*workload));
     workload->setup = *setup;
+    workload->driver = driver_of(setup->system);
     workload->parameters = *setup->workload;
     workload->setup.workload = &workload->parameters;
     workload->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -236,9 +214,28 @@ static struct workload *create(const struct workload_setup *setup)
         client->workload = workload;
         client->node = i % setup->node_count;
         workload_client_init(&client->client, i, setup->seed, workload->parameters.keys);
-        resp_init(&client->connection);
     }
     return workload;
+}
+
+static int go_to_client(const struct workload_setup *setup, unsigned client, struct error *error)
+{
+    return setup->go_to_client ? setup->go_to_client(setup->context, client, error) : 0;
+}
+
+/* The next one. */
+static int start_client(struct workload *workload, const pthread_attr_t *attributes,
+                        struct error *error)
+{
+    struct client_thread *client = &workload->clients[workload->started];
+    int code = go_to_client(&workload->setup, client->client.index, error);
+    if (code < 0)
+        return code;
+    code = -pthread_create(&client->thread, attributes, client_main, client);
+    if (code < 0)
+        error_set(error, code, "can't start client %zu of %u: %s", workload->started + 1,
+                  workload->parameters.clients, strerror(-code));
+    return code;
 }
 
 int workload_start(const struct workload_setup *setup, struct workload **out, uint64_t *start_ns,
@@ -256,15 +253,12 @@ int workload_start(const struct workload_setup *setup, struct workload **out, ui
     int code = 0;
     workload->start_ns = *start_ns = monotonic_now_ns();
     while (workload->started < workload->parameters.clients && code == 0) {
-        struct client_thread *client = &workload->clients[workload->started];
-        code = -pthread_create(&client->thread, &attributes, client_main, client);
+        code = start_client(workload, &attributes, error);
         workload->started += code == 0;
     }
     pthread_attr_destroy(&attributes);
     if (code < 0) {
         struct history nothing = {0};
-        error_set(error, code, "can't start client %zu of %u: %s", workload->started + 1,
-                  workload->parameters.clients, strerror(-code));
         workload_stop(workload, true, &nothing);
         history_free(&nothing);
         return code;
@@ -297,55 +291,4 @@ void workload_stop(struct workload *workload, bool abandon, struct history *hist
     }
     history_sort(history);
     destroy(workload);
-}
-
-/* Asks one node for one key: 1 answered and empty, 0 no answer, -EEXIST or -ECANCELED. */
-static int ask_empty(const struct address *target, const char *key, uint64_t deadline_ns,
-                     int abort_fd, const char *node, struct error *error)
-{
-    struct resp_connection connection;
-    struct resp_reply reply;
-    const char *words[] = {"GET", key};
-    bool sent;
-    resp_init(&connection);
-    uint64_t until = monotonic_now_ns() + EMPTY_CHECK_TIMEOUT_MS * NS_PER_MS;
-    until = until < deadline_ns ? until : deadline_ns;
-    int code = resp_connect(&connection, target, NULL, until, abort_fd, NULL);
-    if (code == 0)
-        code = resp_call(&connection, words, 2, until, abort_fd, &reply, &sent, NULL);
-    int result = code == -ECANCELED ? code : 0;
-    if (code == 0 && reply.kind == RESP_NIL)
-        result = 1;
-    else if (code == 0 && reply.kind != RESP_ERROR)
-        result = error_set(error, -EEXIST,
-                           "%s already has a value under %s: an experiment starts with an empty "
-                           "cluster",
-                           node, key);
-    resp_close(&connection);
-    return result;
-}
-
-int workload_check_empty(const struct workload_setup *setup, uint64_t deadline_ns, int abort_fd,
-                         struct error *error)
-{
-    for (unsigned k = 0; k < setup->workload->keys; k++) {
-        char key[HISTORY_KEY_MAX];
-        snprintf(key, sizeof(key), "k%u", k + 1);
-        bool answered = false;
-        while (!answered) {
-            for (size_t i = 0; i < setup->node_count; i++) {
-                int code = ask_empty(&setup->targets[i], key, deadline_ns, abort_fd,
-                                     setup->nodes[i], error);
-                if (code < 0)
-                    return code == -ECANCELED ? error_set(error, code, "interrupted") : code;
-                answered |= code == 1;
-            }
-            if (!answered && monotonic_now_ns() >= deadline_ns)
-                return error_set(error, -ETIMEDOUT, "no node answers GET %s", key);
-            struct pollfd wait = {.fd = abort_fd, .events = POLLIN};
-            if (!answered)
-                poll(&wait, 1, EMPTY_CHECK_PAUSE_MS);
-        }
-    }
-    return 0;
 }

@@ -1,4 +1,5 @@
-/* The register workload: clients that read, write and compare-and-set keys, one thread each.
+/* The workloads: clients that read, write and compare-and-set keys, or add unique elements to a
+ * set, one thread each.
  *
  * Client k (from 0) talks to node k mod nodes only, through severd, from its own address, and has
  * one operation in flight. The k-th operation of a client (what it does, to which key) depends on
@@ -12,7 +13,7 @@
 
 #include "chaos/experiment/experiment.h"
 #include "chaos/history/history.h"
-#include "chaos/workload/resp.h"
+#include "chaos/workload/driver.h"
 #include "proxy/base/address.h"
 #include "proxy/base/random.h"
 
@@ -64,12 +65,23 @@ int workload_check_commands(const struct history *history, struct error *error);
 /* ---- the run --------------------------------------------------------------------------------- */
 
 struct workload_setup {
+    enum experiment_system system;
     const struct experiment_workload *workload;
+    const char *leader_line; /* of the cluster; NULL: none */
+    uint16_t sentinel_port;  /* 0: none */
     uint64_t seed;
     const char (*nodes)[RULESET_NAME_MAX];
     size_t node_count;
     const struct address *targets; /* per node: where clients reach it, with port */
     const struct address *sources; /* per client: its address; NULL: any */
+    /* Brings the calling thread to where this client is, before it starts the client's thread,
+     * which is then there too; NULL: clients are where everybody is. */
+    int (*go_to_client)(const void *context, unsigned client, struct error *error);
+    /* Per node: where it is reached from its own place, and how the calling thread gets there.
+     * NULL: as clients reach it. */
+    const struct address *direct;
+    int (*go_to_node)(const void *context, size_t node, struct error *error);
+    const void *context;
 };
 
 struct workload_counts { /* of one node; counters only go up */
@@ -81,8 +93,8 @@ struct workload_counts { /* of one node; counters only go up */
 
 struct workload;
 
-/* Starts the threads; the workload's time 0 is *start_ns (monotonic), set here. setup is copied but
- * for the arrays it points to, which must outlive the workload. */
+/* Starts the threads, each where its client is; the workload's time 0 is *start_ns (monotonic), set
+ * here. setup is copied but for the arrays it points to, which must outlive the workload. */
 int workload_start(const struct workload_setup *setup, struct workload **workload,
                    uint64_t *start_ns, struct error *error);
 /* Any thread. counts: node_count entries. */
@@ -91,9 +103,16 @@ void workload_read_counts(struct workload *workload, struct workload_counts *cou
  * the threads and hands over the history, sorted; the caller frees it. The workload is freed. */
 void workload_stop(struct workload *workload, bool abandon, struct history *history);
 
-/* Asks for every key at each target, until each key was answered somewhere or the deadline is
- * over. -EEXIST when some key has a value, -ETIMEDOUT when nobody answers for one. */
-int workload_check_empty(const struct workload_setup *setup, uint64_t deadline_ns, int abort_fd,
-                         struct error *error);
+/* Has the nodes asked, one after the other, until one has made what the workload needs and says
+ * that there is nothing yet, or the deadline is over. -EEXIST when something is there, -ETIMEDOUT.
+ */
+int workload_prepare(const struct workload_setup *setup, uint64_t deadline_ns, int abort_fd,
+                     struct error *error);
+
+/* Reads the elements of a set where the experiment says, or on the node that leads: the only one
+ * that shows the leader line, and whom every sentinel names. Waits for that until the deadline;
+ * -ETIMEDOUT says what was in the way. The history's final is filled; nothing else has it. */
+int workload_read_final(const struct workload_setup *setup, uint64_t deadline_ns, int abort_fd,
+                        struct history_final *final, struct error *error);
 
 #endif

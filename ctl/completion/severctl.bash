@@ -46,10 +46,12 @@ _severctl_words() { # COMMAND
     routes) printf '%s\n' add remove enable disable; _severctl_names routes name ;;
     faults) printf '%s\n' add set remove clear $types; _severctl_names faults name ;;
     tables) printf '%s\n' add remove; _severctl_names tables name ;;
+    regions) printf '%s\n' clear; compgen -f -- "$word" ;;
     heal) _severctl_names partitions name ;;
     clock) printf '%s\n' drift reset; _severctl_names nodes name ;;
+    lab) printf '%s\n' up add remove exec port status connections down; _severctl_names nodes name ;;
     help) printf '%s\n' $commands ;;
-    links | cut | split | isolate | exec) _severctl_names nodes name ;;
+    links | capture | cut | split | isolate | exec) _severctl_names nodes name ;;
     loss) printf '%s\n' gilbert-elliott markov every; _severctl_names nodes name ;;
     *) [[ " $faults " == *" $1 "* ]] && _severctl_names nodes name ;;
     esac
@@ -59,10 +61,10 @@ _severctl() {
     local words cword i command=''
     _severctl_join
     local word=${words[cword]} before=${words[cword - 1]}
-    local commands='status doctor nodes links routes cut split isolate heal partitions delay loss rate trace corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject faults tables clock watch apply save exec help'
+    local commands='status doctor nodes links routes cut split isolate heal partitions delay loss rate trace flap corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject faults tables regions clock lab capture watch apply save exec help'
     local options='--json --url --help --version'
-    local faults='delay loss rate trace corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject'
-    local types='latency loss rate trace corrupt duplicate reorder truncate slicer slow_close timeout reset_peer limit_data accept_delay reject noop'
+    local faults='delay loss rate trace flap corrupt duplicate reorder truncate slice slow-close timeout reset limit accept-delay reject'
+    local types='latency loss rate trace flap corrupt duplicate reorder truncate slicer slow_close timeout reset_peer limit_data accept_delay reject noop'
     COMPREPLY=()
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -79,8 +81,10 @@ _severctl() {
     rate) options+=' --name --burst --queue --shared --toxicity --first --after --match --route --direction' ;;
     trace) options+=' --name --queue --toxicity --first --after --match --route --direction' ;;
     loss | corrupt | duplicate | reorder) options+=' --name --correlation --toxicity --first --after --match --route --direction' ;;
-    truncate | slice | slow-close | timeout | reset | limit | accept-delay | reject) options+=' --name --toxicity --first --after --match --route --direction' ;;
+    flap | truncate | slice | slow-close | timeout | reset | limit | accept-delay | reject) options+=' --name --toxicity --first --after --match --route --direction' ;;
     faults) options+=' --name --distribution --table --correlation --reorder --burst --queue --shared --toxicity --first --after --match --route --direction' ;;
+    capture) options+=' --write --count --duration --snaplen' ;;
+    lab) options+=' --client --clients --subnet --mtu --listen --anyway' ;;
     apply) options+=' --force' ;;
     exec) options+=' --anyway' ;;
     esac

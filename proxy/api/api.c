@@ -57,6 +57,26 @@ void api_set_deadline(struct MHD_Connection *connection, uint64_t deadline_ns)
         c->deadline_ns = deadline_ns;
 }
 
+bool api_is_gone(struct MHD_Connection *connection)
+{
+    char byte;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    ssize_t got = info ? recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
+    return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+void api_reset(struct MHD_Connection *connection)
+{
+    struct linger reset = {.l_onoff = 1};
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (!info)
+        return;
+    setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    shutdown(info->connect_fd, SHUT_RDWR);
+}
+
 static void end_connection(struct api_connection *c)
 {
     const union MHD_ConnectionInfo *info =
@@ -246,6 +266,15 @@ static int start_server(struct api *api, int listener, struct error *error)
     return code ? error_set(error, code, "watching the API's socket: %s", strerror(-code)) : 0;
 }
 
+static int watch_lab(struct api *api, struct error *error)
+{
+    void *context = api->backend.context;
+    int code = watch(api, api->backend.lab.poll_fd(context));
+    if (code == 0)
+        code = watch(api, api->backend.captures.wake_fd(context));
+    return code ? error_set(error, code, "watching the lab: %s", strerror(-code)) : 0;
+}
+
 /* The listening sockets stay. */
 static void stop_servers(struct api *api)
 {
@@ -270,6 +299,8 @@ int api_create(const struct api_backend *backend, const int *listeners, size_t l
     int code = 0;
     if (made->epoll_fd < 0)
         code = error_set(error, -errno, "the API's epoll: %s", strerror(errno));
+    else
+        code = watch_lab(made, error);
     for (size_t i = 0; code == 0 && i < listener_count; i++)
         code = start_server(made, listeners[i], error);
     if (code < 0) {
@@ -292,6 +323,7 @@ void api_destroy(struct api *api)
 {
     if (!api)
         return;
+    api_captures_close(api);
     api_listeners_close(&api->listeners);
     for (size_t i = 0; i < api->server_count; i++)
         close(api->servers[i].listener);
@@ -309,6 +341,9 @@ size_t api_poll_fds(const struct api *api, int *fds, size_t size)
 uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
 {
     uint64_t deadline_ns = api_listeners_deadline_ns(&api->listeners);
+    uint64_t captures_ns = api_captures_deadline_ns(api);
+    if (captures_ns < deadline_ns)
+        deadline_ns = captures_ns;
     if (deadline_ns < now_ns)
         return now_ns;
     if (api->accept_ns < deadline_ns)
@@ -325,13 +360,25 @@ uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
     return deadline_ns;
 }
 
+/* What has happened to the lab unasked. */
+static void tell_news(struct api *api)
+{
+    char text[API_NEWS_MAX];
+    void *context = api->backend.context;
+    while (api->backend.lab.next_news(context, text))
+        api_listeners_tell_lab(&api->listeners, api->backend.current(context)->version, "severd",
+                               text);
+}
+
 void api_run(struct api *api, uint64_t now_ns)
 {
     api->now_ns = now_ns;
+    tell_news(api);
     for (struct api_connection *c = api->connections; c; c = c->next)
         if (c->deadline_ns <= now_ns)
             end_connection(c);
     api_listeners_run(&api->listeners, api->backend.current(api->backend.context)->version, now_ns);
+    api_captures_run(api);
     api->listeners.resumed = false;
     accept_on_all(api);
     for (size_t i = 0; i < api->server_count; i++)

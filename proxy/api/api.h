@@ -13,8 +13,9 @@
 #include "proxy/base/address.h"
 #include "proxy/base/error.h"
 #include "proxy/fault/ruleset.h"
+#include "proxy/wire/lab.h"
 
-enum { API_CHECKS_MAX = 32, API_CHECK_FOUND_MAX = 192 };
+enum { API_CHECKS_MAX = 32, API_CHECK_FOUND_MAX = 192, API_NEWS_MAX = 256 };
 
 /* Sums over all workers since the thing was set. */
 struct api_link_state {
@@ -41,7 +42,9 @@ struct api_status {
     uint64_t sessions_open, sessions_total;
     uint64_t buffer_bytes;         /* in use for what is on its way */
     const char *cut_tcp, *cut_udp; /* what a cut does on such routes */
-    bool loss_tcp;                 /* whether loss does anything on TCP routes */
+    const char *cut_lab;           /* and in the lab; NULL: there is none */
+    size_t lab_nodes;
+    bool loss_tcp; /* whether loss does anything on TCP routes */
     const char *clock_library, *clock_directory;
     uint64_t lateness_count, lateness_p50_ns, lateness_p99_ns, lateness_p999_ns;
     uint64_t lateness_sum_ns, lateness_buckets[API_LATENESS_BUCKETS];
@@ -55,6 +58,66 @@ struct api_check {
     char found[API_CHECK_FOUND_MAX];
     const char *means;  /* what follows from it, for what severd can do */
     const char *advice; /* what to do when it isn't ok; "" when nothing can or need be done */
+};
+
+/* The lab. Each change of its nodes is one change of the ruleset, all or nothing, by `by`; calls
+ * wait for the lab's keeper, some milliseconds a node. */
+struct api_lab {
+    void (*get)(void *context, struct wire_lab *lab);
+    bool (*has_node)(void *context, const char *name);
+    /* -EEXIST: it is up. -EINVAL, place "subnet", "nodes[2]", ...; -EPERM: not on this machine,
+     * with what to do about it. */
+    int (*up)(void *context, const struct wire_lab_wanted *wanted, const char *by,
+              struct error *error);
+    int (*down)(void *context, const char *by, struct error *error); /* -ENOENT: it is not up */
+    int (*add_node)(void *context, const struct wire_lab_member *member, const char *by,
+                    struct wire_lab_node *node, struct error *error);
+    int (*remove_node)(void *context, const char *name, const char *by, struct error *error);
+    /* port: its `listen` becomes the address really bound. The first one adds the gateway, a node.
+     */
+    int (*add_port)(void *context, struct wire_lab_port *port, const char *by, struct error *error);
+    int (*remove_port)(void *context, const char *listen, struct error *error);
+    /* Writes the TCP connections that the nodes have, WIRE_LAB_CONNECTIONS_MAX at most; *more: how
+     * many it left out. */
+    int (*connections)(void *context, struct wire_lab_connection *list, size_t *count, size_t *more,
+                       struct error *error);
+    /* Readable when something has happened unasked, the same as long as the context; then the news,
+     * one a call, false when there is none. */
+    int (*poll_fd)(void *context);
+    bool (*next_news)(void *context, char text[API_NEWS_MAX]);
+};
+
+struct capture; /* one capture, the backend's */
+
+/* What is captured: the whole lab when node and link are not asked for. */
+struct api_capture_spec {
+    const char *node;                /* NULL: not one node */
+    const struct ruleset_link *link; /* NULL: not one link */
+    bool both_ways;                  /* of the link */
+    const char *filter;              /* "": none */
+    uint32_t snaplen;                /* 0: the default */
+};
+
+enum {
+    API_CAPTURE_BYTES = 1 << 17, /* to read at once: room for any packet */
+};
+
+/* Captures of the lab's packets, as pcapng. */
+struct api_captures {
+    /* -ENOENT: no lab, no such node (place "node" or "link"); -EINVAL: place "filter", "snaplen";
+     * -EBUSY: too many. */
+    int (*open)(void *context, const struct api_capture_spec *spec, struct capture **capture,
+                struct error *error);
+    void (*close)(void *context, struct capture *capture);
+    /* Whole blocks of the file, in a buffer of API_CAPTURE_BYTES; 0: nothing now. */
+    size_t (*read)(void *context, struct capture *capture, uint64_t now_ns, void *buffer);
+    /* When there is something to read; UINT64_MAX: when wake_fd has been readable. */
+    uint64_t (*due_ns)(void *context, struct capture *capture);
+    bool (*is_over)(void *context, const struct capture *capture);
+    /* No more will come: all are over as soon as they were read. */
+    void (*end_all)(void *context);
+    int (*wake_fd)(void *context);
+    void (*take_wake)(void *context);
 };
 
 struct api_backend {
@@ -81,6 +144,8 @@ struct api_backend {
     /* Tries what this machine allows; writes at most API_CHECKS_MAX checks and returns how many.
      * Takes some tenths of a second, leaves nothing behind. */
     size_t (*doctor)(void *context, struct api_check checks[]);
+    struct api_lab lab; /* with the same context, as the next */
+    struct api_captures captures;
 };
 
 enum {

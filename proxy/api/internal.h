@@ -10,6 +10,7 @@
 #include <microhttpd.h>
 
 #include "proxy/api/api.h"
+#include "proxy/api/captures.h"
 #include "proxy/api/listeners.h"
 #include "proxy/base/random.h"
 
@@ -49,6 +50,7 @@ struct api {
     uint64_t now_ns;   /* of this api_run */
     size_t body_bytes; /* of all requests that are being handed in; at most API_BODIES_MAX */
     struct api_listeners listeners;
+    struct api_capture_streams captures;
     struct api_options options;
     char token[API_TOKEN_MAX]; /* options.token points here */
     struct random_stream request_ids;
@@ -75,14 +77,16 @@ struct api_query {
 struct api_path {
     const char *method, *pattern;
     api_handler handler;
-    const struct api_query *query; /* the one query key that it takes; NULL for none */
+    const struct api_query *query; /* the query keys that it takes, up to one without a key; NULL
+                                      for none */
 };
 extern const struct api_path api_paths[];
 extern const size_t api_path_count;
 
 /* Finds the path for a method and an undecoded path, writing what {name} stands for. HEAD is GET,
- * but not for events, which have no end. NULL with *error: -ENOENT naming the closest path;
- * -EOPNOTSUPP, then allow (size bytes) has the methods; -EINVAL for a name that is too long. */
+ * but not for events and captures, which have no end. NULL with *error: -ENOENT naming the closest
+ * path; -EOPNOTSUPP, then allow (size bytes) has the methods; -EINVAL for a name that is too long.
+ */
 const struct api_path *api_find_path(const char *method, const char *path,
                                      char name[API_SEGMENT_MAX], char *allow, size_t size,
                                      struct error *error);
@@ -93,6 +97,11 @@ enum MHD_Result api_handle_request(void *server, struct MHD_Connection *connecti
                                    size_t *upload_data_size, void **request);
 void api_complete_request(void *server, struct MHD_Connection *connection, void **request,
                           enum MHD_RequestTerminationCode why);
+/* Whether its peer has closed it, or said that it sends no more. For those who have asked for a
+ * stream and have nothing more to say. */
+bool api_is_gone(struct MHD_Connection *connection);
+/* Ends a connection with RST: the kernel keeps nothing of what the peer does not read. */
+void api_reset(struct MHD_Connection *connection);
 /* Sets when a connection is ended. */
 void api_set_deadline(struct MHD_Connection *connection, uint64_t deadline_ns);
 
@@ -155,7 +164,16 @@ int api_list_tables(struct api_call *call, struct error *error);
 int api_add_table(struct api_call *call, struct error *error);
 int api_get_table(struct api_call *call, struct error *error);
 int api_remove_table(struct api_call *call, struct error *error);
+int api_get_lab(struct api_call *call, struct error *error);
+int api_put_lab(struct api_call *call, struct error *error);
+int api_remove_lab(struct api_call *call, struct error *error);
+int api_add_lab_node(struct api_call *call, struct error *error);
+int api_remove_lab_node(struct api_call *call, struct error *error);
+int api_add_lab_port(struct api_call *call, struct error *error);
+int api_remove_lab_port(struct api_call *call, struct error *error);
+int api_list_lab_connections(struct api_call *call, struct error *error);
 int api_get_doctor(struct api_call *call, struct error *error);
 int api_get_events(struct api_call *call, struct error *error);
+int api_get_capture(struct api_call *call, struct error *error);
 
 #endif

@@ -209,8 +209,11 @@ int api_list_links(struct api_call *call, struct error *error)
 
 json_t *api_cut_mechanism(const struct api_status *status)
 {
-    return json_pack("{s:o, s:o}", "tcp", api_json_text(status->cut_tcp), "udp",
-                     api_json_text(status->cut_udp));
+    json_t *cut = json_pack("{s:o, s:o}", "tcp", api_json_text(status->cut_tcp), "udp",
+                            api_json_text(status->cut_udp));
+    if (status->cut_lab)
+        json_object_set_new(cut, "lab", api_json_text(status->cut_lab));
+    return cut;
 }
 
 static json_t *encode_mechanisms(const struct api_status *status)
@@ -244,6 +247,9 @@ int api_get_status(struct api_call *call, struct error *error)
     json_object_set_new(call->answer, "sessions",
                         json_pack("{s:o, s:o}", "open", count(status.sessions_open), "total",
                                   count(status.sessions_total)));
+    if (status.cut_lab)
+        json_object_set_new(call->answer, "lab",
+                            json_pack("{s:o}", "nodes", count(status.lab_nodes)));
     json_object_set_new(call->answer, "buffer_bytes", count(status.buffer_bytes));
     json_object_set_new(call->answer, "mechanisms", encode_mechanisms(&status));
     json_object_set_new(call->answer, "timer_lateness_ns",

@@ -9,12 +9,11 @@
 #include "proxy/api/listeners.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
+#include "proxy/api/internal.h"
 #include "proxy/base/log.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
@@ -81,18 +80,12 @@ static void resume(struct api_listener *listener)
  * the peer does not read. */
 static void drop(struct api_listener *listener)
 {
-    struct linger reset = {.l_onoff = 1};
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(listener->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     if (listener->closing)
         return;
     listener->closing = true;
     listener->listeners->count--;
     release_queue(listener);
-    if (info) {
-        setsockopt(info->connect_fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-        shutdown(info->connect_fd, SHUT_RDWR);
-    }
+    api_reset(listener->connection);
     resume(listener);
 }
 
@@ -118,12 +111,14 @@ static void push_to_all(struct api_listeners *listeners, struct api_event *event
         push(l, event);
 }
 
-static struct api_event *create_change(uint64_t version, const char *by, json_t *changes)
+/* What came to be, by whom: `changes` is borrowed. */
+static struct api_event *create_told(uint64_t version, const char *type, const char *by,
+                                     json_t *changes)
 {
     json_t *data =
         json_pack("{s:I, s:s, s:O}", "version", (json_int_t)version, "by", by, "changes", changes);
     memory_must(data);
-    struct api_event *event = create_event(version, "ruleset", data);
+    struct api_event *event = create_event(version, type, data);
     json_decref(data);
     return event;
 }
@@ -131,12 +126,23 @@ static struct api_event *create_change(uint64_t version, const char *by, json_t 
 void api_listeners_tell_change(struct api_listeners *listeners, uint64_t version, const char *by,
                                json_t *changes)
 {
-    struct api_event *event = create_change(version, by, changes);
+    struct api_event *event = create_told(version, "ruleset", by, changes);
     struct api_event **place =
         &listeners->history[listeners->history_count++ % API_LISTENER_EVENTS_MAX];
     push_to_all(listeners, event);
     release_event(*place);
     *place = event;
+}
+
+void api_listeners_tell_lab(struct api_listeners *listeners, uint64_t version, const char *by,
+                            const char *text)
+{
+    json_t *changes = json_array();
+    json_array_append_new(changes, json_string(text));
+    struct api_event *event = create_told(version, "lab", by, changes);
+    push_to_all(listeners, event);
+    release_event(event);
+    json_decref(changes);
 }
 
 void api_listeners_run(struct api_listeners *listeners, uint64_t version, uint64_t now_ns)
@@ -218,21 +224,10 @@ static bool push_history(struct api_listener *listener, uint64_t since, uint64_t
     return true;
 }
 
-/* A listener has nothing more to say: end of stream means that it left, or can't be told from it.
- */
-static bool is_gone(const struct api_listener *listener)
-{
-    char byte;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(listener->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    ssize_t got = info ? recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) : 1;
-    return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
-}
-
 static void drop_gone(struct api_listeners *listeners)
 {
     for (struct api_listener *l = listeners->first; l; l = l->next)
-        if (!l->closing && is_gone(l))
+        if (!l->closing && api_is_gone(l->connection))
             drop(l);
 }
 
@@ -262,7 +257,7 @@ struct MHD_Response *api_listeners_add(struct api_listeners *listeners,
         listeners->heartbeat_ns = now_ns + HEARTBEAT_NS;
     if (!since || !push_history(listener, *since, version)) {
         json_t *none = json_array();
-        struct api_event *event = create_change(version, by, none);
+        struct api_event *event = create_told(version, "ruleset", by, none);
         push(listener, event);
         release_event(event);
         json_decref(none);

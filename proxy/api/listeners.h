@@ -30,6 +30,9 @@ struct api_listeners {
 /* A change came into force. changes: an array of texts, borrowed. */
 void api_listeners_tell_change(struct api_listeners *listeners, uint64_t version, const char *by,
                                json_t *changes);
+/* Something happened to the lab that is no change of the ruleset; it is not kept for later ones. */
+void api_listeners_tell_lab(struct api_listeners *listeners, uint64_t version, const char *by,
+                            const char *text);
 /* Sends a heartbeat if it is due. */
 void api_listeners_run(struct api_listeners *listeners, uint64_t version, uint64_t now_ns);
 /* 0 when libmicrohttpd has to run at once, UINT64_MAX when there is no listener. */

@@ -92,6 +92,11 @@ int api_remove_node(struct api_call *call, struct error *error)
     struct ruleset next;
     if (!ruleset_find_node(api_current(call), call->name))
         return api_no_such(call, "node", error);
+    if (call->api->backend.lab.has_node(call->api->backend.context, call->name))
+        return error_set(error, -EINVAL,
+                         "node '%s' is in the lab: severctl lab remove %s takes it out, severctl "
+                         "lab down ends the lab",
+                         call->name, call->name);
     int code = check_unnamed(api_current(call), call->name, error);
     if (code < 0)
         return code;

@@ -150,26 +150,40 @@ static int check_if_match(struct api_call *call, struct error *error)
 
 struct query_check {
     const struct api_query *allowed; /* NULL: none */
-    int seen;
+    unsigned seen;                   /* bit i: allowed[i] */
     struct error *error;
     int code;
 };
+
+static int refuse_query_key(const struct query_check *check, const char *key)
+{
+    char keys[128] = "";
+    size_t length = 0;
+    for (const struct api_query *query = check->allowed; query && query->key; query++)
+        length += (size_t)snprintf(keys + length, sizeof(keys) - length, "%s%s",
+                                   length > 0 ? ", " : "the query may have ", query->key);
+    return error_set_at(check->error, -EINVAL, "", "'%.64s' is not known here; %s", key,
+                        length > 0 ? keys : "there is no query");
+}
 
 static enum MHD_Result check_query_key(void *context, enum MHD_ValueKind kind, const char *key,
                                        const char *value)
 {
     struct query_check *check = context;
+    const struct api_query *found = check->allowed;
     (void)kind;
-    if (!check->allowed || strcmp(key, check->allowed->key) != 0)
-        check->code =
-            error_set_at(check->error, -EINVAL, "", "'%.64s' is not known here; %s%s", key,
-                         check->allowed ? "the query may have " : "there is no query",
-                         check->allowed ? check->allowed->key : "");
-    else if (++check->seen > 1)
+    while (found && found->key && strcmp(key, found->key) != 0)
+        found++;
+    if (!found || !found->key) {
+        check->code = refuse_query_key(check, key);
+    } else if (check->seen & (1u << (found - check->allowed))) {
         check->code = error_set_at(check->error, -EINVAL, "", "'%s' is there twice", key);
-    else if (!value || !value[0])
+    } else if (!value || !value[0]) {
         check->code = error_set_at(check->error, -EINVAL, key, "a value is wanted: write %s=%s",
-                                   key, check->allowed->example);
+                                   key, found->example);
+    } else {
+        check->seen |= 1u << (found - check->allowed);
+    }
     return check->code < 0 ? MHD_NO : MHD_YES;
 }
 

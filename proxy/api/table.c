@@ -6,10 +6,16 @@
 #include "proxy/api/internal.h"
 #include "proxy/api/url.h"
 
-enum { SEGMENTS_MAX = 4, COST_MISSING = 2, COST_CLOSE = 4 };
+enum { SEGMENTS_MAX = 5, COST_MISSING = 2, COST_CLOSE = 4 };
 
-static const struct api_query query_link = {"link", "n1->n2"}, query_node = {"node", "n1"},
-                              query_since = {"since", "12"};
+static const struct api_query query_link[] = {{"link", "n1->n2"}, {NULL, NULL}},
+                              query_node[] = {{"node", "n1"}, {NULL, NULL}},
+                              query_since[] = {{"since", "12"}, {NULL, NULL}},
+                              query_capture[] = {{"node", "n1"},
+                                                 {"link", "n1->n2"},
+                                                 {"filter", "tcp%20port%2080"},
+                                                 {"snaplen", "96"},
+                                                 {NULL, NULL}};
 
 const struct api_path api_paths[] = {
     {"GET", "/v1/status", api_get_status, NULL},
@@ -20,7 +26,7 @@ const struct api_path api_paths[] = {
     {"POST", "/v1/nodes", api_add_node, NULL},
     {"GET", "/v1/nodes/{name}", api_get_node, NULL},
     {"DELETE", "/v1/nodes/{name}", api_remove_node, NULL},
-    {"GET", "/v1/links", api_list_links, &query_node},
+    {"GET", "/v1/links", api_list_links, query_node},
     {"GET", "/v1/routes", api_list_routes, NULL},
     {"POST", "/v1/routes", api_add_route, NULL},
     {"GET", "/v1/routes/{name}", api_get_route, NULL},
@@ -28,7 +34,7 @@ const struct api_path api_paths[] = {
     {"DELETE", "/v1/routes/{name}", api_remove_route, NULL},
     {"GET", "/v1/faults", api_list_faults, NULL},
     {"POST", "/v1/faults", api_add_fault, NULL},
-    {"DELETE", "/v1/faults", api_remove_faults, &query_link},
+    {"DELETE", "/v1/faults", api_remove_faults, query_link},
     {"GET", "/v1/faults/{name}", api_get_fault, NULL},
     {"PATCH", "/v1/faults/{name}", api_patch_fault, NULL},
     {"DELETE", "/v1/faults/{name}", api_remove_fault, NULL},
@@ -44,7 +50,16 @@ const struct api_path api_paths[] = {
     {"POST", "/v1/tables", api_add_table, NULL},
     {"GET", "/v1/tables/{name}", api_get_table, NULL},
     {"DELETE", "/v1/tables/{name}", api_remove_table, NULL},
-    {"GET", "/v1/events", api_get_events, &query_since},
+    {"GET", "/v1/lab", api_get_lab, NULL},
+    {"PUT", "/v1/lab", api_put_lab, NULL},
+    {"DELETE", "/v1/lab", api_remove_lab, NULL},
+    {"POST", "/v1/lab/nodes", api_add_lab_node, NULL},
+    {"DELETE", "/v1/lab/nodes/{name}", api_remove_lab_node, NULL},
+    {"POST", "/v1/lab/ports", api_add_lab_port, NULL},
+    {"DELETE", "/v1/lab/ports/{name}", api_remove_lab_port, NULL},
+    {"GET", "/v1/lab/connections", api_list_lab_connections, NULL},
+    {"GET", "/v1/capture", api_get_capture, query_capture},
+    {"GET", "/v1/events", api_get_events, query_since},
 };
 const size_t api_path_count = sizeof(api_paths) / sizeof(api_paths[0]);
 
@@ -107,7 +122,8 @@ static bool too_long(const struct segments *path)
 /* The methods that a path answers to, as Allow has them. */
 static const char *methods_of(const struct api_path *path)
 {
-    bool head = strcmp(path->method, "GET") == 0 && path->handler != api_get_events;
+    bool endless = path->handler == api_get_events || path->handler == api_get_capture;
+    bool head = strcmp(path->method, "GET") == 0 && !endless;
     return head ? "GET, HEAD" : path->method;
 }
 

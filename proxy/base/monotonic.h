@@ -10,7 +10,8 @@
 #define NS_PER_S UINT64_C(1000000000)
 
 uint64_t monotonic_now_ns(void); /* CLOCK_MONOTONIC: intervals and deadlines */
-int64_t wall_now_ns(void);       /* CLOCK_REALTIME since 1970: only to show people */
+/* CLOCK_REALTIME since 1970: to show people, and to compare with times that the kernel tells. */
+int64_t wall_now_ns(void);
 /* Sleeps until the monotonic deadline or a signal; returns 0 or -EINTR. */
 int monotonic_sleep_until(uint64_t deadline_ns);
 

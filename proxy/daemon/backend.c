@@ -15,33 +15,16 @@
 #include "proxy/base/log.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
+#include "proxy/daemon/backend_internal.h"
 #include "proxy/daemon/clocks.h"
 #include "proxy/daemon/doctor.h"
+#include "proxy/daemon/lab_state.h"
 #include "proxy/daemon/provenance.h"
 #include "proxy/daemon/routes.h"
 #include "proxy/daemon/worker.h"
 #include "proxy/match/match.h"
 
-enum { NODE_SLOTS = RULESET_NODES_MAX + 1, SLOT_NONE = UINT16_MAX };
-
-struct backend {
-    struct backend_options options;
-    uint64_t started_ns, publish_ns;
-    struct ruleset ruleset;
-    struct fault_plan *plan;
-    struct match_set *matches;
-    struct routes *routes;
-    struct fault_states *states;
-    struct workers *workers;
-    struct clocks *clocks;
-    struct api_link_state link_baseline[NODE_SLOTS][NODE_SLOTS];
-    uint32_t node_generation[NODE_SLOTS];
-    uint64_t touched_baseline[RULESET_FAULTS_MAX];
-    uint32_t fault_generation[RULESET_FAULTS_MAX];
-    struct api_route_state route_baseline[RULESET_ROUTES_MAX];
-    uint32_t route_generation[RULESET_ROUTES_MAX];
-    char applied[APPLIED_TEXT_MAX]; /* the last answer */
-};
+enum { SLOT_NONE = UINT16_MAX };
 
 /* Everything that a new ruleset needs, before it is in force. */
 struct prepared {
@@ -49,6 +32,7 @@ struct prepared {
     struct fault_plan *plan;
     struct match_set *matches;
     struct routes *routes;
+    struct backend_publication *published;
 };
 
 static void link_sum(const struct backend *backend, uint16_t from, uint16_t to,
@@ -135,6 +119,27 @@ static void take_baselines(struct backend *backend, const struct ruleset *rulese
     }
 }
 
+static struct backend_publication *create_publication(const struct backend *backend,
+                                                      const struct routes *routes,
+                                                      const struct ruleset *ruleset,
+                                                      const struct fault_plan *plan)
+{
+    struct backend_publication *made = memory_allocate(sizeof(*made));
+    made->publication = *routes_publication(routes);
+    made->ports = lab_state_fill(backend->lab, plan, backend->options.workers, &made->publication);
+    made->publication.captures = capture_set_create(backend->captures, ruleset, plan);
+    return made;
+}
+
+static void destroy_publication(struct backend_publication *published)
+{
+    if (published) {
+        free(published->ports);
+        capture_set_destroy(published->publication.captures);
+    }
+    free(published);
+}
+
 static int prepare(struct backend *backend, const struct ruleset *next, const char *by,
                    struct prepared *prepared, struct error *error)
 {
@@ -142,6 +147,8 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
     prepared->ruleset.version = backend->ruleset.version + 1;
     provenance_fill(&prepared->ruleset, &backend->ruleset, by, wall_now_ns());
     int result = ruleset_check(&prepared->ruleset, error);
+    if (!result)
+        result = lab_state_check(backend->lab, &prepared->ruleset, error);
     if (result)
         goto fail_ruleset;
     result = fault_plan_create(&prepared->ruleset, backend->plan, &prepared->plan, error);
@@ -158,6 +165,8 @@ static int prepare(struct backend *backend, const struct ruleset *next, const ch
     result = clocks_prepare(backend->clocks, &prepared->ruleset, error);
     if (result)
         goto fail_routes;
+    prepared->published =
+        create_publication(backend, prepared->routes, &prepared->ruleset, prepared->plan);
     return 0;
 
 fail_routes:
@@ -174,6 +183,7 @@ fail_ruleset:
 static void commit(struct backend *backend, struct prepared *prepared)
 {
     clocks_commit(backend->clocks, &prepared->ruleset);
+    destroy_publication(backend->published);
     routes_destroy(backend->routes);
     match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
@@ -182,10 +192,10 @@ static void commit(struct backend *backend, struct prepared *prepared)
     backend->plan = prepared->plan;
     backend->matches = prepared->matches;
     backend->routes = prepared->routes;
+    backend->published = prepared->published;
 }
 
-static int backend_change(void *context, const struct ruleset *next, const char *by,
-                          struct error *error)
+int backend_change(void *context, const struct ruleset *next, const char *by, struct error *error)
 {
     struct backend *backend = context;
     struct prepared prepared = {0};
@@ -196,7 +206,7 @@ static int backend_change(void *context, const struct ruleset *next, const char 
     take_baselines(backend, &prepared.ruleset, prepared.plan);
     uint64_t prepared_ns = monotonic_now_ns();
     fault_states_take(backend->states, prepared.plan, prepared_ns);
-    workers_publish(backend->workers, routes_publication(prepared.routes));
+    workers_publish(backend->workers, &prepared.published->publication);
     backend->publish_ns = monotonic_now_ns() - prepared_ns;
     commit(backend, &prepared);
     log_debug("ruleset %llu by %s in force: prepared in %llu us, published in %llu us",
@@ -204,6 +214,15 @@ static int backend_change(void *context, const struct ruleset *next, const char 
               (unsigned long long)((prepared_ns - begin_ns) / NS_PER_US),
               (unsigned long long)(backend->publish_ns / NS_PER_US));
     return 0;
+}
+
+void backend_republish(struct backend *backend)
+{
+    struct backend_publication *next =
+        create_publication(backend, backend->routes, &backend->ruleset, backend->plan);
+    workers_publish(backend->workers, &next->publication);
+    destroy_publication(backend->published);
+    backend->published = next;
 }
 
 int backend_create(const struct backend_options *options, const struct ruleset *initial,
@@ -216,7 +235,11 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     backend->states = memory_allocate_zeroed(1, sizeof(*backend->states));
     backend->clocks = clocks_create(options->directory, options->keep_pages);
     backend->ruleset.version = initial->version > 0 ? initial->version - 1 : 0;
-    int result = prepare(backend, initial, "ruleset file", &prepared, error);
+    int result = lab_state_create(&backend->lab, error);
+    if (!result)
+        result = captures_create(options->workers, 0, &backend->captures, error);
+    if (!result)
+        result = prepare(backend, initial, "ruleset file", &prepared, error);
     if (result)
         goto fail;
     fault_states_take(backend->states, prepared.plan, backend->started_ns);
@@ -224,9 +247,9 @@ int backend_create(const struct backend_options *options, const struct ruleset *
                                       .pool_bytes = options->pool_bytes,
                                       .filters = options->mechanisms.segment_filters,
                                       .states = backend->states};
-    result =
-        workers_create(&workers, routes_publication(prepared.routes), &backend->workers, error);
+    result = workers_create(&workers, &prepared.published->publication, &backend->workers, error);
     if (result) {
+        destroy_publication(prepared.published);
         routes_destroy(prepared.routes);
         match_set_destroy(prepared.matches);
         fault_plan_destroy(prepared.plan);
@@ -239,6 +262,8 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     return 0;
 
 fail:
+    captures_destroy(backend->captures);
+    lab_state_destroy(backend->lab);
     clocks_destroy(backend->clocks);
     free(backend->states);
     free(backend);
@@ -250,6 +275,9 @@ void backend_destroy(struct backend *backend)
     if (!backend)
         return;
     workers_destroy(backend->workers);
+    destroy_publication(backend->published);
+    captures_destroy(backend->captures);
+    lab_state_destroy(backend->lab);
     routes_destroy(backend->routes);
     match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);
@@ -318,11 +346,17 @@ static uint64_t backend_fault_touched(void *context, const char *fault)
     return slot == SLOT_NONE ? 0 : touched_sum(backend, slot) - backend->touched_baseline[slot];
 }
 
+static bool has_lab_node(const void *lab, const char *name)
+{
+    return lab_state_has(lab, name);
+}
+
 static const char *backend_fault_applied(void *context, const struct ruleset_fault *fault)
 {
     struct backend *backend = context;
+    const struct applied_lab lab = {has_lab_node, backend->lab};
     return applied_describe(&backend->ruleset, fault, &backend->options.mechanisms,
-                            backend->applied);
+                            lab_state_is_up(backend->lab) ? &lab : NULL, backend->applied);
 }
 
 static const char *backend_route_listening(void *context, const char *route, char *buffer)
@@ -370,6 +404,8 @@ static void backend_status(void *context, struct api_status *out)
                        ? "filter: the kernel answers no segment and no SYN; nothing queued is lost"
                        : "stall: severd stops reading and writing; nothing is lost",
         .cut_udp = "drop",
+        .cut_lab = lab_state_is_up(backend->lab) ? "a cut cable: every packet is dropped" : NULL,
+        .lab_nodes = lab_state_node_count(backend->lab),
         .loss_tcp = backend->options.mechanisms.segment_filters,
         .clock_library = backend->options.clock_library,
         .clock_directory = backend->options.directory,
@@ -411,5 +447,7 @@ struct api_backend backend_api(struct backend *backend)
         .status = backend_status,
         .route_state = backend_route_state,
         .doctor = backend_doctor,
+        .lab = backend_lab_api(),
+        .captures = backend_capture_api(),
     };
 }

@@ -56,15 +56,15 @@ static const struct check checks[] = {
      "sysctl -w net.ipv6.conf.lo.disable_ipv6=0, or ip link set lo up"},
     {"SO_REUSEPORT", false, doctor_reuse_port, "routes can be spread over the workers",
      "no route can be spread over the workers", "Linux 3.9 or newer has it"},
-    {"namespaces", false, doctor_namespaces,
-     "labs, which are to come, can have networks of their own", "there will be no labs here",
-     "start severd as root, or allow user namespaces: sysctl -w user.max_user_namespaces=10000"},
-    {"veth", false, doctor_veth, "nodes of labs to come can have a cable",
-     "there will be no labs on veth", "load the kernel's veth module"},
-    {"packet sockets", false, doctor_packet, "severd can hold the other end of such a cable",
-     "there will be no labs on veth", "a kernel with CONFIG_PACKET has them"},
-    {"tun", false, doctor_tun, "labs to come can have TUN devices", "labs will have veth only",
-     "load the kernel's tun module and give severd /dev/net/tun; labs on veth don't need it"},
+    {"namespaces", false, doctor_namespaces, "labs: nodes can have networks of their own",
+     "no labs: severctl lab up is refused",
+     "start severd as root, or allow user namespaces: sysctl -w user.max_user_namespaces=10000 "
+     "and, "
+     "where it is there, kernel.apparmor_restrict_unprivileged_userns=0"},
+    {"veth", false, doctor_veth, "labs: nodes can have a cable",
+     "no labs: severctl lab up is refused", "load the kernel's veth module"},
+    {"packet sockets", false, doctor_packet, "labs: severd can hold the other end of a cable",
+     "no labs: severctl lab up is refused", "a kernel with CONFIG_PACKET has them"},
     {"sch_netem", false, doctor_netem, "nothing: severd does not use it", "", ""},
 };
 #define CHECK_COUNT (sizeof(checks) / sizeof(checks[0]))

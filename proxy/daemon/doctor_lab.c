@@ -7,11 +7,8 @@
  * system calls.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,7 +16,6 @@
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_packet.h>
-#include <linux/if_tun.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
@@ -77,23 +73,11 @@ static int try_packet(void)
     return result;
 }
 
-static int try_tun(void)
-{
-    struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
-    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int result = ioctl(fd, TUNSETIFF, &request) ? -errno : 0;
-    close(fd);
-    return result;
-}
-
 static int in_namespace(void *context)
 {
     struct lab_outcome *outcome = context;
     outcome->veth = try_veth();
     outcome->packet = try_packet();
-    outcome->tun = try_tun();
     return 0;
 }
 
@@ -111,7 +95,7 @@ static int run_child(int namespaces, struct lab_outcome *outcome)
 
 void doctor_try_lab(struct lab_outcome *outcome)
 {
-    *outcome = (struct lab_outcome){.veth = -ENOTSUP, .packet = -ENOTSUP, .tun = -ENOTSUP};
+    *outcome = (struct lab_outcome){.veth = -ENOTSUP, .packet = -ENOTSUP};
     outcome->user_namespace = run_child(CLONE_NEWUSER | CLONE_NEWNET, outcome);
     outcome->network_namespace = run_child(CLONE_NEWNET, outcome); /* has the last word: no less */
 }
@@ -143,11 +127,6 @@ bool doctor_veth(const struct doctor *doctor, char *found)
 bool doctor_packet(const struct doctor *doctor, char *found)
 {
     return tell_lab(found, doctor->lab.packet);
-}
-
-bool doctor_tun(const struct doctor *doctor, char *found)
-{
-    return tell_lab(found, doctor->lab.tun);
 }
 
 /* Only looked for: trying it could load a module into the kernel for nothing. */

@@ -13,7 +13,7 @@
 struct lab_outcome {
     int user_namespace;    /* a user namespace with a network namespace */
     int network_namespace; /* one of the latter alone */
-    int veth, packet, tun; /* inside of either; -ENOTSUP when there is neither */
+    int veth, packet;      /* inside of either; -ENOTSUP when there is neither */
 };
 
 struct doctor {
@@ -50,7 +50,6 @@ void doctor_try_lab(struct lab_outcome *outcome);
 bool doctor_namespaces(const struct doctor *doctor, char *found);
 bool doctor_veth(const struct doctor *doctor, char *found);
 bool doctor_packet(const struct doctor *doctor, char *found);
-bool doctor_tun(const struct doctor *doctor, char *found);
 bool doctor_netem(const struct doctor *doctor, char *found);
 
 #endif

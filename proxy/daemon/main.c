@@ -1,4 +1,5 @@
-/* severd: start-up in one direction, end in the other. The order: options, limits, run directory,
+/* severd: start-up in one direction, end in the other. (Or a lab's keeper, which is the same
+ * program: lab_keeper_main.) The order: options, limits, run directory,
  * ruleset, control sockets, workers, API. SIGINT, SIGTERM and SIGHUP are blocked before any thread
  * starts and read by the control thread. */
 #include <limits.h>
@@ -24,6 +25,7 @@
 #include "proxy/daemon/token.h"
 #include "proxy/datagram/datagram.h"
 #include "proxy/io/filter.h"
+#include "proxy/lab/lab.h"
 
 enum { EXIT_BAD_USAGE = 2 };
 
@@ -240,6 +242,7 @@ int main(int argc, char **argv)
     struct daemon daemon = {.directory.lock_fd = -1};
     struct error error = {0};
     char text[ERROR_MESSAGE_MAX + ERROR_PLACE_MAX];
+    lab_keeper_main(argc, argv);
     int result = options_parse(argc, argv, count_cores(), &daemon.options, &error);
     if (result) {
         fprintf(stderr, "severd: %s\n", error_text(&error, text, sizeof(text)));

@@ -22,6 +22,7 @@ struct routes; /* everything that listens under one ruleset, with its publicatio
 int routes_prepare(const struct ruleset *ruleset, const struct fault_plan *plan,
                    const struct match_set *matches, unsigned workers, const struct routes *current,
                    struct routes **routes, struct error *error);
+/* Without ports of a lab, and captures. */
 const struct publication *routes_publication(const struct routes *routes);
 /* Closes what no other `struct routes` has. NULL is fine. */
 void routes_destroy(struct routes *routes);

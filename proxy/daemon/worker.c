@@ -13,6 +13,7 @@
 #include "proxy/base/text.h"
 #include "proxy/datagram/datagram.h"
 #include "proxy/io/pool.h"
+#include "proxy/packet/packet.h"
 #include "proxy/stream/stream.h"
 
 struct worker {
@@ -25,6 +26,7 @@ struct worker {
     struct resolver *resolver;
     struct stream_plane *stream;
     struct datagram_plane *datagram;
+    struct packet_plane *packet;
     struct fault_counters *counters;
     uint64_t taken; /* sequence of the publication that it is on */
 };
@@ -51,6 +53,8 @@ static void worker_apply(struct worker *worker, const struct publication *public
     stream_plane_apply(worker->stream, publication->plan, &share->stream);
     datagram_plane_apply(worker->datagram, publication->plan, publication->matches,
                          &share->datagram);
+    packet_plane_apply(worker->packet, publication->plan, publication->matches, &share->packet,
+                       publication->captures);
 }
 
 static void worker_turn_start(void *context)
@@ -120,8 +124,14 @@ static int worker_start(struct worker *worker, const struct publication *first, 
                                         .descriptors = &worker->workers->descriptors,
                                         .states = options->states,
                                         .resolver = worker->resolver};
+    struct packet_options packet = {.loop = worker->loop,
+                                    .pool = worker->pool,
+                                    .counters = worker->counters,
+                                    .states = options->states,
+                                    .worker = worker->index};
     if ((result = stream_plane_create(&stream, &worker->stream, error)) ||
-        (result = datagram_plane_create(&datagram, &worker->datagram, error)))
+        (result = datagram_plane_create(&datagram, &worker->datagram, error)) ||
+        (result = packet_plane_create(&packet, &worker->packet, error)))
         return result;
     worker_apply(worker, first);
     stream_plane_settle(worker->stream);
@@ -173,6 +183,7 @@ void workers_destroy(struct workers *workers)
             loop_wake(worker->loop);
             pthread_join(worker->thread, NULL);
         }
+        packet_plane_destroy(worker->packet);
         datagram_plane_destroy(worker->datagram);
         stream_plane_destroy(worker->stream);
         resolver_destroy(worker->resolver);

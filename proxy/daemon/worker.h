@@ -1,13 +1,13 @@
-/* Workers: threads that own a loop and both data planes, and how a new plan reaches all of them.
+/* Workers: threads that own a loop and the data planes, and how a new plan reaches all of them.
  *
  * Theory of operation. A publication is everything that a worker reads: the plan, its match
- * programs and its routes. It is immutable. workers_publish offers it to every worker, wakes each,
- * and waits. A worker takes it over between two callbacks of its loop, and then waits until all
- * others have done the same: while one is still on the old plan, those on the new one stand still.
- * So there is one moment before which everything that crossed did so under the old plan and after
- * which under the new: nobody can see half of a change, across workers either. What takes system
- * calls and may follow a moment later (socket filters) each worker does after that, before it goes
- * on: it settles.
+ * programs and its routes, the ports of the lab and the captures. It is immutable. workers_publish
+ * offers it to every worker, wakes each, and waits. A worker takes it over between two callbacks of
+ * its loop, and then waits until all others have done the same: while one is still on the old plan,
+ * those on the new one stand still. So there is one moment before which everything that crossed did
+ * so under the old plan and after which under the new: nobody can see half of a change, across
+ * workers either. What takes system calls and may follow a moment later (socket filters) each
+ * worker does after that, before it goes on: it settles.
  *
  * Taking over is a visit of each listener and flow. Nothing is read in it, and what streams may
  * write now is left to the loop; but datagrams that a fault lets go with this change are sent at
@@ -28,12 +28,14 @@
 #include <stdint.h>
 
 #include "proxy/base/error.h"
+#include "proxy/capture/capture.h"
 #include "proxy/fault/counters.h"
 #include "proxy/fault/plan.h"
 #include "proxy/fault/states.h"
 #include "proxy/io/loop.h"
 #include "proxy/io/route.h"
 #include "proxy/match/match.h"
+#include "proxy/packet/packet.h"
 
 enum { WORKERS_MAX = 64 };
 #define WORKERS_POOL_BYTES (UINT64_C(1) << 30) /* the default of each worker */
@@ -41,11 +43,13 @@ enum { WORKERS_MAX = 64 };
 /* What one worker serves. */
 struct publication_share {
     struct route_table stream, datagram;
+    struct packet_table packet; /* all ports of the lab, those that it reads marked */
 };
 
 struct publication {
     const struct fault_plan *plan;
     const struct match_set *matches;              /* of the plan's faults; NULL: none has one */
+    struct capture_set *captures;                 /* NULL: none */
     struct publication_share shares[WORKERS_MAX]; /* as many as there are workers */
 };
 

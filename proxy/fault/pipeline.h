@@ -40,20 +40,23 @@
  *          kernel lose instead, fault_pipeline_loss_ppb says.)
  * rate     A token bucket of burst_bytes that fills at the rate, then a queue: a unit leaves when
  *          its last byte has been sent, after those before it; sums are exact, nothing is lost by
- *          rounding. A datagram that would bring the queue above queue_bytes is dropped (by default
- *          1 s of the rate, at least 64 KiB, at most RULESET_QUEUE_MAX); an empty queue takes any
- *          unit. Streams are never dropped: the caller bounds them by not reading. At a rate of 0
- *          all is held, and leaves in order once the rate is raised. A shared rate is one bucket
- *          for all flows that meet the fault in the same direction; then the queue is theirs
- *          together, too.
+ *          rounding. A datagram that would bring the queue above queue_bytes (by default
+ *          1 s of the rate, at least 64 KiB, at most RULESET_QUEUE_MAX), or finds queue_packets
+ *          others in it, is dropped; an empty queue takes any unit. Streams are never dropped: the
+ * caller bounds them by not reading. At a rate of 0 all is held, and leaves in order once the rate
+ * is raised. A shared rate is one bucket for all flows that meet the fault in the same direction;
+ * then the queue is theirs together, too.
  *
  * trace    Each millisecond in the table is an opportunity for 1500 bytes; what a unit needs of
  * them is taken in turn, and it leaves with the last one; unused ones are lost (mahimahi). The
  *          trace begins when the fault meets the flow, and anew when it ends or the table is
- *          another. Above queue_bytes datagrams are dropped, as by a rate.
+ *          another. Datagrams that find the queue full are dropped, as by a rate.
+ * flap     From when the fault was set the link is up for `up` and down for `down`, in turns; each
+ *          change but the first comes up to `jitter` earlier or later, by a draw that is the same
+ *          on all flows. While it is down datagrams are dropped as `cut`, and streams held.
  * corrupt  One bit, each as likely, of a chosen datagram is flipped; of a stream, of each chosen
  *          block of 1460 bytes: choice and bit depend on the place in the stream alone, not on how
- *          it is chunked.
+ *          it is chunked. Datagrams with `repair` are marked so.
  *
  * A correlation c makes a unit (segment, block) repeat the draw of the one before it with
  * probability c: an autoregressive process of first order, DAR(1) (Jacobs, Lewis 1978). What is
@@ -66,7 +69,7 @@
  * latency with reorder  Each datagram is due at t + D, whatever becomes of those before it.
  * duplicate  A chosen datagram is followed by a copy, at the same time.
  * reorder  A chosen one is held for `delay` while others pass.
- * truncate  A chosen one is cut to `bytes`, if it is longer.
+ * truncate  A chosen one is cut to `bytes`, if it is longer; with `repair` it is marked so.
  * reject   A chosen one is dropped as `reject`. (Of streams it refuses connections: admission.h.)
  *
  * Streams only:
@@ -104,6 +107,10 @@ struct fault_unit {
     bool end;   /* set by the caller: the end of a stream; is only ever delayed, carries no bytes */
     bool alone; /* set by the slicer: to be written by itself */
     bool last;  /* set by limit_data: the stream is closed behind it */
+    /* Set by a corrupt or truncate with `repair` that has changed this datagram: whoever delivers
+     * packets makes the checksums right before it leaves, and the length fields of one cut short
+     * (packet/repair.h). Who delivers payloads (a UDP route) has nothing to do. */
+    bool repair;
 };
 
 enum fault_medium {
@@ -165,8 +172,8 @@ struct fault_reach {
 
 /* One fault on one flow. Internal to proxy/fault but for type, fault_slot and idle. */
 struct fault_stage {
-    uint64_t key;
-    uint64_t sequence; /* of the next unit: how many it has judged, whatever became of them */
+    uint64_t key, fault_key; /* the entry's, the first with the flow's ordinal folded in */
+    uint64_t sequence;       /* of the next unit: how many it has judged, whatever became of them */
     enum ruleset_fault_type type;
     uint16_t fault_slot;
     bool idle; /* this flow is spared, or not among the first: units pass untouched */
@@ -198,6 +205,7 @@ struct fault_stage {
             uint64_t segments; /* so far */
             uint8_t state;     /* of the model */
         } loss;
+        uint64_t flap_since_ns; /* when the fault was set */
         uint64_t position;      /* corrupt: in the stream */
         uint64_t pushed_before; /* slicer: the pipeline's pushed when it began */
     };
@@ -211,7 +219,8 @@ struct fault_flow {
     uint64_t begun_ns;      /* after_ns counts from here */
     uint64_t begun_version; /* of the plan under which the connection began: first_connections are
                                those that began under the plan that set the fault, or a later one */
-    struct fault_states *states; /* borrowed; NULL: no fault counts connections or shares a rate */
+    struct fault_states *states; /* borrowed; NULL: no fault counts connections or shares a rate,
+                                    and a flap begins when it meets the flow */
     /* The pipeline of the connection's other direction, so that the two count as one connection;
      * initialised before either is first applied. NULL: there is none. */
     const struct fault_pipeline *opposite;

@@ -78,6 +78,7 @@ static void adopt(const struct fault_pipeline *pipeline, struct fault_stage *sta
     stage->table = entry->table;
     stage->table_edition = entry->table_edition;
     stage->key = random_key_fold(entry->key, flow->ordinal);
+    stage->fault_key = entry->fault_key;
     if (is_new)
         stage->reach = meet(pipeline, stage, entry);
     stage->acts = stage_acts(stage, pipeline);

@@ -490,6 +490,7 @@ size_t fault_plan_chain(const struct fault_plan *plan, uint16_t from, uint16_t t
                                           .table = table ? &table->table : NULL,
                                           .table_edition = table ? table->edition : 0,
                                           .key = random_key_fold_text(key, spec->name),
+                                          .fault_key = random_key_fold_text(plan->seed, spec->name),
                                           .slot = slot,
                                           .generation = plan->faults.generation[slot],
                                           .direction = direction};

@@ -51,8 +51,9 @@ struct fault_entry {
     const struct ruleset_fault *spec;  /* lives as long as the plan */
     const struct ruleset_table *table; /* that the spec names; NULL: none */
     uint64_t table_edition;            /* another number when its values are others; 0: none */
-    uint64_t key;  /* seed, ends, route, direction and fault name folded in; no slot is */
-    uint16_t slot; /* counters */
+    uint64_t key;       /* seed, ends, route, direction and fault name folded in; no slot is */
+    uint64_t fault_key; /* seed and fault name alone: the same wherever the fault is */
+    uint16_t slot;      /* counters */
     uint32_t generation;
     enum ruleset_direction direction; /* as asked for */
 };

@@ -37,6 +37,7 @@ enum {
 #define RULESET_RATE_MAX UINT64_C(1000000000000)                /* bytes per second */
 #define RULESET_BURST_MAX (UINT64_C(1) << 30)                   /* bytes */
 #define RULESET_QUEUE_MAX (UINT64_C(1) << 30)                   /* bytes */
+#define RULESET_PACKETS_MAX UINT32_C(1000000)                   /* in a queue */
 #define RULESET_PIECE_MAX (UINT64_C(1) << 30)                   /* bytes of a slicer's piece */
 #define RULESET_LIMIT_MAX (UINT64_C(1) << 62)                   /* bytes of limit_data */
 #define RULESET_CONNECTIONS_MAX UINT32_C(1000000000)            /* of first_connections */
@@ -92,6 +93,7 @@ enum ruleset_fault_type {
     RULESET_LOSS,
     RULESET_RATE,
     RULESET_TRACE,     /* rate by delivery opportunities */
+    RULESET_FLAP,      /* up and down in turns */
     RULESET_CORRUPT,   /* flips bits */
     RULESET_DUPLICATE, /* datagrams and packets only, and so are the next two */
     RULESET_REORDER,
@@ -163,19 +165,29 @@ struct ruleset_fault {
             uint32_t every; /* n >= 1 */
         } loss;
         struct {
-            uint64_t bytes_per_s; /* 0: nothing passes */
-            uint64_t burst_bytes; /* 0: none, units leave exactly at the rate */
-            uint64_t queue_bytes; /* datagrams: tail drop above this; streams: no more is
-                                     read ahead; 0: default */
+            uint64_t bytes_per_s;   /* 0: nothing passes */
+            uint64_t burst_bytes;   /* 0: none, units leave exactly at the rate */
+            uint64_t queue_bytes;   /* datagrams: tail drop above this; streams: no more is
+                                       read ahead; 0: default */
+            uint32_t queue_packets; /* datagrams: so many wait at most, in place of the default in
+                                       bytes or beside queue_bytes; 0: any number. Not shared. */
             bool shared; /* all connections of the route share it; else each has it for itself */
         } rate;
         struct {
             char table[RULESET_NAME_MAX]; /* milliseconds of delivery opportunities, mahimahi's */
             uint64_t queue_bytes;         /* as rate's; 0: 64 KiB */
+            uint32_t queue_packets;       /* as rate's */
         } trace;
+        struct {
+            uint64_t up_ns,
+                down_ns;        /* > 0: for so long it is up, then down, from when it was set */
+            uint64_t jitter_ns; /* each change is up to this earlier or later; at most half of
+                                   the shorter of the two */
+        } flap;
         struct {
             uint32_t probability_ppb; /* datagrams: of each; streams: of each block of 1460 bytes */
             uint32_t correlation_ppb;
+            bool repair; /* packets: checksums are made right afterwards; on routes always */
         } corrupt;
         struct {
             uint32_t probability_ppb;
@@ -189,6 +201,7 @@ struct ruleset_fault {
         struct {
             uint32_t probability_ppb;
             uint64_t bytes; /* what is left of a chosen one, at most */
+            bool repair;    /* as corrupt's; and length fields */
         } truncate;
         struct {
             uint64_t average_bytes;   /* 0: not sliced */

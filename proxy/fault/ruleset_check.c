@@ -331,6 +331,32 @@ static int check_markov(struct checker *checker, const struct ruleset_fault *fau
     return 0;
 }
 
+static int check_flap(struct checker *checker, const struct ruleset_fault *fault, size_t index)
+{
+    if (fault->type != RULESET_FLAP || (fault->flap.jitter_ns <= fault->flap.up_ns / 2 &&
+                                        fault->flap.jitter_ns <= fault->flap.down_ns / 2))
+        return 0;
+    return refuse(checker, -EINVAL, "a flap's jitter is at most half of the shorter of up and down",
+                  "faults[%zu].jitter_ns", index);
+}
+
+/* A queue in packets is one flow's, and has packets. */
+static int check_queue(struct checker *checker, const struct ruleset_fault *fault,
+                       const struct ruleset_route *route, size_t index)
+{
+    uint32_t packets = fault->type == RULESET_RATE    ? fault->rate.queue_packets
+                       : fault->type == RULESET_TRACE ? fault->trace.queue_packets
+                                                      : 0;
+    if (packets > 0 && route && route->protocol == RULESET_TCP)
+        return refuse(checker, -EINVAL,
+                      "a stream has no packets: the queue of a TCP route is in bytes",
+                      "faults[%zu].queue_packets", index);
+    if (packets > 0 && fault->type == RULESET_RATE && fault->rate.shared)
+        return refuse(checker, -EINVAL, "the queue of a shared rate is in bytes",
+                      "faults[%zu].queue_packets", index);
+    return 0;
+}
+
 /* What some faults ask of where they are. route: NULL on a link. */
 static int check_place(struct checker *checker, const struct ruleset_fault *fault,
                        const struct ruleset_route *route, size_t index)
@@ -345,7 +371,7 @@ static int check_place(struct checker *checker, const struct ruleset_fault *faul
         return refuse(checker, -EINVAL,
                       "a shared rate is on a route, and on one that is not spread over the workers",
                       "faults[%zu].shared", index);
-    return 0;
+    return check_queue(checker, fault, route, index);
 }
 
 /* For which connections and units. */
@@ -397,6 +423,8 @@ static int check_fault(struct checker *checker, const struct ruleset_fault *faul
     code = check_parameters(checker, fault, index);
     if (code == 0)
         code = check_markov(checker, fault, index);
+    if (code == 0)
+        code = check_flap(checker, fault, index);
     return code < 0 ? code : check_reach(checker, fault, index);
 }
 

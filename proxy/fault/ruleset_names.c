@@ -13,6 +13,7 @@ static const char *const fault_type_names[] = {
     [RULESET_LOSS] = "loss",
     [RULESET_RATE] = "rate",
     [RULESET_TRACE] = "trace",
+    [RULESET_FLAP] = "flap",
     [RULESET_CORRUPT] = "corrupt",
     [RULESET_DUPLICATE] = "duplicate",
     [RULESET_REORDER] = "reorder",
@@ -170,6 +171,7 @@ bool ruleset_fault_acts_on(enum ruleset_fault_type type, enum ruleset_protocol p
     case RULESET_LOSS:
     case RULESET_RATE:
     case RULESET_TRACE:
+    case RULESET_FLAP:
     case RULESET_CORRUPT:
     case RULESET_REJECT:
     case RULESET_NOOP:

@@ -26,6 +26,15 @@
         "queue_bytes", RULESET_PARAMETER_BYTES, AT(field), 0, RULESET_QUEUE_MAX, false, 0,         \
             "a queue is at most 1 GiB"                                                             \
     }
+#define QUEUE_PACKETS(field)                                                                       \
+    {                                                                                              \
+        "queue_packets", RULESET_PARAMETER_COUNT, AT(field), 0, RULESET_PACKETS_MAX, false, 0,     \
+            "a queue is at most 10^6 packets"                                                      \
+    }
+#define REPAIR(field)                                                                              \
+    {                                                                                              \
+        "repair", RULESET_PARAMETER_FLAG, AT(field), 0, 1, false, 0, "true or false"               \
+    }
 #define MODEL(name) (1u << RULESET_LOSS_##name)
 
 static const struct ruleset_parameter latency[] = {
@@ -64,6 +73,7 @@ static const struct ruleset_parameter rate[] = {
     {"burst_bytes", RULESET_PARAMETER_BYTES, AT(rate.burst_bytes), 0, RULESET_BURST_MAX, false, 0,
      "a burst is at most 1 GiB"},
     QUEUE(rate.queue_bytes),
+    QUEUE_PACKETS(rate.queue_packets),
     {"shared", RULESET_PARAMETER_FLAG, AT(rate.shared), 0, 1, false, 0, "true or false"},
 };
 
@@ -71,11 +81,21 @@ static const struct ruleset_parameter trace[] = {
     {"table", RULESET_PARAMETER_TABLE, AT(trace.table), 0, 0, true, 0,
      "a trace names a table of the ruleset"},
     QUEUE(trace.queue_bytes),
+    QUEUE_PACKETS(trace.queue_packets),
+};
+
+static const struct ruleset_parameter flap[] = {
+    {"up_ns", RULESET_PARAMETER_NS, AT(flap.up_ns), 1, RULESET_DELAY_NS_MAX, true, 0,
+     "a link is up for more than 0 and at most one hour"},
+    {"down_ns", RULESET_PARAMETER_NS, AT(flap.down_ns), 1, RULESET_DELAY_NS_MAX, true, 0,
+     "a link is down for more than 0 and at most one hour"},
+    DURATION("jitter_ns", flap.jitter_ns, false, "a jitter"),
 };
 
 static const struct ruleset_parameter corrupt[] = {
     PROBABILITY("probability", corrupt.probability_ppb, true, 0),
     CORRELATION(corrupt.correlation_ppb, 0),
+    REPAIR(corrupt.repair),
 };
 
 static const struct ruleset_parameter duplicate[] = {
@@ -94,6 +114,7 @@ static const struct ruleset_parameter truncate[] = {
     PROBABILITY("probability", truncate.probability_ppb, true, 0),
     {"bytes", RULESET_PARAMETER_BYTES, AT(truncate.bytes), 0, 65535, true, 0,
      "a datagram is cut to 0 to 65535 bytes"},
+    REPAIR(truncate.repair),
 };
 
 static const struct ruleset_parameter slicer[] = {
@@ -142,6 +163,7 @@ static const struct {
     [RULESET_LOSS] = ROWS(loss),
     [RULESET_RATE] = ROWS(rate),
     [RULESET_TRACE] = ROWS(trace),
+    [RULESET_FLAP] = ROWS(flap),
     [RULESET_CORRUPT] = ROWS(corrupt),
     [RULESET_DUPLICATE] = ROWS(duplicate),
     [RULESET_REORDER] = ROWS(reorder),

@@ -50,7 +50,7 @@ struct stage_operations {
     uint64_t (*queue_limit)(const struct fault_stage *stage);
 };
 
-extern const struct stage_operations stage_latency, stage_loss, stage_rate, stage_trace,
+extern const struct stage_operations stage_latency, stage_loss, stage_rate, stage_trace, stage_flap,
     stage_corrupt, stage_duplicate, stage_reorder, stage_truncate, stage_slicer, stage_slow_close,
     stage_timeout, stage_reset_peer, stage_limit_data, stage_reject, stage_noop;
 

@@ -17,6 +17,7 @@ static enum stage_verdict push_datagram(struct fault_stage *stage, const struct 
         return STAGE_PASS;
     uint64_t bits = random_draw(stage->key, stage->sequence, STAGE_DRAW_DETAIL);
     bool flipped = sink->flip(sink->context, unit, random_below(bits, UINT64_C(8) * unit->bytes));
+    unit->repair |= flipped && spec->corrupt.repair;
     return flipped ? STAGE_TOUCH : STAGE_PASS;
 }
 

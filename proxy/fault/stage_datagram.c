@@ -21,6 +21,7 @@ static enum stage_verdict push_duplicate(struct fault_stage *stage,
         return STAGE_PASS;
     outcome->copy->bytes = unit->bytes;
     outcome->copy->segments = unit->segments;
+    outcome->copy->repair = unit->repair;
     return STAGE_COPY;
 }
 
@@ -47,6 +48,7 @@ static enum stage_verdict push_truncate(struct fault_stage *stage,
     if (!is_chosen(stage, spec->truncate.probability_ppb, 0) || unit->bytes <= spec->truncate.bytes)
         return STAGE_PASS;
     unit->bytes = (uint32_t)spec->truncate.bytes;
+    unit->repair |= spec->truncate.repair;
     return STAGE_TOUCH;
 }
 

@@ -122,6 +122,13 @@ static uint64_t queue_limit(const struct ruleset_fault *spec)
     return limit;
 }
 
+/* The same for datagrams: a limit in packets is in place of the default. */
+static uint64_t datagram_limit(const struct ruleset_fault *spec)
+{
+    bool in_packets = spec->rate.queue_packets > 0 && spec->rate.queue_bytes == 0;
+    return in_packets ? RULESET_QUEUE_MAX : queue_limit(spec);
+}
+
 /* Bytes that wait for this clock, of whatever flow, rounded up. */
 static uint64_t backlog(const struct fault_rate_clock *clock, uint64_t at_ns)
 {
@@ -136,7 +143,9 @@ static bool is_full(const struct fault_stage *stage, const struct fault_rate_clo
                     const struct fault_unit *unit)
 {
     uint64_t waiting = clock == &stage->clock ? stage->queue.bytes : backlog(clock, unit->at_ns);
-    return waiting > 0 && waiting + unit->bytes > queue_limit(stage->spec);
+    uint32_t packets = stage->spec->rate.queue_packets;
+    return (packets > 0 && stage->queue.units >= packets) ||
+           (waiting > 0 && waiting + unit->bytes > datagram_limit(stage->spec));
 }
 
 /* The unit's place at the end of the queue. A conversion rounds up, so that the tail may be ahead

@@ -6,6 +6,7 @@ static const struct stage_operations *const table[RULESET_FAULT_TYPES] = {
     [RULESET_LOSS] = &stage_loss,
     [RULESET_RATE] = &stage_rate,
     [RULESET_TRACE] = &stage_trace,
+    [RULESET_FLAP] = &stage_flap,
     [RULESET_CORRUPT] = &stage_corrupt,
     [RULESET_DUPLICATE] = &stage_duplicate,
     [RULESET_REORDER] = &stage_reorder,

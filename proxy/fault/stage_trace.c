@@ -85,14 +85,22 @@ static uint64_t queue_limit(const struct fault_stage *stage)
     return limit ? limit : QUEUE_BYTES;
 }
 
+/* Of datagrams: a limit in packets is in place of the default. */
+static bool is_full(const struct fault_stage *stage, const struct fault_unit *unit)
+{
+    uint32_t packets = stage->spec->trace.queue_packets;
+    bool in_packets = packets > 0 && stage->spec->trace.queue_bytes == 0;
+    uint64_t limit = in_packets ? RULESET_QUEUE_MAX : queue_limit(stage);
+    return (packets > 0 && stage->queue.units >= packets) ||
+           (stage->queue.units > 0 && stage->queue.bytes + unit->bytes > limit);
+}
+
 static enum stage_verdict push(struct fault_stage *stage, const struct fault_pipeline *pipeline,
                                struct fault_unit *unit, struct stage_outcome *outcome)
 {
-    uint64_t limit = queue_limit(stage);
-    bool over = stage->queue.units > 0 && stage->queue.bytes + unit->bytes > limit;
     if (!stage->table)
         return STAGE_PASS;
-    if (pipeline->flow.medium == FAULT_DATAGRAM && over) {
+    if (pipeline->flow.medium == FAULT_DATAGRAM && is_full(stage, unit)) {
         outcome->cause = FAULT_CAUSE_QUEUE;
         return STAGE_DROP;
     }

@@ -7,26 +7,9 @@
 #include <netinet/udp.h>
 #include <string.h>
 
-enum { TIME_TO_LIVE = 64, LENGTH_MAX = 65535 };
+#include "proxy/base/internet_checksum.h"
 
-uint16_t ip_header_checksum(const void *bytes, uint32_t length)
-{
-    const unsigned char *at = bytes;
-    uint64_t sum = 0;
-    for (; length > 1; length -= 2, at += 2) {
-        uint16_t word;
-        memcpy(&word, at, sizeof(word));
-        sum += word;
-    }
-    if (length) {
-        uint16_t word = 0;
-        memcpy(&word, at, 1);
-        sum += word;
-    }
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
-}
+enum { TIME_TO_LIVE = 64, LENGTH_MAX = 65535 };
 
 static uint16_t length_field(uint32_t length)
 {
@@ -44,7 +27,7 @@ static void write_ipv4(unsigned char *header, uint32_t udp_length, const uint8_t
                     .ip_p = IPPROTO_UDP};
     memcpy(&ip.ip_src, source, 4);
     memcpy(&ip.ip_dst, destination, 4);
-    ip.ip_sum = ip_header_checksum(&ip, sizeof(ip));
+    ip.ip_sum = internet_checksum(&ip, sizeof(ip));
     memcpy(header, &ip, sizeof(ip));
 }
 

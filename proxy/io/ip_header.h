@@ -17,7 +17,4 @@ enum { IP_HEADER_ROOM = 48 }; /* IPv6 and UDP; IPv4 and UDP take 28 */
 uint32_t ip_header_write(unsigned char *payload, uint32_t length, const struct address *source,
                          const struct address *destination);
 
-/* The Internet checksum (RFC 1071) in the byte order of the packet, for memcpy into it. */
-uint16_t ip_header_checksum(const void *bytes, uint32_t length);
-
 #endif

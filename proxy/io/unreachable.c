@@ -16,6 +16,7 @@
 
 #include <linux/icmp.h>
 
+#include "proxy/base/internet_checksum.h"
 #include "proxy/io/ip_header.h"
 
 enum { ICMP_HEADER = 8 }; /* type, code, checksum, unused: the same in both versions */
@@ -125,7 +126,7 @@ bool unreachable_send(const struct unreachable *unreachable, const struct addres
     if (address_get_ipv4(source, to) && address_get_ipv4(destination, from)) {
         struct icmphdr header = {.type = ICMP_DEST_UNREACH, .code = ICMP_PORT_UNREACH};
         memcpy(icmp, &header, sizeof(header));
-        header.checksum = ip_header_checksum(icmp, about + ICMP_HEADER);
+        header.checksum = internet_checksum(icmp, about + ICMP_HEADER);
         memcpy(icmp, &header, sizeof(header));
         address_ipv4(&message, to, from);
     } else if (about && address_get_ipv6(destination, from)) {

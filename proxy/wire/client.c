@@ -140,6 +140,20 @@ void wire_client_set_timeout(struct wire_client *client, uint64_t timeout_ns)
     client->timeout_ns = timeout_ns ? timeout_ns : DEFAULT_TIMEOUT_NS;
 }
 
+void wire_client_set_wait(struct wire_client *client, wire_wait_fn fn, void *context)
+{
+    client->wait = fn;
+    client->wait_context = context;
+}
+
+/* curl's progress callback: not 0 ends the transfer. */
+static int wait_on(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    struct wire_client *client = context;
+    (void)a, (void)b, (void)c, (void)d;
+    return client->wait(client->wait_context) ? 0 : 1;
+}
+
 static size_t collect(char *bytes, size_t size, size_t count, void *context)
 {
     struct wire_client *client = context;
@@ -204,6 +218,8 @@ int wire_client_explain(const struct wire_client *client, CURLcode result, struc
                          "severd at %s did not answer within %" PRIu64
                          " ms: look whether it is stopped or overloaded",
                          client->url, client->timeout_ns / NS_PER_MS);
+    case CURLE_ABORTED_BY_CALLBACK:
+        return error_set(error, -ECANCELED, "interrupted");
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING:
@@ -300,6 +316,11 @@ static int request(struct wire_client *client, const char *method, const char *p
     curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, client);
     curl_easy_setopt(client->curl, CURLOPT_TIMEOUT_MS,
                      (long)((client->timeout_ns + NS_PER_MS - 1) / NS_PER_MS));
+    if (client->wait) {
+        curl_easy_setopt(client->curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(client->curl, CURLOPT_XFERINFOFUNCTION, wait_on);
+        curl_easy_setopt(client->curl, CURLOPT_XFERINFODATA, client);
+    }
     if (if_match)
         add_header(&headers, "If-Match", if_match);
     if (text || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {

@@ -42,6 +42,11 @@ int wire_client_request_matching(struct wire_client *client, const char *method,
 /* Of the requests that follow, for the whole exchange; 0: 10 s again. */
 void wire_client_set_timeout(struct wire_client *client, uint64_t timeout_ns);
 
+/* Asked about once a second while a request waits for its answer, of the requests that follow;
+ * false gives it up: -ECANCELED. NULL: requests wait. */
+typedef bool (*wire_wait_fn)(void *context);
+void wire_client_set_wait(struct wire_client *client, wire_wait_fn fn, void *context);
+
 /* Appends "/" (unless one is there) and `segment` to a path, percent-encoded: names are free text.
  * size: of buffer, WIRE_PATH_MAX fits. What does not fit makes the buffer "", which no request
  * accepts. */
@@ -56,5 +61,13 @@ void wire_path_append_query(char *buffer, size_t size, const char *key, const ch
 typedef bool (*wire_event_fn)(void *context, const char *event, json_t *data);
 int wire_client_events(struct wire_client *client, wire_event_fn fn, void *context,
                        struct error *error);
+
+/* Reads the answer to GET path, piece by piece, until the callback returns false or the answer
+ * ends: 0 both times, and -ECONNRESET when it is broken off. Other errors as wire_client_request.
+ * The callback also gets NULL bytes every 200 ms or so, so that it can end the wait. silence_ns:
+ * -ETIMEDOUT when nothing has come for so long; 0: any time. Blocks. */
+typedef bool (*wire_bytes_fn)(void *context, const char *bytes, size_t length);
+int wire_client_stream(struct wire_client *client, const char *path, uint64_t silence_ns,
+                       wire_bytes_fn fn, void *context, struct error *error);
 
 #endif

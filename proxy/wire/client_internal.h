@@ -17,6 +17,8 @@ struct wire_client {
     char *by;
     char *token; /* of the URL; NULL: SEVER_TOKEN's */
     uint64_t timeout_ns;
+    wire_wait_fn wait; /* NULL: none */
+    void *wait_context;
     struct text received; /* body of the answer at hand */
 };
 

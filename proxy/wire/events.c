@@ -1,9 +1,8 @@
 /* wire_client_events: server-sent events (WHATWG HTML, section 9.2.6), as much of them as severd
  * sends: lines "id:", "event:", "data:", an empty line ends an event.
  *
- * Theory of operation. curl's multi interface waits, so that the callback gets its turn every
- * 200 ms although nothing comes. Bytes go through a line buffer; a whole event is parsed and handed
- * to the callback inside curl's write callback. Lines and data are bounded as an answer is. */
+ * Theory of operation. The bytes of the stream (stream.c) go through a line buffer; a whole event
+ * is parsed and handed to the callback. Lines and data are bounded as an answer is. */
 #include <errno.h>
 #include <string.h>
 
@@ -14,8 +13,6 @@
 
 #define SILENCE_MAX_NS (30 * NS_PER_S)
 
-enum { TURN_MS = 200, STATUS_OK = 200 };
-
 struct event_stream {
     struct wire_client *client;
     wire_event_fn fn;
@@ -23,7 +20,6 @@ struct event_stream {
     struct text line, type, data;
     struct error error; /* what ended it, code 0 if nothing did */
     bool stopped;       /* by the callback */
-    uint64_t heard_ns;  /* when bytes last came */
 };
 
 static void finish_event(struct event_stream *stream)
@@ -83,88 +79,25 @@ static void take_bytes(struct event_stream *stream, const char *bytes, size_t le
     }
 }
 
-static size_t receive(char *bytes, size_t size, size_t count, void *context)
+static bool take(void *context, const char *bytes, size_t length)
 {
     struct event_stream *stream = context;
-    size_t length = size * count;
-    long status = 0;
-    stream->heard_ns = monotonic_now_ns();
-    curl_easy_getinfo(stream->client->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (status == STATUS_OK)
+    if (bytes)
         take_bytes(stream, bytes, length);
-    else if (stream->client->received.length + length <= WIRE_ANSWER_MAX)
-        text_append_bytes(&stream->client->received, bytes, length);
-    return stream->stopped || stream->error.code < 0 ? 0 : length;
-}
-
-/* What the transfer ended with, once it has. */
-static int judge_end(struct event_stream *stream, CURLcode result, struct error *error)
-{
-    long status = 0;
-    if (stream->stopped)
-        return 0;
-    if (stream->error.code < 0)
-        return error_set(error, stream->error.code, "%s", stream->error.message);
-    curl_easy_getinfo(stream->client->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (result != CURLE_OK && status == 0)
-        return wire_client_explain(stream->client, result, error);
-    if (status != STATUS_OK)
-        return wire_client_refusal(stream->client, status, error);
-    return error_set(error, -ECONNRESET, "severd at %s ended the event stream",
-                     stream->client->url);
-}
-
-/* Runs the transfer to its end. */
-static int follow(struct event_stream *stream, CURLM *multi, struct error *error)
-{
-    int running = 1, left = 0;
-    uint64_t told_ns = monotonic_now_ns();
-    for (;;) {
-        CURLMcode code = curl_multi_perform(multi, &running);
-        if (code == CURLM_OK && running == 0) {
-            const CURLMsg *message = curl_multi_info_read(multi, &left);
-            return judge_end(stream, message ? message->data.result : CURLE_RECV_ERROR, error);
-        }
-        if (code == CURLM_OK)
-            code = curl_multi_poll(multi, NULL, 0, TURN_MS, NULL);
-        if (code != CURLM_OK)
-            return error_set(error, -EIO, "waiting for events of %s: %s", stream->client->url,
-                             curl_multi_strerror(code));
-        uint64_t now_ns = monotonic_now_ns();
-        if (now_ns - told_ns >= TURN_MS * NS_PER_MS) {
-            told_ns = now_ns;
-            if (!stream->fn(stream->context, NULL, NULL))
-                return 0;
-        }
-        if (now_ns - stream->heard_ns > SILENCE_MAX_NS)
-            return error_set(error, -ETIMEDOUT,
-                             "nothing has come from severd at %s for 30 s, no heartbeat either: "
-                             "look whether it is stopped",
-                             stream->client->url);
-    }
+    else if (!stream->fn(stream->context, NULL, NULL))
+        stream->stopped = true;
+    return !stream->stopped && stream->error.code == 0;
 }
 
 int wire_client_events(struct wire_client *client, wire_event_fn fn, void *context,
                        struct error *error)
 {
-    struct event_stream stream = {
-        .client = client, .fn = fn, .context = context, .heard_ns = monotonic_now_ns()};
-    struct curl_slist *headers = NULL;
-    int code = wire_client_prepare(client, "/v1/events", &headers, error);
-    if (code < 0)
-        return code;
-    CURLM *multi = memory_must(curl_multi_init());
-    curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, receive);
-    curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &stream);
-    curl_easy_setopt(client->curl, CURLOPT_CONNECTTIMEOUT_MS,
-                     (long)(client->timeout_ns / NS_PER_MS));
-    curl_multi_add_handle(multi, client->curl);
-    code = follow(&stream, multi, error);
-    curl_multi_remove_handle(multi, client->curl);
-    curl_multi_cleanup(multi);
-    curl_easy_setopt(client->curl, CURLOPT_HTTPHEADER, NULL);
-    curl_slist_free_all(headers);
+    struct event_stream stream = {.client = client, .fn = fn, .context = context};
+    int code = wire_client_stream(client, "/v1/events", SILENCE_MAX_NS, take, &stream, error);
+    if (code == 0 && stream.error.code < 0)
+        code = error_set(error, stream.error.code, "%s", stream.error.message);
+    else if ((code == 0 || code == -ECONNRESET) && !stream.stopped)
+        code = error_set(error, -ECONNRESET, "severd at %s ended the event stream", client->url);
     text_free(&stream.line);
     text_free(&stream.type);
     text_free(&stream.data);

@@ -1,6 +1,7 @@
 /* How exactly a proxy delays: 1,000 messages a second one way, each with the time at which it was
  * sent; the error is the time that it took less what the proxy was asked to add. What loopback and
- * the wake-up of the reader take is in it: compare with the same measurement without a proxy. */
+ * the wake-up of the reader take is in it: compare with the same measurement without a proxy. With
+ * -u the messages are datagrams: TCP on a slow link has a window, and would wait for it. */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -43,7 +44,12 @@ int main(int argc, char **argv)
     size_t count = (size_t)(options.seconds_ns / INTERVAL_NS) + IGNORED;
     receiver.delay_ns = options.delay_ns;
     samples_create(&receiver.samples, count);
-    load_pair(load_listen(options.listen_port), options.connect_port, 0, &near, &receiver.far);
+    if (options.datagrams) {
+        receiver.far = load_datagram(options.listen_port, 0);
+        near = load_datagram(0, options.connect_port);
+    } else {
+        load_pair(load_listen(options.listen_port), options.connect_port, 0, &near, &receiver.far);
+    }
     load_thread(receive_all, &receiver);
     uint64_t due_ns = monotonic_now_ns();
     for (size_t i = 0; i < count; i++) {

@@ -1,6 +1,8 @@
 # The tables of `make bench` from lines "SECTION<tab>TARGET<tab>METRIC<tab>VALUE", one a round; with
 # -v json=FILE also everything as JSON there. A value is the median over the rounds.
 BEGIN { FS = "\t"; FLOW_BITS = 512 * 1048576 * 8 } # what severd holds of one direction: FAULT-MODEL, Bounds
+$1 == "asked" { asked[$2] = $4; next }
+$1 ~ /^lab-/ { any_lab = 1 }
 {
     key = $1 SUBSEP $2 SUBSEP $3
     if (!(key in count)) keys[++key_count] = key
@@ -103,14 +105,8 @@ function write_json(    i, j, part, list) {
     for (i = 1; i <= goal_count; i++) printf "%s\n  %s", (i > 1 ? "," : ""), goals[i] >json
     printf "]}\n" >json
 }
-END {
-    for (i = 1; i <= key_count; i++) {
-        split(keys[i], part, SUBSEP)
-        if (part[1] ~ /^(throughput|streams|rtt|connections|memory|datagrams)$/) any[part[2]] = 1
-    }
-    printf "%s; %d workers each%s; TCP %s; medians of %d rounds of %s s\n\n", machine, workers, \
-        (spread ? ", severd's routes spread" : ""), (read ? "is read" : "ends at MSG_TRUNC"), rounds, seconds
-    printf "%-22s %7s %7s %7s %8s %7s %7s %7s %8s %7s %8s %7s %7s\n", "", "1 TCP", "of", "CPU", "8 TCP", "1 byte", "round", "trip: ", \
+function print_routes(    i, rows, order) {
+    printf "\n%-22s %7s %7s %7s %8s %7s %7s %7s %8s %7s %8s %7s %7s\n", "", "1 TCP", "of", "CPU", "8 TCP", "1 byte", "round", "trip: ", \
         "connec-", "CPU us/", "KiB/idle", "MiB at", "UDP"
     printf "%-22s %7s %7s %7s %8s %7s %7s %7s %8s %7s %8s %7s %7s\n", "", "Gbit/s", "HAProxy", "s/GiB", "Gbit/s", "p50 us", "p99 us", "CPU us", \
         "tions/s", "connec.", "connec.", "start", "1000/s"
@@ -126,6 +122,18 @@ END {
     split_row("  split: call to in force", "in_force"); split_row("  split: call to answer", "split"); split_row("  heal: call to answer", "heal")
     split_row("  of both, preparing the change (severd's log)", "prepared")
     split_row("  of both, bringing it into force", "published")
+}
+END {
+    for (i = 1; i <= key_count; i++) {
+        split(keys[i], part, SUBSEP)
+        if (part[1] ~ /^(throughput|streams|rtt|connections|memory|datagrams)$/) any[part[2]] = 1
+        if (part[1] ~ /^(throughput|streams|rtt|connections|memory|datagrams|delay|split)$/) any_route = 1
+    }
+    printf "%s; %d workers each%s; TCP %s; medians of %d rounds of %s s\n", machine, workers, \
+        (spread ? ", severd's routes spread" : ""), (read ? "is read" : "ends at MSG_TRUNC"), rounds, seconds
+    if (any_route) print_routes()
+    print_labs()
     print_goals()
+    print_lab_goals()
     if (json != "") write_json()
 }

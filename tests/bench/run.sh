@@ -7,6 +7,8 @@
 #   BENCH_ROUNDS=3 BENCH_SECONDS=2       how often, and for how long each time
 #   BENCH_ONLY=throughput,rtt,...        sections: throughput streams rtt connections datagrams
 #                                        delay split memory
+#                                        labs, or of it: lab-throughput lab-rtt lab-packets lab-delay
+#                                        lab-loss lab-rate lab-64
 #   BENCH_WORKERS=N                      threads of severd and HAProxy, processes of nginx [the cores]
 #   BENCH_SPREAD=0                       severd's TCP routes on one worker each, not spread like the peers'
 #   BENCH_READ=1                         streams end at a reader, not at one that has the kernel throw
@@ -31,6 +33,8 @@ exec 3>&1
 [ "$json" != /dev/fd/3 ] || exec 1>/dev/null
 # shellcheck source=tests/bench/peers.sh
 . "$here/peers.sh"
+# shellcheck source=tests/bench/labs.sh
+. "$here/labs.sh"
 generator=
 clean_up() {
     local peer
@@ -122,6 +126,7 @@ record_quantiles() { # TARGET NAME: of the sorted numbers in the file of that na
 targets_of() { # SECTION: one a line, of those that have a port
     local target list=("${peers[@]}")
     case $1 in
+    lab-*) mapfile -t list < <(lab_targets_of "$1") ;;
     throughput) list=(direct severd "${faulty[@]}" haproxy haproxy-1m nginx socat toxiproxy 'toxiproxy 1 ms' 'toxiproxy 20 ms' 'toxiproxy 100 ms') ;;
     memory) list=(severd haproxy nginx socat toxiproxy) ;;
     datagrams) list=(direct severd nginx) ;;
@@ -146,26 +151,39 @@ run_section() { # SECTION
     done
 }
 
-is_wanted() { # SECTION
-    [ -z "$only" ] || [[ ,$only, == *,$1,* ]]
+is_wanted() { # SECTION...: any of them
+    local section
+    for section in "$@"; do
+        [[ -n $only && ,$only, != *,$section,* ]] || return 0
+    done
+    return 1
 }
 
-only=${BENCH_ONLY:-}
+start_peers() { # PEER...
+    local peer
+    for peer in "$@"; do
+        "peer_$peer" || { stop "$peer"; unset "port[$peer]" "udp[$peer]"; record note "$peer" failed 1; }
+    done
+}
+
+only=,${BENCH_ONLY:-},
+only=${only//,labs,/,$(IFS=,; echo "${lab_sections[*]}"),}
+only=${only#,} only=${only%,}
 for section in ${only//,/ }; do
-    [[ " ${sections[*]} " == *" $section "* ]] || {
-        echo "bench: BENCH_ONLY: '$section' is none of: ${sections[*]}" >&2
+    [[ " ${sections[*]} ${lab_sections[*]} " == *" $section "* ]] || {
+        echo "bench: BENCH_ONLY: '$section' is none of: ${sections[*]} labs ${lab_sections[*]}" >&2
         exit 2
     }
 done
 new_port sink
-for peer in "${peers[@]}"; do
-    "peer_$peer" || { stop "$peer"; unset "port[$peer]" "udp[$peer]"; record note "$peer" failed 1; }
-done
+! is_wanted "${sections[@]}" || start_peers "${peers[@]}"
+! is_wanted "${lab_sections[@]}" || start_peers "${lab_peers[@]}"
 for peer in "${!absent[@]}"; do record note "$peer" absent 1; done
 for target in "${!refused[@]}"; do record note "$target" refused 1; done
-for section in "${sections[@]}"; do
+for target in "${!asked[@]}"; do record asked "$target" asked "${asked[$target]}"; done
+for section in "${sections[@]}" "${lab_sections[@]}"; do
     ! is_wanted "$section" || run_section "$section"
 done
 machine="$(uname -sr), $(nproc) cores, $(cat /proc/sys/net/ipv4/tcp_congestion_control), load before ${load%% *}"
-awk -f "$here/report.awk" -v machine="$machine" -v workers="$workers" -v rounds="$rounds" -v seconds="$seconds" \
+awk -f "$here/report.awk" -f "$here/labs.awk" -v machine="$machine" -v workers="$workers" -v rounds="$rounds" -v seconds="$seconds" \
     -v spread="$([ "${BENCH_SPREAD:-1}" = 0 ] || echo spread)" -v read="${BENCH_READ:+read}" -v json="$json" "$results"

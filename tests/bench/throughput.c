@@ -1,9 +1,11 @@
-/* Bytes per second through `count` streams, and the proxy's CPU time for them. One thread for each
- * stream writes 256 KiB at a time; one has the kernel throw the bytes away (MSG_TRUNC), so that on
- * few cores the reader is not what limits the proxies, or, with -r, really reads them. */
+/* Bytes per second through `count` streams, and the proxy's CPU time for them, and that of the
+ * ends. One thread for each stream writes 256 KiB at a time; one has the kernel throw the bytes
+ * away (MSG_TRUNC), so that on few cores the reader is not what limits the proxies, or, with -r,
+ * really reads them. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
@@ -56,14 +58,17 @@ int main(int argc, char **argv)
         load_thread(send_all, &streams[i]);
     }
     load_wait_until(monotonic_now_ns() + options.warmup_ns);
-    double cpu = process_cpu_seconds(options.pid);
+    double cpu = process_cpu_seconds(options.pid), own = process_cpu_seconds(getpid());
     uint64_t begin_ns = monotonic_now_ns(), bytes = atomic_load(&received);
     load_wait_until(begin_ns + options.seconds_ns);
     uint64_t elapsed_ns = monotonic_now_ns() - begin_ns;
     bytes = atomic_load(&received) - bytes;
     cpu = process_cpu_seconds(options.pid) - cpu;
-    printf("gbit_per_s %.3f\n", (double)bytes * 8.0 / (double)elapsed_ns);
+    own = process_cpu_seconds(getpid()) - own;
+    printf("gbit_per_s %.6f\n", (double)bytes * 8.0 / (double)elapsed_ns);
     if (options.pid && bytes)
         printf("cpu_s_per_gib %.4f\n", cpu * (double)(UINT64_C(1) << 30) / (double)bytes);
+    if (bytes)
+        printf("ends_cpu_s_per_gib %.4f\n", own * (double)(UINT64_C(1) << 30) / (double)bytes);
     return 0;
 }

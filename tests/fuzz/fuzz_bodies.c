@@ -21,6 +21,8 @@ static void add_fault(const char *name, enum ruleset_fault_type type)
     memcpy(fault.name, name, strlen(name) + 1);
     if (type == RULESET_REORDER)
         fault.reorder.delay_ns = 1;
+    if (type == RULESET_FLAP)
+        fault.flap.up_ns = fault.flap.down_ns = 1;
     ruleset_add_fault(&before, &fault);
 }
 

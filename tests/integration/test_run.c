@@ -23,26 +23,8 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
 #include "proxy/io/filter.h"
+#include "tests/integration/sever.h"
 #include "tests/lib/child.h"
-#include "tests/lib/files.h"
-
-enum { PASS = 0, FAIL = 1, CANNOT_RUN = 2, PATIENCE_S = 30 };
-
-static char sever[512];
-static char folder[] = "/tmp/sever-run-XXXXXX";
-
-static const char head[] =
-    "name: test run\n"
-    "seed: 1\n"
-    "cluster:\n"
-    "  nodes: 3\n"
-    "  command: [raftkv, --id, '{name}', --bind, '{address}', -p, '{port.client}', --peer-port,\n"
-    "            '{port.peer}', --peers, '{peers}', --data, '{dir}', --log-level, debug]\n"
-    "  ports: {client: 6379, peer: 16379}\n"
-    "  peers: '{name}={address}:{port.peer}'\n"
-    "  leader: 'role:leader'\n"
-    "  ready: {within: 30s}\n"
-    "workload: {kind: register, clients: 6, keys: 2, rate: 100, timeout: 500ms}\n";
 
 static const char split_brain[] = "duration: 5s\n"
                                   "timeline:\n"
@@ -104,161 +86,6 @@ static const char endless[] = "duration: 10m\n"
                               "timeline:\n"
                               "  - {at: 1ms, pause: n2}\n"
                               "expect: [linearizable]\n";
-
-/* ---- files ----------------------------------------------------------------------------------- */
-
-static const char *path_of(char *buffer, size_t size, const char *run, const char *name)
-{
-    snprintf(buffer, size, "%s/%s%s%s", folder, run, *name ? "/" : "", name);
-    return buffer;
-}
-
-static void write_experiment(const char *name, const char *top, const char *rest)
-{
-    char path[256];
-    FILE *file = fopen(path_of(path, sizeof(path), name, ""), "w");
-    assert_non_null(file);
-    fprintf(file, "%s%s", top, rest);
-    assert_int_equal(fclose(file), 0);
-}
-
-static char *read_file(const char *run, const char *name)
-{
-    char path[256], buffer[8192];
-    struct text text = {0};
-    size_t n;
-    FILE *file = fopen(path_of(path, sizeof(path), run, name), "r");
-    if (!file)
-        fail_msg("%s is missing", path);
-    while ((n = fread(buffer, 1, sizeof(buffer), file)) > 0)
-        text_append_bytes(&text, buffer, n);
-    fclose(file);
-    return text.data ? text.data : memory_copy_text("");
-}
-
-static json_t *read_journal(const char *run)
-{
-    char *text = read_file(run, "journal.json");
-    json_error_t error;
-    json_t *journal = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    if (!journal)
-        fail_msg("journal.json:%d: %s", error.line, error.text);
-    free(text);
-    return journal;
-}
-
-static size_t count_of(const char *text, const char *what)
-{
-    size_t count = 0;
-    for (const char *at = text; (at = strstr(at, what)); at++)
-        count++;
-    return count;
-}
-
-/* ---- processes ------------------------------------------------------------------------------- */
-
-/* How many processes have this text on their command line; the runs' folders are unique. */
-static size_t count_processes(const char *text)
-{
-    size_t count = 0;
-    DIR *directory = opendir("/proc");
-    assert_non_null(directory);
-    for (struct dirent *entry; (entry = readdir(directory));) {
-        char path[64], line[4096];
-        if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-            continue;
-        snprintf(path, sizeof(path), "/proc/%.20s/cmdline", entry->d_name);
-        FILE *file = fopen(path, "r");
-        if (!file)
-            continue;
-        size_t n = fread(line, 1, sizeof(line) - 1, file);
-        fclose(file);
-        line[n] = '\0';
-        for (size_t i = 0; i < n; i++)
-            line[i] = line[i] ? line[i] : ' ';
-        count += strstr(line, text) != NULL;
-    }
-    closedir(directory);
-    return count;
-}
-
-static size_t await_processes(const char *run, bool (*enough)(size_t count))
-{
-    char path[256];
-    uint64_t deadline_ns = monotonic_now_ns() + PATIENCE_S * NS_PER_S;
-    size_t count;
-    path_of(path, sizeof(path), run, "");
-    while (!enough(count = count_processes(path)) && monotonic_now_ns() < deadline_ns)
-        monotonic_sleep_until(monotonic_now_ns() + 5 * NS_PER_MS);
-    return count;
-}
-
-static bool is_none(size_t count)
-{
-    return count == 0;
-}
-
-static void expect_no_process(const char *run)
-{
-    assert_int_equal(await_processes(run, is_none), 0);
-}
-
-static void start(struct child *child, const char *experiment, const char *run,
-                  const char *const more[])
-{
-    char file[256], out[256], search[1024], temporary[256];
-    const char *argv[12] = {sever, "run", path_of(file, sizeof(file), experiment, ""), "--out",
-                            path_of(out, sizeof(out), run, "")};
-    for (size_t i = 5; more && more[i - 5]; i++)
-        argv[i] = more[i - 5];
-    snprintf(search, sizeof(search), "PATH=%.*s:%s", (int)(strrchr(sever, '/') - sever), sever,
-             getenv("PATH"));
-    snprintf(temporary, sizeof(temporary), "TMPDIR=%s", folder);
-    const char *environment[] = {search, temporary, NULL};
-    child_start(child, argv, environment);
-}
-
-/* Runs it to the end; the output is added to *output. Nothing may be left. */
-static int run(const char *experiment, const char *name, const char *const more[],
-               struct text *output)
-{
-    struct child child;
-    start(&child, experiment, name, more);
-    int code = child_finish(&child, output);
-    char path[256];
-    assert_int_equal(count_processes(path_of(path, sizeof(path), name, "")), 0);
-    return code;
-}
-
-static void expect_code(int code, int expected, const struct text *output)
-{
-    if (code != expected)
-        fail_msg("exit code %d instead of %d:\n%s", code, expected, text_get(output));
-}
-
-/* Reads the story until a line has this text. */
-static void await_line(struct child *child, const char *text)
-{
-    char line[1024];
-    while (child_read_line(child, line, sizeof(line))) {
-        if (strstr(line, text))
-            return;
-    }
-    fail_msg("the story ended before it said: %s", text);
-}
-
-/* The process of the run that has this on its command line. */
-static pid_t find_process(const char *run_name, const char *text)
-{
-    char command[512], line[64] = "";
-    struct text output = {0};
-    snprintf(command, sizeof(command), "%s.*%s/%s/", text, folder, run_name);
-    const char *argv[] = {"pgrep", "-f", "-o", command, NULL};
-    assert_int_equal(child_run(argv, NULL, NULL, &output), 0);
-    snprintf(line, sizeof(line), "%s", text_get(&output));
-    text_free(&output);
-    return (pid_t)strtol(line, NULL, 10);
-}
 
 /* ---- the tests ------------------------------------------------------------------------------- */
 
@@ -711,21 +538,6 @@ static void nothing_was_written_elsewhere(void **state)
     closedir(directory);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    files_find_built("bin/sever", sever, sizeof(sever));
-    return mkdtemp(folder) ? access(sever, X_OK) : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    if (getenv("SEVER_KEEP"))
-        return 0;
-    return files_remove_folder(folder);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -750,5 +562,5 @@ int main(void)
         cmocka_unit_test(a_node_that_ends_unasked_is_no_pass),
         cmocka_unit_test(nothing_was_written_elsewhere),
     };
-    return cmocka_run_group_tests_name("run", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("run", tests, sever_set_up, sever_tear_down);
 }

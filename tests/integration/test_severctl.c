@@ -199,15 +199,18 @@ TRANSCRIPT(faults)
 TRANSCRIPT(clocks)
 TRANSCRIPT(rulesets)
 TRANSCRIPT(usage)
+TRANSCRIPT(lab)
 TRANSCRIPT(completion)
 TRANSCRIPT(tables)
+TRANSCRIPT(regions)
 
 /* Every transcript in the folder is played by a test above. */
 static void test_no_transcript_is_forgotten(void **state)
 {
     (void)state;
-    static const char *const played[] = {"doctor", "nodes",    "routes", "partitions", "faults",
-                                         "clocks", "rulesets", "usage",  "completion", "tables"};
+    static const char *const played[] = {"doctor",     "lab",        "nodes",  "routes",
+                                         "partitions", "faults",     "clocks", "rulesets",
+                                         "usage",      "completion", "tables", "regions"};
     char path[4096];
     snprintf(path, sizeof(path), "%s/tests/integration/severctl", source_directory());
     DIR *folder = opendir(path);
@@ -332,7 +335,9 @@ int main(void)
         TEST(clocks),
         TEST(rulesets),
         TEST(tables),
+        TEST(regions),
         TEST(usage),
+        TEST(lab),
         TEST(completion),
         TEST(man_pages_are_clean),
         TEST(severd_man_page_has_its_options),

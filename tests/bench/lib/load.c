@@ -16,8 +16,12 @@
 
 #include "proxy/base/monotonic.h"
 #include "proxy/base/units.h"
+#include "proxy/wire/lab_entry.h"
 
-enum { LISTEN_BACKLOG = 4096, COUNT_MAX = 1000000 };
+enum { LISTEN_BACKLOG = 4096, COUNT_MAX = 10000000, BYTES_MAX = 65507, SEGMENTS_MAX = 64 };
+
+static pid_t near_node, far_node;
+static const char *near_address, *congestion;
 
 void load_fail(const char *what)
 {
@@ -53,6 +57,26 @@ static uint64_t take_duration(int option)
     return value;
 }
 
+static void take_place(int option, struct load_options *options)
+{
+    switch (option) {
+    case 'N':
+        options->near_node = (pid_t)take_number(option, INT32_MAX);
+        break;
+    case 'F':
+        options->far_node = (pid_t)take_number(option, INT32_MAX);
+        break;
+    case 'a':
+        options->address = optarg;
+        break;
+    case 'k':
+        options->congestion = optarg;
+        break;
+    default:
+        exit(2);
+    }
+}
+
 static void take_option(int option, struct load_options *options)
 {
     switch (option) {
@@ -77,27 +101,59 @@ static void take_option(int option, struct load_options *options)
     case 'r':
         options->read = true;
         break;
+    case 'u':
+        options->datagrams = true;
+        break;
+    case 'b':
+        options->bytes = (unsigned)take_number(option, BYTES_MAX);
+        break;
+    case 'g':
+        options->segments = (unsigned)take_number(option, SEGMENTS_MAX);
+        break;
     case 'p':
         options->pid = (pid_t)take_number(option, INT32_MAX);
         break;
     default:
-        exit(2);
+        take_place(option, options);
     }
+}
+
+/* Both are in one user namespace, or in none of their own. */
+static void join_ends(const struct load_options *options)
+{
+    struct error error = {0};
+    pid_t pid = options->near_node ? options->near_node : options->far_node;
+    near_node = options->near_node;
+    far_node = options->far_node;
+    near_address = options->address ? options->address : "127.0.0.1";
+    congestion = options->congestion;
+    errno = 0;
+    if (pid && lab_entry_join(pid, &error))
+        load_fail(error.message);
+}
+
+static void go_to(pid_t node)
+{
+    struct error error = {0};
+    errno = 0;
+    if (node && lab_entry_use_network(node, &error))
+        load_fail(error.message);
 }
 
 void load_options_parse(int argc, char **argv, struct load_options *options)
 {
     struct rlimit limit;
     int option;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
-    while ((option = getopt(argc, argv, "l:c:s:w:d:n:p:r")) != -1)
+    while ((option = getopt(argc, argv, "l:c:s:w:d:n:p:b:g:N:F:a:k:ru")) != -1)
         take_option(option, options);
     if (options->connect_port == 0)
         options->connect_port = options->listen_port;
+    join_ends(options);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* forgotten with another user namespace */
 }
 
 void load_thread(void *(*run)(void *), void *context)
@@ -134,6 +190,8 @@ static int new_socket(int type)
 static void bind_to(int fd, uint16_t port, unsigned host)
 {
     struct sockaddr_in address = loopback(port, host);
+    if (far_node && host == 1)
+        address.sin_addr.s_addr = htonl(INADDR_ANY);
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)))
         load_fail("bind");
 }
@@ -141,12 +199,15 @@ static void bind_to(int fd, uint16_t port, unsigned host)
 static void connect_to(int fd, uint16_t port)
 {
     struct sockaddr_in address = loopback(port, 1);
+    if (inet_pton(AF_INET, near_address, &address.sin_addr) != 1)
+        load_fail("-a is no IPv4 address");
     if (connect(fd, (const struct sockaddr *)&address, sizeof(address)))
         load_fail("connect");
 }
 
 int load_listen(uint16_t port)
 {
+    go_to(far_node);
     int fd = new_socket(SOCK_STREAM);
     set_option(fd, SOL_SOCKET, SO_REUSEADDR);
     bind_to(fd, port, 1);
@@ -166,7 +227,11 @@ int load_accept(int listener)
 
 int load_connect(uint16_t port, unsigned source)
 {
+    go_to(near_node);
     int fd = new_socket(SOCK_STREAM);
+    if (congestion &&
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion)))
+        load_fail(congestion);
     if (source) {
         set_option(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
         bind_to(fd, 0, source);
@@ -178,6 +243,7 @@ int load_connect(uint16_t port, unsigned source)
 
 int load_datagram(uint16_t bind_port, uint16_t connect_port)
 {
+    go_to(bind_port ? far_node : near_node);
     int fd = new_socket(SOCK_DGRAM);
     if (bind_port)
         bind_to(fd, bind_port, 1);

@@ -146,7 +146,7 @@ static void test_more_words_than_there_is_room_for(void **state)
 static void test_every_option_of_the_table(void **state)
 {
     (void)state;
-    unsigned seen = 0;
+    uint64_t seen = 0;
     for (size_t i = 0; i < option_count; i++) {
         assert_int_equal(seen & option_shapes[i].bit, 0);
         seen |= option_shapes[i].bit;

@@ -87,6 +87,10 @@ static void values_have_their_places(void **state)
     expect("reset n1->n2", "{\"link\":\"n1->n2\"}");
     expect("reject n1->n2", "{\"link\":\"n1->n2\",\"probability\":1.0}");
     expect("rate n1->n2 0", "{\"link\":\"n1->n2\",\"bytes_per_s\":0}");
+    expect("flap n1->n2 2s 500ms jitter=100ms",
+           "{\"link\":\"n1->n2\",\"up_ns\":2000000000,\"down_ns\":500000000,\"jitter_ns\":"
+           "100000000}");
+    expect_refused("flap n1->n2 2s", "", "write: severctl X");
     expect("limit_data n1->n2 1MiB", "{\"link\":\"n1->n2\",\"bytes\":1048576}");
 }
 
@@ -97,10 +101,65 @@ static void names_may_stand_for_places(void **state)
            "{\"link\":\"n1->n2\",\"jitter_ns\":5000000,\"delay_ns\":1000000000}");
     expect("rate n1->n2 burst=64KiB 10mbit",
            "{\"link\":\"n1->n2\",\"burst_bytes\":65536,\"bytes_per_s\":1250000}");
+    expect("rate n1->n2 1MB/s queue=100packets queue=64KiB",
+           "{\"link\":\"n1->n2\",\"bytes_per_s\":1000000,\"queue_packets\":100,\"queue_bytes\":"
+           "65536}");
+    expect_refused("rate n1->n2 1MB/s queue=packets", "queue", "queue_packets");
+    expect_refused("rate n1->n2 1MB/s queue=1000001packets", "queue", "10^6 packets");
+    expect_refused("delay n1->n2 1ms queue=1packets", "", "a latency has no 'queue_packets'");
     expect("rate n1->n2 bytes_per_s=1MB/s", "{\"link\":\"n1->n2\",\"bytes_per_s\":1000000}");
     expect("noop n1->n2 first=3 after=5s match=udp",
            "{\"link\":\"n1->n2\",\"first_connections\":3,\"after_ns\":5000000000,\"match\":"
            "\"udp\"}");
+}
+
+/* Reads the words as they are: some have blanks. */
+static void expect_words(const char *verb, const char *const words[], size_t count,
+                         const char *wanted)
+{
+    char place[FAULT_PLACE_MAX];
+    json_t *body = json_object();
+    error = (struct error){0};
+    if (fault_words_read(fault_verb_find(verb), words, count, &arguments, "severctl X", body, place,
+                         &file, &error))
+        fail_msg("%s %s: %s", verb, words[count - 1], error.message);
+    char *shown = json_dumps(body, WIRE_DUMP_FLAGS);
+    assert_string_equal(shown, wanted);
+    free(shown);
+    json_decref(body);
+}
+
+static void a_key_and_its_value_may_be_two_words(void **state)
+{
+    (void)state;
+    static const char filter[] = "tcp port 2380 and len > 200", flags[] = "tcp[13] = 2";
+    expect_words("loss", (const char *const[]){"n1", "n2", "30%", "match", filter}, 5,
+                 "{\"link\":\"n1<->n2\",\"probability\":0.3,\"match\":\"tcp port 2380 and len > "
+                 "200\"}");
+    expect_words("reject", (const char *const[]){"n1->n2", "match", flags, "first", "3"}, 5,
+                 "{\"link\":\"n1->n2\",\"match\":\"tcp[13] = 2\",\"first_connections\":3,"
+                 "\"probability\":1.0}");
+    expect("loss n1->n2 every 10 toxicity 50%",
+           "{\"link\":\"n1->n2\",\"model\":\"every\",\"every\":10,\"toxicity\":0.5}");
+    expect("loss n1->n2 gilbert-elliott to_bad 1% to_good 20% lost_in_bad 100%",
+           "{\"link\":\"n1->n2\",\"model\":\"gilbert-elliott\",\"to_bad\":0.01,\"to_good\":0.2,"
+           "\"lost_in_bad\":1.0}");
+    expect("rate n1->n2 rate=10mbit queue 100packets burst 64KiB",
+           "{\"link\":\"n1->n2\",\"bytes_per_s\":1250000,\"queue_packets\":100,\"burst_bytes\":"
+           "65536}");
+    expect("delay first after 5ms reorder match udp", /* from first to after */
+           "{\"link\":\"first<->after\",\"delay_ns\":5000000,\"reorder\":true,\"match\":\"udp\"}");
+    expect("trace n1->n2 match after 5s", "{\"link\":\"n1->n2\",\"after_ns\":5000000000}");
+    assert_string_equal(file, "match");
+    expect_refused("loss n1->n2 5% match", "", "match wants a value: write match=VALUE");
+    expect_refused("loss n1->n2 5% match udp match=tcp", "match", "given twice");
+    expect_refused("loss n1->n2 match udp", "", "'match'");
+    expect_refused("slice n1->n2 1KiB shared", "", "'shared'");
+    arguments = (struct arguments){.given = OPTION_ROUTE, .route = "r"};
+    expect("loss 5% match udp", "{\"route\":\"r\",\"direction\":\"both\",\"probability\":0.05,"
+                                "\"match\":\"udp\"}");
+    expect("noop first 3", "{\"route\":\"r\",\"direction\":\"both\",\"first_connections\":3}");
+    expect_refused("loss n1->n2 5% match udp", "", "");
 }
 
 static void a_loss_has_a_model(void **state)
@@ -143,7 +202,7 @@ static void options_are_names(void **state)
     expect_refused("rate n1 n2 10mbit", "", "not both ('n1')");
     expect_refused("corrupt 1%", "",
                    "a corrupt has no 'shared'; it has probability, correlation, "
-                   "toxicity");
+                   "repair, toxicity");
 }
 
 static void what_is_refused(void **state)
@@ -259,6 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(values_have_their_places),
         TEST(names_may_stand_for_places),
+        TEST(a_key_and_its_value_may_be_two_words),
         TEST(a_loss_has_a_model),
         TEST(files_are_left_to_the_caller),
         TEST(options_are_names),

@@ -90,6 +90,9 @@ static void test_fault_parameters(void **state)
                 "{\"type\":\"rate\",\"bytes_per_s\":1250000,\"burst_bytes\":65536,"
                 "\"queue_bytes\":1048576}",
                 "10mbit burst 64KiB queue 1MiB");
+    check_value(format_fault_parameters,
+                "{\"type\":\"rate\",\"bytes_per_s\":1250000,\"queue_packets\":100}",
+                "10mbit queue 100packets");
     check_value(format_fault_parameters, "{\"type\":\"rate\",\"bytes_per_s\":0,\"shared\":true}",
                 "0 shared");
     check_value(format_fault_parameters,
@@ -223,28 +226,6 @@ static void test_links(void **state)
         "n2->n1  open                  latency-1      0      0       0        0     0        0\n");
 }
 
-static void test_link_rates(void **state)
-{
-    (void)state;
-    struct text text = {0};
-    json_t *now = parse(links_now);
-    json_t *before = parse("{\"links\":[{\"link\":\"n1->n2\",\"units\":2,\"bytes\":1456,"
-                           "\"dropped\":{\"cut\":2,\"loss\":1,\"queue\":2}},"
-                           "{\"link\":\"n2->n1\",\"units\":9,\"bytes\":9}]}");
-    format_link_rates(&text, now, before, 2000000000, false);
-    assert_string_equal(
-        text_get(&text),
-        "LINK    STATE  PARTITIONS     FAULTS     CONNS  UNITS/S  BYTES/S  DROPPED/S  HELD\n"
-        "n1->n2  cut    cut-1,split-1                 4        5     1000          0   120\n"
-        "n2->n1  open                  latency-1      0        0        0          0     0\n");
-    text_clear(&text);
-    format_link_rates(&text, now, NULL, 0, false); /* the first: nothing to compare with */
-    assert_null(strstr(text_get(&text), "1000"));
-    json_decref(now);
-    json_decref(before);
-    text_free(&text);
-}
-
 static void test_partitions_faults_and_clocks(void **state)
 {
     (void)state;
@@ -351,7 +332,6 @@ int main(void)
         cmocka_unit_test(test_empty_lists_are_sentences),
         cmocka_unit_test(test_nodes_and_routes),
         cmocka_unit_test(test_links),
-        cmocka_unit_test(test_link_rates),
         cmocka_unit_test(test_partitions_faults_and_clocks),
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_doctor),

@@ -184,7 +184,7 @@ static void test_completion_has_each_command_and_option(void **state)
         char given[256];
         assert_int_equal(sscanf(strstr(line, "+='"), "+='%255[^']", given), 1);
         for (size_t j = 0; j < option_count; j++)
-            if (option_shapes[j].bit & ~(unsigned)OPTION_COMMON)
+            if (option_shapes[j].bit & ~(uint64_t)OPTION_COMMON)
                 assert_int_equal(has_word(given, option_shapes[j].name),
                                  has_word(text_get(&expected), option_shapes[j].name));
     }

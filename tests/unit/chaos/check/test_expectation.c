@@ -57,7 +57,8 @@ static void split_timeline(struct check_period *periods, struct check_timeline *
     periods[1].faulty = periods[1].partitioned = true;
     periods[1].side[0] = CHECK_SIDE_MINORITY;
     periods[1].side[1] = periods[1].side[2] = CHECK_SIDE_MAJORITY;
-    *timeline = (struct check_timeline){periods, 3, names, NODES};
+    *timeline = (struct check_timeline){
+        .periods = periods, .count = 3, .nodes = names, .node_count = NODES};
 }
 
 /* One operation at node n (from 1), times in ms. */

@@ -138,7 +138,7 @@ static const struct {
      "11:19: '3' is not a duration: write a number and a unit, such as 250us, 80ms, 1.5s or 2m"},
     {"{within: 3s}", "{}", "11:10: ready has no 'within': add the key"},
     {"leader: \"role:leader\"", "leader: ''", "10:11: leader is empty: write a text"},
-    {"kind: register", "kind: queue", "13:9: unknown workload 'queue': write register"},
+    {"kind: register", "kind: queue", "13:9: unknown workload 'queue': write register or set"},
     {"  kind: register\n", "", "13:3: the workload has no 'kind': add the key"},
     {"clients: 6", "clients: 0",
      "14:12: '0' is not a valid number of clients: write a whole number from 1 to 512"},
@@ -272,7 +272,9 @@ static const struct {
      "23:5: unknown expectation 'linearisable': did you mean 'linearizable'?"},
     {"- linearizable", "- it works",
      "23:5: unknown expectation 'it works': write 'linearizable', 'minority stops within 2s', "
-     "'recovers within 5s' or 'availability of majority during faults at least 80%'"},
+     "'recovers within 5s', 'availability of majority during faults at least 80%', 'leader steps "
+     "down within 3s', 'new leader within 3s', 'terms rise by at most 2 after faults', 'no "
+     "acknowledged write lost', 'acknowledged writes lost at most 5' or 'writes wait within 1s'"},
     {"- linearizable", "- linearizable always",
      "23:5: 'always' after the end of the expectation: remove it"},
     {"- linearizable", "- [linearizable]", "23:5: an expectation is a list: write a text"},
@@ -349,8 +351,8 @@ static void reads_all_of_a_good_file(void **state)
     const struct experiment_cluster *cluster = &experiment.cluster;
     assert_int_equal(cluster->node_count, 3);
     assert_string_equal(cluster->nodes[2], "n3");
-    assert_int_equal(cluster->command_count, 7);
-    assert_string_equal(cluster->command[4], "{port.client}");
+    assert_int_equal(cluster->launches[0].command.count, 7);
+    assert_string_equal(cluster->launches[2].command.items[4], "{port.client}");
     assert_int_equal(cluster->port_count, 2);
     assert_int_equal(cluster->ports[1].port, 16379);
     assert_string_equal(cluster->peer_template, "{name}={address}:{port.peer}");
@@ -433,6 +435,10 @@ static void reads_a_fault_by_its_parameters(void **state)
         "  - {at: 0s, fault: {type: loss, link: n1<->n2, model: every, every: 10}, name: tenth}\n"
         "  - {at: 0s, fault: {type: slicer, link: n1->n2, average: 1KiB, toxicity: 20%, first: 3,"
         " after: 5s, match: udp}}\n"
+        "  - {at: 0s, fault: {type: flap, link: n1<->n2, up: 2s, down: 500ms, jitter: 100ms}}\n"
+        "  - {at: 0s, fault: {type: rate, link: n1->n2, rate: 10mbit, queue_packets: 100}}\n"
+        "  - {at: 0s, fault: {type: truncate, link: n1->n2, probability: 1%, bytes: 9,"
+        " repair: true}}\n"
         "  - {at: 1s, clear: fault-1}\n";
     const char *begin = strstr(good, "timeline:"), *end = strstr(good, "expect:");
     text_append_bytes(&text, good, (size_t)(begin - good));
@@ -454,6 +460,12 @@ static void reads_a_fault_by_its_parameters(void **state)
     assert_int_equal(fault->first_connections, 3);
     assert_true(fault->after_ns == 5 * NS_PER_S);
     assert_string_equal(fault->match, "udp");
+    fault = &experiment.steps[3].fault;
+    assert_int_equal(fault->type, RULESET_FLAP);
+    assert_true(fault->flap.up_ns == 2 * NS_PER_S && fault->flap.down_ns == NS_PER_S / 2 &&
+                fault->flap.jitter_ns == NS_PER_S / 10);
+    assert_int_equal(experiment.steps[4].fault.rate.queue_packets, 100);
+    assert_true(experiment.steps[5].fault.truncate.repair);
     experiment_free(&experiment);
     text_free(&text);
 }
@@ -531,7 +543,7 @@ static void aliases_that_are_fair_work(void **state)
     text_append_bytes(&text, id, (size_t)(peers - id));
     text_append(&text, "*name %s", peers + strlen("\"{peers}\""));
     assert_int_equal(parse(text_get(&text), &experiment, &error), 0);
-    assert_string_equal(experiment.cluster.command[6], "{name}");
+    assert_string_equal(experiment.cluster.launches[0].command.items[6], "{name}");
     experiment_free(&experiment);
     text_free(&text);
 }

@@ -66,6 +66,17 @@ static void reads_every_outcome(void **state)
     "{\"time_ns\":5,\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"key\":\"k\",\"value\":1}"  \
     "\n"
 
+static void expect_refused(const char *written, const char *expected)
+{
+    struct history history;
+    struct error error = {0};
+    char text[1024];
+    assert_int_equal(parse(written, &history, &error), -EINVAL);
+    assert_string_equal(error_text(&error, text, sizeof(text)), expected);
+    assert_null(history.operations);
+    assert_int_equal(history.count, 0);
+}
+
 static void refuses_with_the_line(void **state)
 {
     (void)state;
@@ -82,11 +93,11 @@ static void refuses_with_the_line(void **state)
         {"{\"time_ns\":1,\"process\":4294967296}",
          "h.jsonl:1: \"process\" must be a whole number, 0 or more"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"call\"}",
-         "h.jsonl:1: \"type\" must be invoke, ok, fail or info"},
+         "h.jsonl:1: \"type\" must be invoke, ok, fail, info or final"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"ok\"}",
          "h.jsonl:1: process 1 has no operation in flight"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"append\"}",
-         "h.jsonl:1: \"f\" must be read, write or cas"},
+         "h.jsonl:1: \"f\" must be read, write, cas or add"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"read\"}",
          "h.jsonl:1: \"key\" must be a text, and isn't there"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"read\",\"key\":1}",
@@ -95,13 +106,13 @@ static void refuses_with_the_line(void **state)
          "\"123456789012345678901234567890123456789012345678\"}",
          "h.jsonl:1: \"key\" is longer than 47 bytes"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"key\":\"k\"}",
-         "h.jsonl:1: the \"value\" of a write must be a whole number"},
+         "h.jsonl:1: the \"value\" of a write or add must be a whole number"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"key\":\"k\",\"value\":"
          "null}",
-         "h.jsonl:1: the \"value\" of a write must be a whole number"},
+         "h.jsonl:1: the \"value\" of a write or add must be a whole number"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"write\",\"key\":\"k\",\"value\":"
          "-9223372036854775808}",
-         "h.jsonl:1: the \"value\" of a write must be a whole number"},
+         "h.jsonl:1: the \"value\" of a write or add must be a whole number"},
         {"{\"time_ns\":1,\"process\":1,\"type\":\"invoke\",\"f\":\"cas\",\"key\":\"k\",\"value\":["
          "1]}",
          "h.jsonl:1: the \"value\" of a cas must be [expected, new]"},
@@ -126,15 +137,20 @@ static void refuses_with_the_line(void **state)
          "{\"time_ns\":1,\"process\":1,\"type\":\"ok\",\"f\":\"read\",\"key\":\"k\"}",
          "h.jsonl:2: the \"value\" of an ok read must be a whole number or null"},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct history history;
-        struct error error = {0};
-        char text[1024];
-        assert_int_equal(parse(cases[i].text, &history, &error), -EINVAL);
-        assert_string_equal(error_text(&error, text, sizeof(text)), cases[i].error);
-        assert_null(history.operations);
-        assert_int_equal(history.count, 0);
-    }
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_refused(cases[i].text, cases[i].error);
+}
+
+static void a_final_is_a_list_and_there_is_one(void **state)
+{
+    (void)state;
+    static const char list[] =
+        "h.jsonl:1: the \"value\" of a final must be a list of whole numbers";
+    expect_refused("{\"time_ns\":1,\"type\":\"final\",\"value\":3}", list);
+    expect_refused("{\"time_ns\":1,\"type\":\"final\",\"value\":[3,null]}", list);
+    expect_refused("{\"time_ns\":1,\"type\":\"final\",\"value\":[3]}\n"
+                   "{\"time_ns\":1,\"type\":\"final\",\"value\":[3]}",
+                   "h.jsonl:2: there is a \"final\" already");
 }
 
 static struct history_operation random_operation(struct random_stream *random, uint32_t process,
@@ -142,7 +158,7 @@ static struct history_operation random_operation(struct random_stream *random, u
 {
     static const char *const reasons[] = {"", "timeout", "say \"no\"\\\n", "\xc2\xb1 20 ms"};
     struct history_operation operation = {.process = process, .client = process % 7};
-    operation.function = (enum history_function)(random_next(random) % 3);
+    operation.function = (enum history_function)(random_next(random) % 4);
     operation.outcome = (enum history_outcome)(random_next(random) % 4);
     if (operation.function != HISTORY_CAS && operation.outcome == HISTORY_MISMATCH)
         operation.outcome = HISTORY_OK;
@@ -191,6 +207,13 @@ static void what_is_written_is_read_again(void **state)
             }
         }
         history_sort(&history);
+        int64_t *elements = memory_allocate_zeroed(3, sizeof(*elements));
+        elements[1] = (int64_t)random_next(&random) | 1;
+        history.final = (struct history_final){.read = round % 2 == 0,
+                                               .at_ns = 1000,
+                                               .node = "n\"2",
+                                               .values = elements,
+                                               .count = (size_t)round % 4};
         history_write(&history, &text);
         int result = history_parse(text_get(&text), text.length, "h", &again, &error);
         if (result)
@@ -200,6 +223,14 @@ static void what_is_written_is_read_again(void **state)
         history_write(&again, &twice);
         assert_string_equal(text_get(&text), text_get(&twice));
         history_sort(&again);
+        assert_int_equal(again.final.read, history.final.read);
+        if (history.final.read) {
+            assert_int_equal(again.final.at_ns, 1000);
+            assert_string_equal(again.final.node, "n\"2");
+            assert_int_equal(again.final.count, history.final.count);
+            for (size_t i = 0; i < history.final.count; i++)
+                assert_true(again.final.values[i] == elements[i]);
+        }
         for (size_t i = 0; i < history.count; i++) {
             const struct history_operation *a = &history.operations[i], *b = &again.operations[i];
             assert_int_equal(a->process, b->process);
@@ -314,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_every_outcome),
         cmocka_unit_test(refuses_with_the_line),
+        cmocka_unit_test(a_final_is_a_list_and_there_is_one),
         cmocka_unit_test(what_is_written_is_read_again),
         cmocka_unit_test(reasons_that_are_not_text),
         cmocka_unit_test(jepsen_logs),

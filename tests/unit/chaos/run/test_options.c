@@ -39,6 +39,19 @@ static void options_stand_anywhere(void **state)
     assert_null(options.out);
 }
 
+static void the_network_of_the_file_is_replaced(void **state)
+{
+    (void)state;
+    struct run_options options;
+    struct error error = {0};
+    assert_int_equal(PARSE("a.yaml", "--network", "lab"), 0);
+    assert_true(options.has_network && options.network == EXPERIMENT_LAB);
+    assert_int_equal(PARSE("--network=routes", "a.yaml"), 0);
+    assert_true(options.has_network && options.network == EXPERIMENT_ROUTES);
+    assert_int_equal(PARSE("a.yaml"), 0);
+    assert_false(options.has_network);
+}
+
 static void the_rest_goes_to_the_nodes(void **state)
 {
     (void)state;
@@ -63,6 +76,7 @@ static void mistakes_are_named(void **state)
         {"a.yaml", "b.yaml"},      {"--sed", "1", "a.yaml"},
         {"a.yaml", "--out", "--"}, {"--json", NULL},
         {"--", "a.yaml"},          {"a.yaml", "--seed=9223372036854775808"},
+        {"a.yaml", "--network"},   {"a.yaml", "--network=labs"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct error error = {0};
@@ -97,6 +111,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_stand_anywhere),
+        cmocka_unit_test(the_network_of_the_file_is_replaced),
         cmocka_unit_test(the_rest_goes_to_the_nodes),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(slugs),

@@ -58,25 +58,36 @@ static void the_next_reply_is_left_alone(void **state)
 static void malformed_replies(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"hello\r\n",
-                                      "*1\r\n",
-                                      ":\r\n",
-                                      ":1x\r\n",
-                                      "$x\r\n",
-                                      "$-2\r\n",
-                                      "$1048577\r\n",
-                                      "$1\r\n7xx",
-                                      "+OK\n",
-                                      "\r\n",
-                                      ":--1\r\n",
-                                      "$\r\n",
-                                      ":9999999999999999999\r\n"};
+    static const char *const bad[] = {
+        "hello\r\n", "*-2\r\n", "*1\r\n*0\r\n", "*99999999\r\n", ":\r\n",
+        ":1x\r\n",   "$x\r\n",  "$-2\r\n",      "$1048577\r\n",  "$1\r\n7xx",
+        "+OK\n",     "\r\n",    ":--1\r\n",     "$\r\n",         ":9999999999999999999\r\n"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct resp_reply reply;
         assert_int_equal(parse(bad[i], &reply), -EPROTO);
     }
     struct resp_reply reply;
     assert_int_equal(resp_parse_reply("\0\r\n", 3, &reply), -EPROTO);
+}
+
+static void arrays_come_whole(void **state)
+{
+    (void)state;
+    static const char two[] = "*2\r\n$2\r\n17\r\n:4\r\n";
+    struct resp_reply reply, element;
+    for (size_t length = 0; length < strlen(two); length++)
+        assert_int_equal(resp_parse_reply(two, length, &reply), 0);
+    assert_int_equal(parse(two, &reply), strlen(two));
+    assert_int_equal(reply.kind, RESP_ARRAY);
+    assert_int_equal(reply.integer, 2);
+    long used = resp_parse_reply(reply.text, reply.length, &element);
+    assert_true(resp_reply_is(&element, "17"));
+    assert_int_equal(resp_parse_reply(reply.text + used, reply.length - (size_t)used, &element), 4);
+    assert_int_equal(element.integer, 4);
+    assert_int_equal(parse("*0\r\n", &reply), 4);
+    assert_int_equal(reply.length, 0);
+    assert_int_equal(parse("*-1\r\n", &reply), 5);
+    assert_int_equal(reply.kind, RESP_NIL);
 }
 
 static void a_line_without_end_is_refused(void **state)
@@ -128,6 +139,7 @@ int main(void)
         cmocka_unit_test(every_prefix_needs_more),
         cmocka_unit_test(the_next_reply_is_left_alone),
         cmocka_unit_test(malformed_replies),
+        cmocka_unit_test(arrays_come_whole),
         cmocka_unit_test(a_line_without_end_is_refused),
         cmocka_unit_test(commands),
         cmocka_unit_test(info_fields),

@@ -297,13 +297,13 @@ static void only_an_empty_cluster_will_do(void **state)
     atomic_store(&server.mode, SERVE);
     memset(server.values, 0, sizeof(server.values));
     uint64_t soon_ns = monotonic_now_ns() + 5 * NS_PER_S;
-    assert_int_equal(workload_check_empty(&setup, soon_ns, server.stop_fd, &error), 0);
+    assert_int_equal(workload_prepare(&setup, soon_ns, server.stop_fd, &error), 0);
     memcpy(server.values[1], "17", 3);
-    assert_int_equal(workload_check_empty(&setup, soon_ns, server.stop_fd, &error), -EEXIST);
+    assert_int_equal(workload_prepare(&setup, soon_ns, server.stop_fd, &error), -EEXIST);
     assert_non_null(strstr(error.message, "k2"));
     atomic_store(&server.mode, REFUSE);
     soon_ns = monotonic_now_ns() + 100 * NS_PER_MS;
-    assert_int_equal(workload_check_empty(&setup, soon_ns, server.stop_fd, &error), -ETIMEDOUT);
+    assert_int_equal(workload_prepare(&setup, soon_ns, server.stop_fd, &error), -ETIMEDOUT);
 }
 
 int main(void)

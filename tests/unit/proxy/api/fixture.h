@@ -6,12 +6,14 @@
 #include "tests/lib/test.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,6 +24,17 @@
 #include "proxy/wire/client.h"
 
 enum { FIXTURE_SET_AT_NS = 1760000000 };
+
+enum { FIXTURE_CAPTURES_MAX = 3 };
+
+/* A capture of the backend in memory: bytes that come `blocks` times. */
+struct capture {
+    bool open, over;
+    char asked[512]; /* what for */
+    const char *block;
+    unsigned blocks; /* left to be read; UINT_MAX: without end */
+    uint64_t read;   /* times that it was read, with bytes */
+};
 
 struct fixture {
     struct ruleset ruleset;
@@ -35,6 +48,11 @@ struct fixture {
     _Atomic uint64_t skew_ns; /* added to the server's clock */
     _Atomic int fail_code;    /* the next change fails with this */
     const char *fail_place;   /* and there; NULL: nowhere */
+    struct wire_lab lab;
+    int news_fd;
+    struct capture captures[FIXTURE_CAPTURES_MAX];
+    int wake_fd;
+    _Atomic bool has_news; /* one node has ended */
 };
 
 static inline const struct ruleset *fixture_current(void *context)
@@ -140,6 +158,255 @@ static inline void fixture_route_state(void *context, const char *route,
         .received_bytes = {strlen(route), 2}, .sent_bytes = {3, 4}, .connections = 6, .ended = 5};
 }
 
+/* --- a lab in memory: its nodes are in the ruleset, as the daemon has it --- */
+
+static inline void fixture_lab_get(void *context, struct wire_lab *lab)
+{
+    *lab = ((struct fixture *)context)->lab;
+}
+
+static inline bool fixture_lab_has(void *context, const char *name)
+{
+    return wire_lab_find_node(&((struct fixture *)context)->lab, name) != NULL;
+}
+
+static inline int fixture_lab_add(void *context, const struct wire_lab_member *member,
+                                  const char *by, struct wire_lab_node *node, struct error *error)
+{
+    struct fixture *fixture = context;
+    struct wire_lab *lab = &fixture->lab;
+    struct ruleset next;
+    struct ruleset_node added = {.kind = member->kind, .address_count = 1};
+    if (!lab->up)
+        return error_set(error, -ENOENT, "there is no lab");
+    if (fixture_lab_has(context, member->name))
+        return error_set(error, -EEXIST, "it is in the lab");
+    snprintf(added.name, sizeof(added.name), "%s", member->name);
+    snprintf(added.addresses[0], RULESET_ADDRESS_MAX, "10.77.0.%zu", lab->node_count + 1);
+    ruleset_copy(&next, &fixture->ruleset);
+    ruleset_remove_node(&next, member->name);
+    ruleset_add_node(&next, &added);
+    int code = fixture_change(context, &next, by, error);
+    ruleset_free(&next);
+    if (code)
+        return code;
+    *node = (struct wire_lab_node){.kind = member->kind,
+                                   .number = (unsigned)lab->node_count + 1,
+                                   .pid = 42,
+                                   .mac = "02:5e:00:00:00:01",
+                                   .address_count = 1,
+                                   .running = true};
+    snprintf(node->name, sizeof(node->name), "%s", member->name);
+    snprintf(node->addresses[0], WIRE_LAB_ADDRESS_MAX, "%s", added.addresses[0]);
+    lab->nodes[lab->node_count++] = *node;
+    return 0;
+}
+
+static inline int fixture_lab_up(void *context, const struct wire_lab_wanted *wanted,
+                                 const char *by, struct error *error)
+{
+    struct fixture *fixture = context;
+    struct wire_lab_node node;
+    int code = atomic_exchange(&fixture->fail_code, 0);
+    if (code < 0)
+        return error_set(error, code, "the lab was told to fail");
+    if (fixture->lab.up)
+        return error_set(error, -EEXIST, "it is up");
+    fixture->lab = (struct wire_lab){.up = true, .keeper = 41, .mtu = wanted->mtu};
+    memcpy(fixture->lab.subnet, wanted->subnet, sizeof(wanted->subnet));
+    memcpy(fixture->lab.subnet6, wanted->subnet6, sizeof(wanted->subnet6));
+    for (size_t i = 0; i < wanted->node_count && code == 0; i++)
+        code = fixture_lab_add(context, &wanted->nodes[i], by, &node, error);
+    return code;
+}
+
+static inline int fixture_lab_down(void *context, const char *by, struct error *error)
+{
+    struct fixture *fixture = context;
+    (void)by;
+    if (!fixture->lab.up)
+        return error_set(error, -ENOENT, "there is no lab");
+    fixture->lab = (struct wire_lab){0};
+    return 0;
+}
+
+static inline int fixture_lab_remove(void *context, const char *name, const char *by,
+                                     struct error *error)
+{
+    struct wire_lab *lab = &((struct fixture *)context)->lab;
+    (void)by;
+    if (!fixture_lab_has(context, name))
+        return error_set(error, -ENOENT, "not in the lab");
+    size_t i = (size_t)(wire_lab_find_node(lab, name) - lab->nodes);
+    lab->nodes[i] = lab->nodes[--lab->node_count];
+    return 0;
+}
+
+static inline int fixture_lab_add_port(void *context, struct wire_lab_port *port, const char *by,
+                                       struct error *error)
+{
+    struct wire_lab *lab = &((struct fixture *)context)->lab;
+    (void)by;
+    if (!fixture_lab_has(context, port->node))
+        return error_set_at(error, -EINVAL, "node", "no such node");
+    snprintf(port->listen, sizeof(port->listen), "127.0.0.1:4242");
+    lab->ports[lab->port_count++] = *port;
+    return 0;
+}
+
+static inline int fixture_lab_remove_port(void *context, const char *listen, struct error *error)
+{
+    struct wire_lab *lab = &((struct fixture *)context)->lab;
+    if (lab->port_count == 0 || strcmp(lab->ports[0].listen, listen) != 0)
+        return error_set(error, -ENOENT, "no such port");
+    lab->port_count--;
+    return 0;
+}
+
+static inline int fixture_lab_connections(void *context, struct wire_lab_connection *list,
+                                          size_t *count, size_t *more, struct error *error)
+{
+    if (!((struct fixture *)context)->lab.up)
+        return error_set(error, -ENOENT, "there is no lab");
+    list[0] = (struct wire_lab_connection){.node = "n1",
+                                           .local = "10.77.0.1:40000",
+                                           .remote = "10.77.0.2:2379",
+                                           .to = "n2",
+                                           .state = "established",
+                                           .cut = WIRE_LAB_CUT_OUT,
+                                           .retransmits = 3};
+    list[1] = (struct wire_lab_connection){
+        .node = "n1", .local = "10.77.0.1:40001", .remote = "192.0.2.1:80", .state = "syn-sent"};
+    *count = 2;
+    *more = 7;
+    return 0;
+}
+
+static inline int fixture_lab_poll_fd(void *context)
+{
+    return ((struct fixture *)context)->news_fd;
+}
+
+static inline bool fixture_lab_news(void *context, char text[API_NEWS_MAX])
+{
+    struct fixture *fixture = context;
+    if (!atomic_exchange(&fixture->has_news, false))
+        return false;
+    snprintf(text, API_NEWS_MAX, "node n1 of the lab has ended");
+    return true;
+}
+
+static inline struct api_lab fixture_lab(void)
+{
+    return (struct api_lab){.get = fixture_lab_get,
+                            .has_node = fixture_lab_has,
+                            .up = fixture_lab_up,
+                            .down = fixture_lab_down,
+                            .add_node = fixture_lab_add,
+                            .remove_node = fixture_lab_remove,
+                            .add_port = fixture_lab_add_port,
+                            .remove_port = fixture_lab_remove_port,
+                            .connections = fixture_lab_connections,
+                            .poll_fd = fixture_lab_poll_fd,
+                            .next_news = fixture_lab_news};
+}
+
+/* --- captures --- */
+
+static inline int fixture_capture_open(void *context, const struct api_capture_spec *spec,
+                                       struct capture **out, struct error *error)
+{
+    struct fixture *fixture = context;
+    struct capture *capture = fixture->captures, *end = capture + FIXTURE_CAPTURES_MAX;
+    while (capture < end && capture->open)
+        capture++;
+    if (capture == end)
+        return error_set(error, -EBUSY, "too many captures");
+    if (spec->node && strcmp(spec->node, "n9") == 0)
+        return error_set_at(error, -ENOENT, "node", "there is no node 'n9'");
+    if (strcmp(spec->filter, "bad") == 0)
+        return error_set_at(error, -EINVAL, "filter", "syntax error");
+    *capture = (struct capture){.open = true, .block = "begin;", .blocks = 1};
+    snprintf(capture->asked, sizeof(capture->asked), "%s %s%s%s %s %u",
+             spec->node ? spec->node : "-", spec->link ? spec->link->from : "-",
+             spec->both_ways ? "<>" : ">", spec->link ? spec->link->to : "-", spec->filter,
+             spec->snaplen);
+    *out = capture;
+    return 0;
+}
+
+static inline void fixture_capture_close(void *context, struct capture *capture)
+{
+    (void)context;
+    assert_true(capture->open);
+    capture->open = false;
+}
+
+static inline size_t fixture_capture_read(void *context, struct capture *capture, uint64_t now_ns,
+                                          void *buffer)
+{
+    size_t length = capture->blocks ? strlen(capture->block) : 0, used = 0;
+    (void)context;
+    (void)now_ns;
+    assert_true(capture->open);
+    for (; capture->blocks && used + length <= API_CAPTURE_BYTES; used += length)
+        if (capture->blocks-- == UINT_MAX)
+            capture->blocks = UINT_MAX;
+    memset(buffer, 0, used);
+    for (size_t at = 0; at < used; at += length)
+        memcpy((char *)buffer + at, capture->block, length);
+    capture->read += used > 0;
+    return used;
+}
+
+static inline uint64_t fixture_capture_due_ns(void *context, struct capture *capture)
+{
+    (void)context;
+    assert_true(capture->open);
+    return capture->blocks || capture->over ? 0 : UINT64_MAX;
+}
+
+static inline bool fixture_capture_is_over(void *context, const struct capture *capture)
+{
+    (void)context;
+    return capture->over && !capture->blocks;
+}
+
+static inline void fixture_capture_end_all(void *context)
+{
+    struct fixture *fixture = context;
+    for (int i = 0; i < FIXTURE_CAPTURES_MAX; i++)
+        if (fixture->captures[i].open) {
+            fixture->captures[i].over = true;
+            fixture->captures[i].block = "end;";
+            fixture->captures[i].blocks = 1;
+        }
+}
+
+static inline int fixture_capture_wake_fd(void *context)
+{
+    return ((struct fixture *)context)->wake_fd;
+}
+
+static inline void fixture_capture_take_wake(void *context)
+{
+    uint64_t ignored;
+    if (read(((struct fixture *)context)->wake_fd, &ignored, sizeof(ignored)) < 0)
+        return;
+}
+
+static inline struct api_captures fixture_captures(void)
+{
+    return (struct api_captures){.open = fixture_capture_open,
+                                 .close = fixture_capture_close,
+                                 .read = fixture_capture_read,
+                                 .due_ns = fixture_capture_due_ns,
+                                 .is_over = fixture_capture_is_over,
+                                 .end_all = fixture_capture_end_all,
+                                 .wake_fd = fixture_capture_wake_fd,
+                                 .take_wake = fixture_capture_take_wake};
+}
+
 static inline struct api_backend fixture_backend(struct fixture *fixture)
 {
     return (struct api_backend){.context = fixture,
@@ -152,7 +419,9 @@ static inline struct api_backend fixture_backend(struct fixture *fixture)
                                 .clock_page = fixture_page,
                                 .status = fixture_status,
                                 .route_state = fixture_route_state,
-                                .doctor = fixture_doctor};
+                                .doctor = fixture_doctor,
+                                .lab = fixture_lab(),
+                                .captures = fixture_captures()};
 }
 
 static inline uint64_t fixture_now_ns(struct fixture *fixture)
@@ -200,6 +469,10 @@ static inline struct fixture *fixture_create(const char *listen)
     struct address address;
     struct error error = {0};
     fixture->ruleset.version = 1;
+    fixture->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    assert_true(fixture->news_fd >= 0);
+    fixture->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    assert_true(fixture->wake_fd >= 0);
     fixture->ruleset.seed = 42;
     fixture_add_nodes(&fixture->ruleset);
     assert_int_equal(address_parse(listen, &address, &error), 0);
@@ -226,6 +499,8 @@ static inline void fixture_free(struct fixture *fixture)
     wire_client_destroy(fixture->client);
     api_destroy(fixture->api);
     ruleset_free(&fixture->ruleset);
+    close(fixture->news_fd);
+    close(fixture->wake_fd);
     free(fixture);
 }
 

@@ -8,11 +8,13 @@
 
 static struct ruleset ruleset;
 static struct applied_mechanisms mechanisms;
+static const struct applied_lab *lab;
 
 static int set_up(void **state)
 {
     (void)state;
     mechanisms = (struct applied_mechanisms){0};
+    lab = NULL;
     return 0;
 }
 
@@ -41,7 +43,7 @@ static void expect(struct ruleset_fault fault, const char *target, const char *w
         assert_int_equal(ruleset_parse_link(target, &fault.link, &fault.both_ways, NULL), 0);
     else
         snprintf(fault.route, sizeof(fault.route), "%s", target);
-    assert_string_equal(applied_describe(&ruleset, &fault, &mechanisms, text), wanted);
+    assert_string_equal(applied_describe(&ruleset, &fault, &mechanisms, lab, text), wanted);
 }
 
 #define A(fault_type)                                                                              \
@@ -147,12 +149,55 @@ static void what_acts_otherwise_is_noted(void **state)
     add_route("t", RULESET_TCP, "", "n2");
     expect(A(RULESET_REJECT), "n1->n2", "all routes");
     expect(latency, "t", "the route; on tcp routes order is kept");
+    expect(A(RULESET_FLAP), "t",
+           "the route; on tcp routes: held while it is down, as by a cut that stalls");
     add_route("u", RULESET_UDP, "", "n2");
     expect(latency, "u", "the route");
+    expect(A(RULESET_FLAP), "u", "the route");
     expect(A(RULESET_REJECT), "u", "the route; on udp routes: dropped without an ICMP answer");
     mechanisms.icmp_unreachable = true;
     expect(A(RULESET_REJECT), "n1->n2",
            "all routes; on udp routes: dropped, and answered with ICMP port unreachable");
+}
+
+static bool is_in_lab(const void *context, const char *node)
+{
+    (void)context;
+    return node[0] == 'L';
+}
+
+static void in_a_lab(void **state)
+{
+    (void)state;
+    static const struct applied_lab some = {is_in_lab, NULL};
+    static const char *const names[] = {"L1", "L2", "n1", "n2"};
+    struct ruleset_fault limited = {.type = RULESET_LATENCY, .spared_ppb = 1};
+    for (size_t i = 0; i < 4; i++) {
+        struct ruleset_node node = {0};
+        snprintf(node.name, sizeof(node.name), "%s", names[i]);
+        ruleset_add_node(&ruleset, &node);
+    }
+    lab = &some;
+    expect(A(RULESET_LATENCY), "L1->L2", "the lab");
+    expect(A(RULESET_LOSS), "L1<->L2", "the lab");
+    expect(A(RULESET_TRUNCATE), "*->L2", "the lab");
+    expect(A(RULESET_SLICER), "L1->L2", "nothing: it is for streams");
+    expect(A(RULESET_LATENCY), "L1->n1",
+           "nothing: no route carries this link, and it is not in the lab");
+    expect(limited, "L1->L2", "the lab; in the lab a link is one connection");
+    snprintf(limited.match, sizeof(limited.match), "icmp");
+    expect(limited, "L1->L2", "the lab; in the lab a link is one connection");
+    add_route("t", RULESET_TCP, "n1", "n2");
+    expect(A(RULESET_LATENCY), "n1->n2", "all routes");
+    expect(A(RULESET_LATENCY), "*->*", "all routes and the lab");
+    expect(A(RULESET_DUPLICATE), "*->*", "the lab only: a stream would be corrupted by it");
+    expect(A(RULESET_SLICER), "*->*", "tcp routes only: it is for streams");
+    expect(limited, "*->*",
+           "the lab only: a match is for datagrams; in the lab a link is one connection");
+    add_route("u", RULESET_UDP, "n1", "n2");
+    expect(A(RULESET_TRUNCATE), "*->*",
+           "udp routes and the lab only: a stream would be corrupted by it");
+    expect(A(RULESET_LATENCY), "t", "the route");
 }
 
 int main(void)
@@ -166,6 +211,7 @@ int main(void)
         TEST(unix_sockets_have_no_segments),
         TEST(a_match_leaves_streams_alone),
         TEST(what_acts_otherwise_is_noted),
+        TEST(in_a_lab),
     };
     return cmocka_run_group_tests_name("proxy/daemon/applied", tests, NULL, NULL);
 }

@@ -100,7 +100,7 @@ struct record {
     enum fault_cause cause; /* FAULT_CAUSES: delivered */
     uint16_t fault_slot;
     uint32_t bytes;
-    bool end, alone, last, copy;
+    bool end, alone, last, copy, repair;
 };
 
 struct flip {
@@ -137,6 +137,7 @@ static inline void harness_record(struct harness *harness, const struct fault_un
                                                                 .end = unit->end,
                                                                 .alone = unit->alone,
                                                                 .last = unit->last,
+                                                                .repair = unit->repair,
                                                                 .copy = whole->copy};
 }
 

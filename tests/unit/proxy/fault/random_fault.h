@@ -37,6 +37,12 @@ static inline void random_make_consistent(struct ruleset_fault *fault)
         fault->loss.p14_ppb %= RULESET_PROBABILITY_MAX - fault->loss.p13_ppb + 1;
         fault->loss.p32_ppb %= RULESET_PROBABILITY_MAX - fault->loss.p31_ppb + 1;
     }
+    if (fault->type == RULESET_FLAP) {
+        uint64_t up_ns = fault->flap.up_ns, down_ns = fault->flap.down_ns;
+        fault->flap.jitter_ns %= (up_ns < down_ns ? up_ns : down_ns) / 2 + 1;
+    }
+    if (fault->type == RULESET_RATE && fault->rate.shared)
+        fault->rate.queue_packets = 0;
 }
 
 /* Everything that the type decides; a rate is shared only when that is allowed. */
@@ -52,9 +58,9 @@ static inline struct ruleset_fault random_fault_of(struct random_stream *dice,
             ruleset_parameter_set(
                 &parameters[i], &fault,
                 random_within(dice, parameters[i].minimum, parameters[i].maximum));
-    random_make_consistent(&fault);
     if (type == RULESET_RATE && !may_share)
         fault.rate.shared = false;
+    random_make_consistent(&fault);
     return fault;
 }
 

@@ -394,17 +394,20 @@ static void faults_of_the_other_medium_need_no_pipeline(void **state)
         enum ruleset_fault_type type;
         bool stream, datagram;
     } cases[] = {
-        {RULESET_LATENCY, true, true},     {RULESET_LOSS, false, true},
-        {RULESET_RATE, true, true},        {RULESET_TRACE, true, true},
-        {RULESET_CORRUPT, true, true},     {RULESET_DUPLICATE, false, true},
-        {RULESET_REORDER, false, true},    {RULESET_TRUNCATE, false, true},
-        {RULESET_SLICER, true, false},     {RULESET_SLOW_CLOSE, true, false},
-        {RULESET_TIMEOUT, true, false},    {RULESET_RESET_PEER, true, false},
-        {RULESET_LIMIT_DATA, true, false}, {RULESET_ACCEPT_DELAY, false, false},
-        {RULESET_REJECT, false, true},     {RULESET_NOOP, false, false},
+        {RULESET_LATENCY, true, true},        {RULESET_LOSS, false, true},
+        {RULESET_RATE, true, true},           {RULESET_TRACE, true, true},
+        {RULESET_FLAP, true, true},           {RULESET_CORRUPT, true, true},
+        {RULESET_DUPLICATE, false, true},     {RULESET_REORDER, false, true},
+        {RULESET_TRUNCATE, false, true},      {RULESET_SLICER, true, false},
+        {RULESET_SLOW_CLOSE, true, false},    {RULESET_TIMEOUT, true, false},
+        {RULESET_RESET_PEER, true, false},    {RULESET_LIMIT_DATA, true, false},
+        {RULESET_ACCEPT_DELAY, false, false}, {RULESET_REJECT, false, true},
+        {RULESET_NOOP, false, false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct ruleset_fault fault = fault_of("f", cases[i].type);
+        if (fault.type == RULESET_FLAP)
+            fault.flap.up_ns = fault.flap.down_ns = MS;
         struct harness *stream = harness_create(FAULT_STREAM, 0, 4);
         struct harness *datagram = harness_create(FAULT_DATAGRAM, 0, 4);
         harness_apply(stream, &fault, 1, 0);

@@ -57,6 +57,10 @@ static void a_type_goes_where_it_can_act(void **state)
     for (int t = 0; t < RULESET_FAULT_TYPES; t++) {
         enum ruleset_fault_type type = (enum ruleset_fault_type)t;
         struct ruleset_fault fault = random_fault_of(&dice, type, false);
+        if (type == RULESET_RATE)
+            fault.rate.queue_packets = 0; /* not on tcp */
+        if (type == RULESET_TRACE)
+            fault.trace.queue_packets = 0;
         bool tcp = ruleset_fault_acts_on(type, RULESET_TCP);
         bool udp = ruleset_fault_acts_on(type, RULESET_UDP);
         assert_true(tcp || udp);
@@ -77,6 +81,20 @@ static void a_rate_is_shared_on_a_route_of_one_worker(void **state)
     expect_fault(fault, "udp", "", "");
     expect_fault(fault, "spread", "faults[0].shared", "spread");
     expect_fault(fault, "n1->n2", "faults[0].shared", "on a route");
+}
+
+static void a_queue_in_packets_is_one_flows_and_has_packets(void **state)
+{
+    (void)state;
+    static const char place[] = "faults[0].queue_packets";
+    struct ruleset_fault fault = {.type = RULESET_RATE, .rate = {.queue_packets = 1000000}};
+    expect_fault(fault, "n1->n2", "", "");
+    expect_fault(fault, "udp", "", "");
+    expect_fault(fault, "tcp", place, "a stream has no packets");
+    fault.rate.shared = true;
+    expect_fault(fault, "udp", place, "a shared rate is in bytes");
+    fault = (struct ruleset_fault){.type = RULESET_RATE, .rate = {.queue_packets = 1000001}};
+    expect_fault(fault, "udp", place, "10^6");
 }
 
 /* Who dials is accepted or refused; nobody is on the way back. */
@@ -254,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_type_goes_where_it_can_act),
         cmocka_unit_test(a_rate_is_shared_on_a_route_of_one_worker),
+        cmocka_unit_test(a_queue_in_packets_is_one_flows_and_has_packets),
         cmocka_unit_test(a_connection_is_met_upstream),
         cmocka_unit_test(a_match_is_for_datagrams),
         cmocka_unit_test(the_reach_has_ranges),

@@ -51,7 +51,8 @@ static void lists_begin_with_the_types_own(void **state)
     (void)state;
     struct text text = {0};
     ruleset_parameter_list(RULESET_CORRUPT, &text);
-    assert_string_equal(text_get(&text), "probability, correlation, toxicity, first, after, match");
+    assert_string_equal(text_get(&text),
+                        "probability, correlation, repair, toxicity, first, after, match");
     text_clear(&text);
     ruleset_parameter_list(RULESET_NOOP, &text);
     assert_string_equal(text_get(&text), "toxicity, first, after, match");

@@ -239,6 +239,27 @@ static void streams_meet_none_of_them(void **state)
     harness_free(harness);
 }
 
+/* Only what was changed is marked, and a copy of it as well. */
+static void what_is_to_be_repaired_is_marked(void **state)
+{
+    (void)state;
+    struct ruleset_fault faults[] = {truncate(PPB, 20), duplicate(PPB),
+                                     fault_of("c", RULESET_CORRUPT)};
+    struct harness *harness = harness_create(FAULT_DATAGRAM, 0, 8);
+    faults[0].truncate.repair = true;
+    faults[2].corrupt.probability_ppb = PPB;
+    harness_apply(harness, faults, 3, 0);
+    harness_push(harness, 20, 0);
+    harness_push(harness, 21, 0);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(harness->records[i].repair, i >= 2);
+    faults[2].corrupt.repair = true;
+    harness_apply(harness, faults, 3, 0);
+    harness_push(harness, 20, 0);
+    assert_true(harness->records[4].repair && harness->records[5].repair);
+    harness_free(harness);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +273,7 @@ int main(void)
         cmocka_unit_test(only_what_is_longer_is_cut),
         cmocka_unit_test(cuts_and_rejections_are_as_many_as_asked),
         cmocka_unit_test(streams_meet_none_of_them),
+        cmocka_unit_test(what_is_to_be_repaired_is_marked),
     };
     return cmocka_run_group_tests_name("proxy/fault/stage_datagram", tests, NULL, NULL);
 }

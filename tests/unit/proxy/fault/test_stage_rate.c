@@ -352,6 +352,74 @@ static void units_that_come_during_a_change_are_in_the_right_terms(void **state)
     world_free(world);
 }
 
+/* One link with a rate of a byte per microsecond and datagrams of random size at random times,
+ * beside a model: the times at which those that were let in have gone. */
+static void a_queue_in_packets_holds_so_many(void **state)
+{
+    (void)state;
+    enum { DATAGRAMS = 2000 };
+    struct random_stream dice = {.key = 5};
+    for (uint32_t packets = 1; packets < 40; packets += 7) {
+        for (uint64_t bytes = 0; bytes <= 20000; bytes += 20000) {
+            struct world *world = world_create(1);
+            struct ruleset_fault fault = rate("f", 1000000, 0, bytes);
+            fault.rate.queue_packets = packets;
+            world_add(world, fault);
+            world_publish(world);
+            struct harness *harness = world_begin(world, FAULT_DATAGRAM, 0, DATAGRAMS);
+            static uint64_t gone_ns[DATAGRAMS];
+            static uint32_t sizes[DATAGRAMS];
+            uint64_t now_ns = world->now_ns, last_ns = now_ns, dropped = 0;
+            size_t first = 0, end = 0; /* of those that wait */
+            for (size_t i = 0; i < DATAGRAMS; i++) {
+                uint32_t size = 1 + (uint32_t)random_below(random_next(&dice), 1500);
+                uint64_t waiting = 0;
+                now_ns += random_below(random_next(&dice), 1200 * US);
+                while (first < end && gone_ns[first] <= now_ns)
+                    first++;
+                for (size_t k = first; k < end; k++)
+                    waiting += sizes[k];
+                bool full = end - first >= packets || (bytes && waiting + size > bytes);
+                if (!(full && end > first)) {
+                    last_ns = (last_ns > now_ns ? last_ns : now_ns) + size * US;
+                    sizes[end] = size;
+                    gone_ns[end++] = last_ns;
+                }
+                dropped += full && end > first;
+                harness_push(harness, size, now_ns);
+                assert_int_equal(harness->pipeline.stages[0].queue.units, end - first);
+            }
+            assert_true(packets > 30 || dropped > 0);
+            harness_run(harness, now_ns + 100 * SECOND);
+            assert_int_equal(harness->record_count, DATAGRAMS);
+            for (size_t i = 0, k = 0; i < DATAGRAMS; i++) {
+                const struct record *record = &harness->records[i];
+                assert_true(record->cause == FAULT_CAUSES || record->cause == FAULT_CAUSE_QUEUE);
+                if (record->cause == FAULT_CAUSES)
+                    assert_int_equal(record->at_ns, gone_ns[k++]);
+            }
+            world_free(world);
+        }
+    }
+}
+
+/* More than the default of 64 KiB, which a limit in packets is in place of. */
+static void a_queue_in_packets_has_no_default_in_bytes(void **state)
+{
+    (void)state;
+    struct ruleset_fault fault = rate("f", 1000, 0, 0);
+    struct harness *harness = harness_create(FAULT_DATAGRAM, 0, 200);
+    fault.rate.queue_packets = 100;
+    harness_apply(harness, &fault, 1, 0);
+    for (int i = 0; i < 101; i++)
+        harness_push(harness, 1000, 0);
+    assert_int_equal(harness->record_count, 1);
+    assert_int_equal(harness->records[0].id, 100);
+    assert_int_equal(fault_pipeline_held_bytes(&harness->pipeline), 100000);
+    harness_run(harness, 1000 * SECOND);
+    harness_free(harness);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +435,8 @@ int main(void)
         cmocka_unit_test(sharing_can_begin_and_end),
         cmocka_unit_test(datagrams_share_a_queue),
         cmocka_unit_test(units_that_come_during_a_change_are_in_the_right_terms),
+        cmocka_unit_test(a_queue_in_packets_holds_so_many),
+        cmocka_unit_test(a_queue_in_packets_has_no_default_in_bytes),
     };
     return cmocka_run_group_tests_name("proxy/fault/stage_rate", tests, NULL, NULL);
 }

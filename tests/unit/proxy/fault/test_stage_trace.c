@@ -174,6 +174,32 @@ static void a_full_queue_holds_a_stream_back(void **state)
     world_free(world);
 }
 
+static void a_queue_in_packets_has_no_default_in_bytes(void **state)
+{
+    (void)state;
+    static const int32_t values[] = {1000};
+    struct world *world = world_create(1);
+    struct ruleset_fault fault = trace("t", 0);
+    fault.trace.queue_packets = 60; /* of 1500 bytes: above 64 KiB */
+    set_table(world, "t", values, 1);
+    world_add(world, fault);
+    world_publish(world);
+    struct harness *harness = world_begin(world, FAULT_DATAGRAM, 0, 100);
+    for (int i = 0; i < 62; i++)
+        harness_push(harness, 1500, world->now_ns);
+    assert_int_equal(harness->record_count, 2);
+    assert_int_equal(harness->records[0].id, 60);
+    assert_int_equal(harness->records[1].cause, FAULT_CAUSE_QUEUE);
+    harness_run(harness, world->now_ns + SECOND); /* one has gone */
+    harness_push(harness, 1, world->now_ns + SECOND);
+    harness_push(harness, 1, world->now_ns + SECOND);
+    assert_int_equal(harness->record_count, 4);
+    assert_int_equal(harness->records[3].id, 63);
+    assert_int_equal(harness->records[3].cause, FAULT_CAUSE_QUEUE);
+    harness_run(harness, world->now_ns + 1000 * SECOND);
+    world_free(world);
+}
+
 /* The same values in a new plan are no change; others begin anew, for what waits as well. */
 static void another_table_begins_anew(void **state)
 {
@@ -272,6 +298,7 @@ int main(void)
         cmocka_unit_test(the_model_agrees),
         cmocka_unit_test(a_full_queue_drops_datagrams),
         cmocka_unit_test(a_full_queue_holds_a_stream_back),
+        cmocka_unit_test(a_queue_in_packets_has_no_default_in_bytes),
         cmocka_unit_test(another_table_begins_anew),
         cmocka_unit_test(a_window_begins_the_trace),
         cmocka_unit_test(a_plan_keeps_its_tables),

@@ -89,6 +89,7 @@ static inline void draw_rate(struct trial *trial, struct ruleset_fault *fault)
     fault->rate.burst_bytes = below(trial, 3) * 2000;
     fault->rate.queue_bytes = below(trial, 3) * 5000;
     fault->rate.shared = fault->route[0] && below(trial, 2);
+    fault->rate.queue_packets = fault->route[0] ? 0 : (uint32_t)below(trial, 3) * 4;
 }
 
 /* The parameters of the fault, within its type. */
@@ -107,6 +108,12 @@ static inline void draw_parameters(struct trial *trial, struct ruleset_fault *fa
     case RULESET_TRACE:
         put(fault->trace.table, "trace");
         fault->trace.queue_bytes = below(trial, 3) * 5000;
+        fault->trace.queue_packets = (uint32_t)below(trial, 3) * 4;
+        break;
+    case RULESET_FLAP:
+        fault->flap.up_ns = 2 + below(trial, 20 * MS);
+        fault->flap.down_ns = 2 + below(trial, 20 * MS);
+        fault->flap.jitter_ns = below(trial, 2); /* at most half of either */
         break;
     case RULESET_REORDER:
         fault->reorder.delay_ns = 1 + below(trial, 20) * MS;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proxy/base/internet_checksum.h"
 #include "proxy/io/ip_header.h"
 #include "proxy/io/socket.h"
 #include "proxy/io/unreachable.h"
@@ -137,16 +138,11 @@ static void headers_are_as_the_standards_say(void **state)
     assert_int_equal(address_parse("10.0.0.2:53", &to, NULL), 0);
     assert_int_equal(ip_header_write(buffer + IP_HEADER_ROOM, 10, &from, &to), sizeof(ipv4));
     assert_memory_equal(buffer + IP_HEADER_ROOM - sizeof(ipv4), ipv4, sizeof(ipv4));
-    assert_int_equal(ip_header_checksum(ipv4, 20), 0);
+    assert_int_equal(internet_checksum(ipv4, 20), 0);
     assert_int_equal(address_parse("[2001:db8::1]:1234", &from, NULL), 0);
     assert_int_equal(address_parse("[2001:db8::2]:53", &to, NULL), 0);
     assert_int_equal(ip_header_write(buffer + IP_HEADER_ROOM, 10, &from, &to), sizeof(ipv6));
     assert_memory_equal(buffer + IP_HEADER_ROOM - sizeof(ipv6), ipv6, sizeof(ipv6));
-    /* RFC 1071's example, and an odd one. */
-    uint16_t sum = ip_header_checksum("\x00\x01\xf2\x03\xf4\xf5\xf6\xf7", 8);
-    assert_memory_equal(&sum, "\x22\x0d", 2);
-    sum = ip_header_checksum("\x01", 1);
-    assert_memory_equal(&sum, "\xfe\xff", 2);
 }
 
 int main(void)

@@ -68,6 +68,10 @@ static void random_fault(struct random_stream *dice, struct ruleset *ruleset, si
         fault.direction = (enum ruleset_direction)below(dice, 3);
         if (type == RULESET_ACCEPT_DELAY || type == RULESET_REJECT) /* refused downstream */
             fault.direction = RULESET_UPSTREAM;
+        if (type == RULESET_RATE && route->protocol == RULESET_TCP)
+            fault.rate.queue_packets = 0;
+        if (type == RULESET_TRACE && route->protocol == RULESET_TCP)
+            fault.trace.queue_packets = 0;
     } else {
         fault.both_ways = below(dice, 2);
         name_of(fault.link.from, "n", 0);

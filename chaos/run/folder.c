@@ -1,0 +1,76 @@
+#include "chaos/run/folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "proxy/base/text.h"
+
+enum { FRESH_ATTEMPTS = 10000 };
+
+static bool is_empty(const char *path)
+{
+    DIR *directory = opendir(path);
+    bool empty = directory != NULL;
+    for (struct dirent *entry; directory && (entry = readdir(directory));)
+        empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    if (directory)
+        closedir(directory);
+    return empty;
+}
+
+static int make_given(const char *wanted, char **told, struct error *error)
+{
+    *told = memory_copy_text(wanted);
+    int code = mkdir(wanted, 0755) < 0 ? -errno : 0;
+    if (code == 0 || (code == -EEXIST && is_empty(wanted)))
+        return 0;
+    return error_set_at(error, code, wanted, "%s",
+                        code == -EEXIST ? "is there already: write a new or empty folder"
+                                        : strerror(-code));
+}
+
+static int make_fresh(const char *name, char **told, struct error *error)
+{
+    if (mkdir("sever-results", 0755) < 0 && errno != EEXIST)
+        return error_set_at(error, -errno, "./sever-results", "%s", strerror(errno));
+    for (int attempt = 1; attempt < FRESH_ATTEMPTS; attempt++) {
+        struct text path = {0};
+        text_append(&path, "./sever-results/%s", name);
+        if (attempt > 1)
+            text_append(&path, ".%d", attempt);
+        int code = mkdir(text_get(&path), 0755) < 0 ? -errno : 0;
+        if (code == 0)
+            *told = memory_copy_text(text_get(&path));
+        else if (code != -EEXIST)
+            error_set_at(error, code, text_get(&path), "%s", strerror(-code));
+        text_free(&path);
+        if (code != -EEXIST)
+            return code;
+    }
+    return error_set_at(error, -EEXIST, "./sever-results", "has no free name left");
+}
+
+int folder_make(const char *wanted, const char *name, char **told, char **absolute,
+                struct error *error)
+{
+    int code = wanted ? make_given(wanted, told, error) : make_fresh(name, told, error);
+    if (code < 0)
+        return code;
+    *absolute = realpath(*told, NULL);
+    return *absolute ? 0 : error_set_at(error, -errno, *told, "%s", strerror(errno));
+}
+
+int folder_of_file(const char *file, char **folder, struct error *error)
+{
+    char *path = realpath(file, NULL);
+    if (!path)
+        return error_set_at(error, -errno, file, "%s", strerror(errno));
+    char *slash = strrchr(path, '/');
+    slash[slash == path] = '\0';
+    *folder = path;
+    return 0;
+}

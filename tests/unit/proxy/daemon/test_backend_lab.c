@@ -1,0 +1,373 @@
+/* The lab and the ruleset change together or not at all. With real namespaces: where a lab can't be
+ * had (neither as root nor in a user namespace) the group is skipped, and says so. */
+#include "tests/lib/test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proxy/base/monotonic.h"
+#include "proxy/daemon/backend.h"
+#include "proxy/lab/lab.h"
+
+#define PATIENCE_NS (20 * NS_PER_S)
+
+static struct {
+    struct backend *backend;
+    struct api_backend api;
+    struct ruleset next; /* the test's copy, to change and hand over */
+    struct wire_lab lab;
+    char directory[64];
+} rig;
+
+static const struct ruleset *current(void)
+{
+    return rig.api.current(rig.backend);
+}
+
+static int open_rig(void **state)
+{
+    struct ruleset empty = {.seed = 7};
+    struct error error = {0};
+    (void)state;
+    memset(&rig, 0, sizeof(rig));
+    snprintf(rig.directory, sizeof(rig.directory), "/tmp/sever-test-XXXXXX");
+    assert_non_null(mkdtemp(rig.directory));
+    struct backend_options options = {
+        .workers = 2, .pool_bytes = 16 << 20, .directory = rig.directory, .clock_library = ""};
+    if (backend_create(&options, &empty, &rig.backend, &error))
+        fail_msg("%s", error.message);
+    rig.api = backend_api(rig.backend);
+    ruleset_copy(&rig.next, current());
+    return 0;
+}
+
+static int close_rig(void **state)
+{
+    (void)state;
+    backend_destroy(rig.backend);
+    ruleset_free(&rig.next);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no keeper is left */
+    assert_int_equal(rmdir(rig.directory), 0);
+    return 0;
+}
+
+static int change(struct error *error)
+{
+    int result = rig.api.change(rig.backend, &rig.next, "tester", error);
+    ruleset_free(&rig.next);
+    ruleset_copy(&rig.next, current());
+    return result;
+}
+
+static void must_change(void)
+{
+    struct error error = {0};
+    if (change(&error))
+        fail_msg("%s: %s", error.place, error.message);
+}
+
+static void expect_refused(const char *wanted)
+{
+    struct error error = {0};
+    uint64_t version = current()->version;
+    assert_int_equal(change(&error), -EINVAL);
+    if (!strstr(error.message, wanted))
+        fail_msg("not '%s' but '%s'", wanted, error.message);
+    assert_int_equal(current()->version, version);
+}
+
+static int try_up(const char *const *names, struct error *error)
+{
+    struct wire_lab_wanted *wanted = calloc(1, sizeof(*wanted));
+    wire_lab_wanted_init(wanted);
+    wanted->ring_bytes = 4 << 20;
+    for (; *names; names++)
+        snprintf(wanted->nodes[wanted->node_count++].name, RULESET_NAME_MAX, "%s", *names);
+    int result = rig.api.lab.up(rig.backend, wanted, "tester", error);
+    free(wanted);
+    ruleset_free(&rig.next);
+    ruleset_copy(&rig.next, current());
+    return result;
+}
+
+#define UP(...) up((const char *const[]){__VA_ARGS__, NULL})
+static void up(const char *const *names)
+{
+    struct error error = {0};
+    if (try_up(names, &error))
+        fail_msg("%s: %s", error.place, error.message);
+}
+
+static void down(void)
+{
+    assert_int_equal(rig.api.lab.down(rig.backend, "tester", NULL), 0);
+    ruleset_free(&rig.next);
+    ruleset_copy(&rig.next, current());
+}
+
+static void remove_node(const char *name)
+{
+    assert_int_equal(rig.api.lab.remove_node(rig.backend, name, "tester", NULL), 0);
+    ruleset_free(&rig.next);
+    ruleset_copy(&rig.next, current());
+}
+
+static void add_node(const char *name, const char *address)
+{
+    struct ruleset_node node = {.address_count = 1};
+    snprintf(node.name, sizeof(node.name), "%s", name);
+    snprintf(node.addresses[0], sizeof(node.addresses[0]), "%s", address);
+    ruleset_add_node(&rig.next, &node);
+}
+
+static bool has_address(const char *name, const char *address)
+{
+    const struct ruleset_node *node = ruleset_find_node(current(), name);
+    for (size_t i = 0; node && i < node->address_count; i++)
+        if (strcmp(node->addresses[i], address) == 0)
+            return true;
+    return false;
+}
+
+static const struct wire_lab *look(void)
+{
+    rig.api.lab.get(rig.backend, &rig.lab);
+    return &rig.lab;
+}
+
+static void nodes_of_the_lab_are_nodes_of_the_ruleset(void **state)
+{
+    (void)state;
+    uint64_t version = current()->version;
+    UP("n1", "n2");
+    assert_int_equal(current()->version, version + 1); /* one step */
+    assert_int_equal(current()->node_count, 2);
+    assert_true(has_address("n2", "10.77.0.2") && has_address("n2", "fd77::2"));
+    assert_true(look()->up && rig.lab.node_count == 2 && rig.lab.nodes[0].running);
+    assert_int_equal(kill(rig.lab.nodes[0].pid, 0), 0);
+    down();
+    assert_int_equal(current()->node_count, 0);
+    assert_false(look()->up);
+}
+
+static void a_second_lab_is_refused(void **state)
+{
+    struct error error = {0};
+    (void)state;
+    UP("n1");
+    assert_int_equal(try_up((const char *const[]){"x", NULL}, &error), -EEXIST);
+    assert_int_equal(look()->node_count, 1);
+}
+
+/* Another node has an address that the lab needs: nothing of the lab stays. */
+static void up_is_undone_as_a_whole(void **state)
+{
+    struct error error = {0};
+    (void)state;
+    add_node("other", "10.77.0.2");
+    must_change();
+    uint64_t version = current()->version;
+    assert_true(try_up((const char *const[]){"n1", "n2", NULL}, &error) < 0);
+    assert_non_null(strstr(error.message, "address"));
+    assert_int_equal(current()->version, version);
+    assert_false(look()->up);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(try_up((const char *const[]){"n1", "n1", NULL}, &error), -EINVAL);
+    assert_string_equal(error.place, "nodes[1]");
+    assert_int_equal(try_up((const char *const[]){"no name", NULL}, &error), -EINVAL);
+    assert_false(look()->up);
+    UP("n1"); /* 10.77.0.1 is free */
+    struct wire_lab_node node;
+    struct wire_lab_member member = {.name = "n2"};
+    assert_true(rig.api.lab.add_node(rig.backend, &member, "tester", &node, &error) < 0);
+    assert_int_equal(look()->node_count, 1);
+    assert_int_equal(current()->version, version + 1);
+}
+
+static void a_node_that_was_there_is_taken_over_and_given_back(void **state)
+{
+    (void)state;
+    add_node("n1", "127.0.9.1");
+    must_change();
+    UP("n1", "n2");
+    assert_true(has_address("n1", "127.0.9.1") && has_address("n1", "10.77.0.1"));
+    remove_node("n1");
+    assert_true(has_address("n1", "127.0.9.1") && !has_address("n1", "10.77.0.1"));
+    assert_false(has_address("n1", "fd77::1"));
+    down();
+    assert_int_equal(current()->node_count, 1);
+}
+
+static void no_change_takes_a_node_of_the_lab(void **state)
+{
+    (void)state;
+    UP("n1", "n2");
+    ruleset_remove_node(&rig.next, "n2");
+    expect_refused("severctl lab remove n2");
+    ruleset_find_node(&rig.next, "n2")->address_count = 1;
+    expect_refused("fd77::2");
+    struct ruleset_node *node = ruleset_find_node(&rig.next, "n2");
+    snprintf(node->addresses[1], RULESET_ADDRESS_MAX, "fd77:0:0::2"); /* the same */
+    must_change();
+    add_node("n3", "127.0.9.3");
+    must_change();
+}
+
+static void what_is_on_its_links_goes_with_a_node(void **state)
+{
+    struct ruleset_fault fault = {.name = "slow", .latency = {.delay_ns = 1}};
+    struct ruleset_fault other = {.name = "slow too", .latency = {.delay_ns = 1}};
+    struct ruleset_partition one = {.name = "one"}, both = {.name = "both"};
+    struct ruleset_clock clock = {.node = "n3", .offset_ns = 5};
+    (void)state;
+    UP("n1", "n2", "n3");
+    ruleset_parse_link("n1->n3", &fault.link, &fault.both_ways, NULL);
+    ruleset_parse_link("*->n2", &other.link, &other.both_ways, NULL);
+    ruleset_partition_add_link(&one, "n3", "n1");
+    ruleset_partition_add_link(&both, "n2", "n3");
+    ruleset_partition_add_link(&both, "n2", "n1");
+    ruleset_add_fault(&rig.next, &fault);
+    ruleset_add_fault(&rig.next, &other);
+    ruleset_add_partition(&rig.next, &one);
+    ruleset_add_partition(&rig.next, &both);
+    ruleset_set_clock(&rig.next, &clock);
+    must_change();
+    free(one.links);
+    free(both.links);
+    remove_node("n3");
+    assert_null(ruleset_find_fault(current(), "slow"));
+    assert_non_null(ruleset_find_fault(current(), "slow too"));
+    assert_null(ruleset_find_partition(current(), "one"));
+    assert_int_equal(ruleset_find_partition(current(), "both")->link_count, 1);
+    assert_int_equal(current()->clock_count, 0);
+    assert_null(ruleset_find_node(current(), "n3"));
+}
+
+static void a_node_that_a_route_names_stays_in_the_ruleset(void **state)
+{
+    struct ruleset_route route = {.name = "r",
+                                  .listen = "127.0.0.1:0",
+                                  .upstream = "127.0.0.1:9",
+                                  .to = "n2",
+                                  .enabled = true};
+    (void)state;
+    UP("n1", "n2");
+    ruleset_add_route(&rig.next, &route);
+    must_change();
+    down();
+    assert_null(ruleset_find_node(current(), "n1"));
+    assert_int_equal(ruleset_find_node(current(), "n2")->address_count, 0);
+}
+
+static bool await_news(char text[API_NEWS_MAX])
+{
+    uint64_t end_ns = monotonic_now_ns() + PATIENCE_NS;
+    while (!rig.api.lab.next_news(rig.backend, text)) {
+        if (monotonic_now_ns() > end_ns)
+            return false;
+        monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
+    }
+    return true;
+}
+
+static void a_node_that_is_killed_is_told_and_can_be_removed(void **state)
+{
+    char text[API_NEWS_MAX];
+    struct wire_lab_node node;
+    struct wire_lab_member member = {.name = "n3"};
+    struct error error = {0};
+    (void)state;
+    UP("n1", "n2");
+    assert_false(rig.api.lab.next_news(rig.backend, text));
+    assert_int_equal(kill(wire_lab_find_node(look(), "n2")->pid, SIGKILL), 0);
+    assert_true(await_news(text));
+    assert_non_null(strstr(text, "node n2 of the lab has ended"));
+    assert_false(wire_lab_find_node(look(), "n2")->running);
+    assert_true(wire_lab_find_node(look(), "n1")->running);
+    assert_true(has_address("n2", "10.77.0.2")); /* until it is removed */
+    assert_int_equal(rig.api.lab.add_node(rig.backend, &member, "tester", &node, &error), -EINVAL);
+    assert_non_null(strstr(error.message, "severctl lab remove n2"));
+    remove_node("n2");
+    assert_int_equal(rig.api.lab.add_node(rig.backend, &member, "tester", &node, &error), 0);
+    assert_int_equal(look()->node_count, 2);
+}
+
+static void a_keeper_that_is_killed_ends_every_node(void **state)
+{
+    char text[API_NEWS_MAX];
+    struct error error = {0};
+    (void)state;
+    UP("n1", "n2");
+    assert_int_equal(kill(look()->keeper, SIGKILL), 0);
+    assert_true(await_news(text));
+    while (rig.api.lab.next_news(rig.backend, text))
+        ;
+    assert_true(look()->up);
+    for (size_t i = 0; i < rig.lab.node_count; i++)
+        assert_false(rig.lab.nodes[i].running);
+    assert_int_equal(try_up((const char *const[]){"x", NULL}, &error), -EEXIST);
+    assert_non_null(strstr(error.message, "lab down"));
+    down();
+    UP("n1");
+}
+
+static void the_first_port_brings_the_gateway(void **state)
+{
+    struct wire_lab_port port = {.listen = "127.0.0.1:0", .node = "n1", .port = 9};
+    struct wire_lab_port wrong = {.listen = "127.0.0.1", .node = "n1", .port = 9};
+    struct error error = {0};
+    (void)state;
+    UP("n1");
+    assert_true(rig.api.lab.add_port(rig.backend, &wrong, "tester", &error) < 0);
+    assert_string_equal(error.place, "listen");
+    assert_int_equal(current()->node_count, 1); /* it has gone again */
+    assert_int_equal(rig.api.lab.add_port(rig.backend, &port, "tester", &error), 0);
+    assert_int_equal(ruleset_find_node(current(), "gateway")->kind, RULESET_NODE_CLIENT);
+    assert_int_equal(look()->port_count, 1);
+    assert_string_equal(rig.lab.ports[0].listen, port.listen);
+    assert_int_equal(rig.api.lab.remove_port(rig.backend, "127.0.0.1:1", NULL), -ENOENT);
+    assert_int_equal(rig.api.lab.remove_port(rig.backend, port.listen, NULL), 0);
+    snprintf(port.listen, sizeof(port.listen), "127.0.0.1:0");
+    assert_int_equal(rig.api.lab.add_port(rig.backend, &port, "tester", &error), 0);
+    remove_node("n1");
+    assert_int_equal(look()->port_count, 0);
+}
+
+static bool can_have_labs(void)
+{
+    struct lab_options options = {.subnet = "10.77.0.0/24", .subnet6 = "", .mtu = 1500};
+    struct lab *lab;
+    struct error error = {0};
+    int result = lab_create(&options, &lab, &error);
+    if (result)
+        printf("no lab can be had here: %s\n", error.message);
+    else
+        lab_destroy(lab);
+    return result == 0;
+}
+
+int main(int argc, char **argv)
+{
+    lab_keeper_main(argc, argv);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
+    const struct CMUnitTest tests[] = {
+        TEST(nodes_of_the_lab_are_nodes_of_the_ruleset),
+        TEST(a_second_lab_is_refused),
+        TEST(up_is_undone_as_a_whole),
+        TEST(a_node_that_was_there_is_taken_over_and_given_back),
+        TEST(no_change_takes_a_node_of_the_lab),
+        TEST(what_is_on_its_links_goes_with_a_node),
+        TEST(a_node_that_a_route_names_stays_in_the_ruleset),
+        TEST(a_node_that_is_killed_is_told_and_can_be_removed),
+        TEST(a_keeper_that_is_killed_ends_every_node),
+        TEST(the_first_port_brings_the_gateway),
+    };
+    return can_have_labs()
+               ? cmocka_run_group_tests_name("proxy/daemon/backend_lab", tests, NULL, NULL)
+               : 0;
+}
