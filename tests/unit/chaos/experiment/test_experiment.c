@@ -1,16 +1,11 @@
 /* The experiment reader: what a good file becomes, and for each way to write a bad one the exact
  * place and message. */
-#include "tests/lib/test.h"
+#include "tests/unit/chaos/experiment/refusals.h"
 
-#include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "chaos/experiment/experiment.h"
 #include "proxy/base/monotonic.h"
-#include "proxy/base/text.h"
 
 static const char good[] =
     "name: test\n"
@@ -41,9 +36,7 @@ static const char good[] =
 
 /* `good` with the first `from` replaced by `to` is refused with `error` (place without file name,
  * message). */
-static const struct {
-    const char *from, *to, *error;
-} bad[] = {
+static const struct refusal bad[] = {
     {"seed: 7", "seed: [7", "4:8: not YAML: missing comma in flow sequence"},
     {"seed: 7", "seed: 7\n	x: 1", "2:7: not YAML: invalid multiline plain key"},
     {"name: test", "name: &a [*a]", "1:11: *a stands inside what it stands for"},
@@ -313,30 +306,11 @@ static const struct {
      "  []\n", "23:3: expect has 0 entries: write 1 to 64"},
 };
 
-static int parse(const char *text, struct experiment *experiment, struct error *error)
-{
-    return experiment_parse(text, strlen(text), "f.yaml", experiment, error);
-}
-
 static void refuses_with_place_and_advice(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct text text = {0};
-        struct experiment experiment;
-        struct error error = {0};
-        char expected[1024], got[1024];
-        const char *at = strstr(good, bad[i].from);
-        assert_non_null(at);
-        text_append_bytes(&text, good, (size_t)(at - good));
-        text_append(&text, "%s%s", bad[i].to, at + strlen(bad[i].from));
-        assert_int_equal(parse(text_get(&text), &experiment, &error), -EINVAL);
-        snprintf(expected, sizeof(expected), "f.yaml:%s", bad[i].error);
-        assert_string_equal(error_text(&error, got, sizeof(got)), expected);
-        struct experiment empty = {0};
-        assert_memory_equal(&experiment, &empty, sizeof(empty));
-        text_free(&text);
-    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_refused(good, &bad[i]);
 }
 
 static void reads_all_of_a_good_file(void **state)

@@ -1,14 +1,8 @@
 /* Clusters of other systems: what runs on their nodes, their workloads, and what can be expected of
  * them. */
-#include "tests/lib/test.h"
+#include "tests/unit/chaos/experiment/refusals.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "chaos/experiment/experiment.h"
 #include "proxy/base/monotonic.h"
-#include "proxy/base/text.h"
 
 static const char good[] =
     "name: test\n"
@@ -38,11 +32,6 @@ static const char good[] =
     "  - leader steps down within 3s\n"
     "  - new leader within 2s\n"
     "  - writes wait within 1s\n";
-
-static int parse(const char *text, struct experiment *experiment, struct error *error)
-{
-    return experiment_parse(text, strlen(text), "f.yaml", experiment, error);
-}
 
 static void nodes_differ_where_they_are_overridden(void **state)
 {
@@ -93,9 +82,7 @@ static void expectations_of_sets_and_leaders(void **state)
     experiment_free(&experiment);
 }
 
-static const struct {
-    const char *from, *to, *error;
-} bad[] = {
+static const struct refusal bad[] = {
     {"system: redis", "system: mysql",
      "5:11: unknown system 'mysql': write raftkv, etcd, redis or postgres"},
     {"system: redis", "system: etcd",
@@ -138,22 +125,8 @@ static const struct {
 static void refuses_with_place_and_advice(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct text text = {0};
-        struct experiment experiment;
-        struct error error = {0};
-        char expected[1024], got[1024];
-        const char *at = strstr(good, bad[i].from);
-        assert_non_null(at);
-        text_append_bytes(&text, good, (size_t)(at - good));
-        text_append(&text, "%s%s", bad[i].to, at + strlen(bad[i].from));
-        assert_int_equal(parse(text_get(&text), &experiment, &error), -EINVAL);
-        snprintf(expected, sizeof(expected), "f.yaml:%s", bad[i].error);
-        assert_string_equal(error_text(&error, got, sizeof(got)), expected);
-        struct experiment empty = {0};
-        assert_memory_equal(&experiment, &empty, sizeof(empty));
-        text_free(&text);
-    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_refused(good, &bad[i]);
 }
 
 static void terms_are_counted(void **state)
