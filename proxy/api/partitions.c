@@ -52,7 +52,7 @@ int api_add_partition(struct api_call *call, struct error *error)
                         sizeof(partition.name));
     ruleset_copy(&next, api_current(call));
     ruleset_add_partition(&next, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
     code = api_apply_element(call, &next, "partitions", next.partition_count - 1, error);
     ruleset_free(&next);
     if (code < 0)

@@ -189,22 +189,23 @@ static uint16_t end_slot(const struct fault_plan *plan, const char *name)
     return slot;
 }
 
-static void compile_cuts(struct fault_plan *plan, const struct ruleset *ruleset)
+/* A link that ruleset_check has let pass has known ends. */
+static int compile_cuts(struct fault_plan *plan, const struct ruleset *ruleset)
 {
     for (size_t p = 0; p < ruleset->partition_count; p++) {
         const struct ruleset_partition *partition = &ruleset->partitions[p];
-        const char *last = "";
-        uint16_t from = 0;
+        uint16_t *slots = malloc((partition->end_count + 1) * sizeof(*slots));
+        if (!slots)
+            return -ENOMEM;
+        for (size_t i = 0; i < partition->end_count; i++)
+            slots[i] = end_slot(plan, partition->ends[i]);
         for (size_t i = 0; i < partition->link_count; i++) {
-            const struct ruleset_link *link = &partition->links[i];
-            if (strcmp(link->from, last) != 0) { /* links mostly come in runs of one node */
-                from = end_slot(plan, link->from);
-                last = link->from;
-            }
-            uint16_t to = end_slot(plan, link->to);
+            uint16_t from = slots[partition->links[i].from], to = slots[partition->links[i].to];
             plan->cut[from][to / WORD_BITS] |= UINT64_C(1) << (to % WORD_BITS);
         }
+        free(slots);
     }
+    return 0;
 }
 
 static void list_prepend(struct fault_lists *lists, uint16_t *first, size_t item)
@@ -342,11 +343,10 @@ int fault_plan_create(const struct ruleset *ruleset, const struct fault_plan *pr
     made->seed = ruleset->seed;
     if (name_nodes(made, ruleset, previous) < 0 || name_routes(made, ruleset, previous) < 0 ||
         name_faults(made, ruleset, previous) < 0 || copy_tables(made, ruleset, previous) < 0 ||
-        compile_lists(made) < 0) {
+        compile_lists(made) < 0 || compile_cuts(made, ruleset) < 0) {
         fault_plan_destroy(made);
         return error_set(error, -ENOMEM, "out of memory");
     }
-    compile_cuts(made, ruleset);
     int code = check_chains(made, ruleset, error);
     if (code < 0) {
         fault_plan_destroy(made);

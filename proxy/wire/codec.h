@@ -61,7 +61,7 @@ int wire_decode_fault(json_t *json, const struct ruleset_fault *base, struct rul
                       struct error *error);
 /* A POST /partitions body in any of its three forms, expanded to links; the name is "" when the
  * JSON has none. ruleset: the nodes for "groups" and "isolate"; NULL allows "links" only. On
- * success the caller frees out->links. */
+ * success the caller frees it. */
 int wire_decode_partition(json_t *json, const struct ruleset *ruleset,
                           struct ruleset_partition *out, struct error *error);
 /* node: whose clock it is; a "node" in the JSON must then be the same. NULL: the JSON says. */

@@ -61,9 +61,11 @@ json_t *wire_encode_partition(const struct ruleset_partition *partition)
 {
     char text[RULESET_LINK_TEXT_MAX];
     json_t *links = must(json_array());
-    for (size_t i = 0; i < partition->link_count; i++)
-        json_array_append_new(links, must(json_string_nocheck(
-                                         ruleset_format_link(&partition->links[i], false, text))));
+    for (size_t i = 0; i < partition->link_count; i++) {
+        struct ruleset_link link = ruleset_partition_link(partition, i);
+        json_array_append_new(links,
+                              must(json_string_nocheck(ruleset_format_link(&link, false, text))));
+    }
     json_t *json = must(json_pack("{s:s, s:o}", "name", partition->name, "links", links));
     set_origin(json, partition->set_by, partition->set_at_ns);
     return json;

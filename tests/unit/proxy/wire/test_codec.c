@@ -93,7 +93,7 @@ static void random_rest(struct random_stream *dice, struct ruleset *ruleset)
         if (below(dice, 2))
             ruleset_partition_add_link(&partition, "n0", "n1");
         ruleset_add_partition(ruleset, &partition);
-        free(partition.links);
+        ruleset_partition_free(&partition);
     }
     count = below(dice, 3);
     for (size_t i = 0; i < count; i++) {
@@ -427,10 +427,12 @@ static void partitions_come_in_three_forms(void **state)
         struct text links = {0};
         char link[RULESET_LINK_TEXT_MAX];
         assert_int_equal(decode_partition(cases[i].json, &out, NULL), 0);
-        for (size_t l = 0; l < out.link_count; l++)
-            text_append(&links, "%s ", ruleset_format_link(&out.links[l], false, link));
+        for (size_t l = 0; l < out.link_count; l++) {
+            struct ruleset_link of = ruleset_partition_link(&out, l);
+            text_append(&links, "%s ", ruleset_format_link(&of, false, link));
+        }
         assert_string_equal(text_get(&links), cases[i].links);
-        free(out.links);
+        ruleset_partition_free(&out);
         text_free(&links);
     }
 }
