@@ -58,8 +58,8 @@ int api_add_partition(struct api_call *call, struct error *error)
     if (code < 0)
         return code;
     backend->status(backend->context, &status);
-    call->answer = wire_encode_partition(ruleset_find_partition(api_current(call), partition.name));
-    json_object_set_new(call->answer, "mechanism", api_cut_mechanism(&status));
+    wire_print_partition(ruleset_find_partition(api_current(call), partition.name),
+                         api_cut_mechanism(&status), &call->text);
     return API_CREATED;
 }
 

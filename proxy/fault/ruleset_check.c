@@ -486,11 +486,11 @@ static int check_cuts(struct checker *checker, const struct ruleset_partition *p
         return out_of_memory(checker);
     memset(nodes, 0xff, partition->end_count * sizeof(*nodes)); /* UNKNOWN */
     int code = 0;
-    for (size_t i = 0; code == 0 && i < partition->link_count; i++)
-        code = locate(checker, check_cut(checker, partition, i, nodes, seen),
-                      "partitions[%zu].links[%zu]", index, i);
+    size_t i = 0;
+    while (i < partition->link_count && code == 0)
+        code = check_cut(checker, partition, i++, nodes, seen);
     free(nodes);
-    return code;
+    return locate(checker, code, "partitions[%zu].links[%zu]", index, i - 1);
 }
 
 static int check_partition(struct checker *checker, const struct ruleset_partition *partition,

@@ -2,6 +2,8 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "proxy/base/random.h"
 #include "proxy/fault/ruleset_parameters.h"
@@ -69,6 +71,41 @@ json_t *wire_encode_partition(const struct ruleset_partition *partition)
     json_t *json = must(json_pack("{s:s, s:o}", "name", partition->name, "links", links));
     set_origin(json, partition->set_by, partition->set_at_ns);
     return json;
+}
+
+static void print_json(json_t *json, struct text *out)
+{
+    char *printed = memory_must(json_dumps(json, WIRE_DUMP_FLAGS | JSON_ENCODE_ANY));
+    text_append(out, "%s", printed);
+    free(printed);
+    json_decref(json);
+}
+
+/* Names of nodes have nothing that would be escaped. */
+static void print_links(const struct ruleset_partition *partition, struct text *out)
+{
+    char piece[RULESET_LINK_TEXT_MAX + 4] = ",\"";
+    for (size_t i = 0; i < partition->link_count; i++) {
+        struct ruleset_link link = ruleset_partition_link(partition, i);
+        char *end = piece + 2 + strlen(ruleset_format_link(&link, false, piece + 2));
+        size_t skipped = i == 0; /* the comma */
+        *end++ = '"';
+        text_append_bytes(out, piece + skipped, (size_t)(end - piece) - skipped);
+    }
+}
+
+void wire_print_partition(const struct ruleset_partition *partition, json_t *mechanism,
+                          struct text *out)
+{
+    text_append(out, "{\"name\":");
+    print_json(must(json_string(partition->name)), out);
+    text_append(out, ",\"links\":[");
+    print_links(partition, out);
+    text_append(out, "],\"set_by\":");
+    print_json(must(json_string(partition->set_by)), out);
+    text_append(out, ",\"set_at_ns\":%" PRId64 ",\"mechanism\":", partition->set_at_ns);
+    print_json(mechanism, out);
+    text_append(out, "}");
 }
 
 static double ratio_of(uint64_t ppb)

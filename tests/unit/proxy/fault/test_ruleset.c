@@ -182,6 +182,53 @@ static void a_link_is_added_once(void **state)
     ruleset_partition_free(&partition);
 }
 
+/* Added many at once, and taken out with a node: no end is left that no link names. */
+static void links_come_at_once_and_go_with_a_node(void **state)
+{
+    (void)state;
+    static const struct ruleset_link more[] = {{"n3", "n1"}, {"n4", "n5"}, {"n1", "n3"}};
+    struct ruleset_partition partition = {0}, copy;
+    ruleset_partition_add_link(&partition, "n1", "n2");
+    ruleset_partition_add_links(&partition, more, COUNT_OF(more));
+    ruleset_partition_copy(&copy, &partition);
+    assert_int_equal(partition.link_count, 4);
+    assert_int_equal(partition.end_count, 5);
+    assert_true(has_link(&partition, "n1", "n2") && has_link(&partition, "n3", "n1") &&
+                has_link(&partition, "n4", "n5") && has_link(&partition, "n1", "n3"));
+    ruleset_partition_remove_node(&partition, "n9");
+    assert_true(ruleset_same_partition(&partition, &copy));
+    ruleset_partition_remove_node(&partition, "n1");
+    assert_int_equal(partition.link_count, 1);
+    assert_int_equal(partition.end_count, 2);
+    assert_true(has_link(&partition, "n4", "n5"));
+    ruleset_partition_remove_node(&partition, "n5");
+    assert_int_equal(partition.link_count + partition.end_count, 0);
+    assert_int_equal(copy.link_count, 4);
+    ruleset_partition_free(&partition);
+    ruleset_partition_free(&copy);
+    assert_null(copy.links);
+    assert_int_equal(copy.link_count + copy.end_count, 0);
+}
+
+/* Where the names stand does not matter, only which links there are and in which order. */
+static void partitions_are_compared_by_names(void **state)
+{
+    (void)state;
+    static const struct ruleset_link links[] = {{"n3", "n1"}, {"n1", "n2"}};
+    struct ruleset_partition one = {0}, two = {0};
+    ruleset_partition_add_link(&one, "n2", "n1");
+    ruleset_partition_add_links(&one, links, COUNT_OF(links));
+    ruleset_partition_remove_node(&one, "n3");
+    ruleset_partition_add_link(&one, "n3", "n1");
+    ruleset_partition_add_link(&two, "n2", "n1");
+    ruleset_partition_add_link(&two, "n1", "n2");
+    assert_false(ruleset_same_partition(&one, &two));
+    ruleset_partition_add_link(&two, "n3", "n1");
+    assert_true(ruleset_same_partition(&one, &two));
+    ruleset_partition_free(&one);
+    ruleset_partition_free(&two);
+}
+
 static void a_split_separates_the_groups_both_ways(void **state)
 {
     (void)state;
@@ -405,6 +452,8 @@ int main(void)
         cmocka_unit_test(an_element_can_be_added_again),
         cmocka_unit_test(a_clock_of_true_time_is_none),
         cmocka_unit_test(a_link_is_added_once),
+        cmocka_unit_test(links_come_at_once_and_go_with_a_node),
+        cmocka_unit_test(partitions_are_compared_by_names),
         cmocka_unit_test(a_split_separates_the_groups_both_ways),
         cmocka_unit_test(bad_splits_change_nothing),
         cmocka_unit_test(isolation_is_from_every_other_member),
