@@ -1,6 +1,6 @@
 /* How long a split of 100 nodes takes in severd, from POST /v1/partitions: until it is in force,
- * which is when the last tick has come across it, and until the caller has the answer; and how long
- * the heal takes. `count` connections are live; on the last one a tick goes across every 100 us: the
+ * which is when the last tick has come across it, and until the caller has the answer; when the
+ * first tick was sent that it held; and how long the heal takes. `count` connections are live; on the last one a tick goes across every 100 us: the
  * time when it was sent. Each split is proven: no tick that was sent after the answer comes before
  * the heal, and then they come. -c: the control port of a severd without a ruleset; -l: the upstream
  * of its routes */
@@ -28,6 +28,7 @@ static struct wire_client *client;
 static int near, far;               /* the connection across the split */
 static _Atomic uint64_t crossed_ns; /* when the last tick came */
 static _Atomic uint64_t sent_ns;    /* when it was sent */
+static _Atomic uint64_t held_ns;    /* when the first one was sent that came after this was 0 */
 
 static json_t *ask(const char *method, const char *path, json_t *body)
 {
@@ -112,6 +113,8 @@ static void *receive_ticks(void *context)
     while (load_receive(far, &tick_ns, sizeof(tick_ns))) {
         crossed_ns = monotonic_now_ns();
         sent_ns = tick_ns;
+        if (held_ns == 0)
+            held_ns = tick_ns;
     }
     load_fail("the stream ended");
 }
@@ -127,8 +130,13 @@ static void await_crossing(uint64_t after_ns)
     }
 }
 
-static void split_and_heal(json_t *split, struct samples *forces, struct samples *splits,
-                           struct samples *heals)
+static int64_t since(uint64_t begin_ns, uint64_t end_ns)
+{
+    return end_ns > begin_ns ? (int64_t)(end_ns - begin_ns) : 0;
+}
+
+static void split_and_heal(json_t *split, struct samples *forces, struct samples *holds,
+                           struct samples *splits, struct samples *heals)
 {
     uint64_t begin_ns = monotonic_now_ns();
     samples_add(splits, timed("POST", "/v1/partitions", split));
@@ -138,15 +146,17 @@ static void split_and_heal(json_t *split, struct samples *forces, struct samples
     errno = 0;
     if (sent_ns > answered_ns)
         load_fail("a tick crossed the cut");
-    samples_add(forces, last_ns > begin_ns ? (int64_t)(last_ns - begin_ns) : 0);
+    samples_add(forces, since(begin_ns, last_ns));
+    held_ns = 0;
     samples_add(heals, timed("DELETE", "/v1/partitions/split", NULL));
     await_crossing(last_ns);
+    samples_add(holds, since(begin_ns, held_ns));
 }
 
 int main(int argc, char **argv)
 {
     struct load_options options = {.count = 2 * NODES, .seconds_ns = 2 * NS_PER_S};
-    struct samples forces, splits, heals;
+    struct samples forces, holds, splits, heals;
     struct error error = {0};
     uint16_t ports[NODES];
     char url[64];
@@ -155,6 +165,7 @@ int main(int argc, char **argv)
     if (wire_client_create(url, "bench", &client, &error))
         load_fail(error.message);
     samples_create(&forces, SAMPLES_MAX);
+    samples_create(&holds, SAMPLES_MAX);
     samples_create(&splits, SAMPLES_MAX);
     samples_create(&heals, SAMPLES_MAX);
     set_ruleset(options.listen_port);
@@ -169,8 +180,9 @@ int main(int argc, char **argv)
     load_thread(receive_ticks, NULL);
     load_thread(send_ticks, NULL);
     for (uint64_t end_ns = monotonic_now_ns() + options.seconds_ns; monotonic_now_ns() < end_ns;)
-        split_and_heal(split, &forces, &splits, &heals);
+        split_and_heal(split, &forces, &holds, &splits, &heals);
     samples_print(&forces, "in_force_");
+    samples_print(&holds, "first_held_");
     samples_print(&splits, "split_");
     samples_print(&heals, "heal_");
     json_decref(split);
