@@ -229,6 +229,16 @@ static uint32_t wanted_ppb(const struct stream_end *end)
     return end->in->cut ? RANDOM_PPB_ONE : end->in->loss_ppb;
 }
 
+/* RST is not sent twice: a cut may have lost it. Off for the cut, if it was ever on. */
+static void set_probing(struct stream_end *end, bool on)
+{
+    if (on && !end->probing)
+        socket_prepare_probing(end->fd);
+    if (on || end->probing)
+        socket_set_probing(end->fd, on);
+    end->probing |= on;
+}
+
 void stream_end_filter(struct stream_end *end)
 {
     struct stream_filters *filters = end->connection->plane->filters;
@@ -242,8 +252,8 @@ void stream_end_filter(struct stream_end *end)
     if (set_filter(filters, end->fd, key_of_loss(ppb, segment_bytes), ppb, segment_bytes, 0))
         ppb = 0;
     bool cut = ppb > 0 && end->in->cut;
-    if (cut != end->filtered_cut) /* RST is not sent twice: the cut may have lost it */
-        socket_set_probing(end->fd, !cut);
+    if (cut != end->filtered_cut)
+        set_probing(end, !cut);
     end->filtered_ppb = ppb;
     end->filtered_cut = cut;
     end->inherited = false;
@@ -294,7 +304,7 @@ static uint32_t syn_ppb(struct stream_listener *listener, uint16_t from, bool *c
 }
 
 /* Fills filters->sources with those of which something is lost; how many. */
-static size_t list_sources(struct stream_listener *listener, bool losses, struct program_key *key)
+static size_t list_sources(struct stream_listener *listener, struct program_key *key)
 {
     struct stream_filters *filters = listener->plane->filters;
     const struct route_table *table = listener->plane->table;
@@ -303,7 +313,7 @@ static size_t list_sources(struct stream_listener *listener, bool losses, struct
     for (size_t i = 0; i < table->source_count && count < SOURCES_MAX; i++) {
         const struct route_source *source = &table->sources[i];
         bool cut;
-        uint32_t ppb = syn_ppb(listener, source->node, &cut, losses);
+        uint32_t ppb = syn_ppb(listener, source->node, &cut, true);
         if (ppb == 0)
             continue;
         listener->filtered_cut |= cut;
@@ -311,6 +321,40 @@ static size_t list_sources(struct stream_listener *listener, bool losses, struct
         /* the node's slot and the number among its addresses stand for the host */
         *key = fold(fold(*key, ppb), table->sources_serial << 20 ^ i);
     }
+    return count;
+}
+
+/* Fills filters->sources with those of these nodes. */
+static size_t list_nodes(struct stream_filters *filters, const uint64_t nodes[FAULT_NODE_WORDS])
+{
+    const struct route_table *table = filters->plane->table;
+    size_t count = 0;
+    for (size_t i = 0; i < table->source_count && count < SOURCES_MAX; i++) {
+        const struct route_source *source = &table->sources[i];
+        if (nodes[source->node / 64] >> (source->node % 64) & 1)
+            filters->sources[count++] =
+                (struct filter_source){.host = source->host, .loss_ppb = RANDOM_PPB_ONE};
+    }
+    return count;
+}
+
+/* As list_sources where nothing is lost but by cuts, which is mostly so: the nodes that are cut off
+ * stand for their sources, and those are listed, and counted, only for a program that is new. */
+static size_t list_cut_sources(struct stream_listener *listener, struct program_key *key)
+{
+    struct stream_filters *filters = listener->plane->filters;
+    uint64_t nodes[FAULT_NODE_WORDS], any = 0;
+    fault_plan_cut_with(listener->plane->plan, listener->spec->to, nodes);
+    *key = fold((struct program_key){{5, 6}}, listener->plane->table->sources_serial);
+    for (size_t i = 0; i < FAULT_NODE_WORDS; i++) {
+        *key = fold(*key, nodes[i]);
+        any |= nodes[i];
+    }
+    if (!any)
+        return 0;
+    const struct cached_program *slot = find_slot(filters, *key);
+    size_t count = slot->used && same_key(slot->key, *key) ? 1 : list_nodes(filters, nodes);
+    listener->filtered_cut = count > 0;
     return count;
 }
 
@@ -324,7 +368,9 @@ static void listener_filter(struct stream_listener *listener, bool losses)
         listener_count_dropped(listener);
     listener->filtered_cut = false;
     listener->loss_slot = FAULT_NO_ROUTE;
-    size_t sources = spec->from_peer ? list_sources(listener, losses, &key) : 0;
+    size_t sources = !spec->from_peer ? 0
+                     : losses         ? list_sources(listener, &key)
+                                      : list_cut_sources(listener, &key);
     uint32_t ppb =
         sources ? 0 : syn_ppb(listener, spec->from_peer ? ROUTE_NO_NODE : spec->from, &cut, losses);
     if (sources == 0)

@@ -100,11 +100,11 @@ static const char **read_group(struct reader *reader, json_t *array, size_t inde
     const char **names = memory_allocate_zeroed(count + 1, sizeof(*names));
     for (size_t i = 0; reader->code == 0 && i < count; i++) {
         json_t *name = json_array_get(array, i);
-        snprintf(place, sizeof(place), "groups[%zu][%zu]", index, i);
-        if (!json_is_string(name))
-            reader_fail(reader, place, "a node name is wanted here, not %s",
-                        reader_type_name(name));
         names[i] = json_string_value(name);
+        if (names[i])
+            continue;
+        snprintf(place, sizeof(place), "groups[%zu][%zu]", index, i);
+        reader_fail(reader, place, "a node name is wanted here, not %s", reader_type_name(name));
     }
     return names;
 }

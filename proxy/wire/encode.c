@@ -81,16 +81,20 @@ static void print_json(json_t *json, struct text *out)
     json_decref(json);
 }
 
-/* Names of nodes have nothing that would be escaped. */
+/* Names of nodes have nothing that would be escaped. The links of a split come in runs from one
+ * node. */
 static void print_links(const struct ruleset_partition *partition, struct text *out)
 {
-    char piece[RULESET_LINK_TEXT_MAX + 4] = ",\"";
+    char piece[RULESET_LINK_TEXT_MAX + 8];
+    size_t start = 0;
     for (size_t i = 0; i < partition->link_count; i++) {
-        struct ruleset_link link = ruleset_partition_link(partition, i);
-        char *end = piece + 2 + strlen(ruleset_format_link(&link, false, piece + 2));
-        size_t skipped = i == 0; /* the comma */
-        *end++ = '"';
-        text_append_bytes(out, piece + skipped, (size_t)(end - piece) - skipped);
+        const struct ruleset_pair *link = &partition->links[i];
+        if (i == 0 || link->from != partition->links[i - 1].from)
+            start = (size_t)snprintf(piece, sizeof(piece), ",\"%s->", partition->ends[link->from]);
+        size_t length = strlen(partition->ends[link->to]), skipped = i == 0; /* the comma */
+        memcpy(piece + start, partition->ends[link->to], length);
+        piece[start + length] = '"';
+        text_append_bytes(out, piece + skipped, start + length + 1 - skipped);
     }
 }
 
