@@ -79,8 +79,8 @@ struct ruleset_route {
     bool spread;
 };
 
-/* A partition: a named set of cut links. A link is open only while no partition holds it. A split of
- * many nodes has thousands, so each is a pair of indexes into the nodes that they name: concrete
+/* A partition: a named set of cut links. A link is open only while no partition holds it. A split
+ * of many nodes has thousands, so each is a pair of indexes into the nodes that they name: concrete
  * ones only, no "*"; each once, and none that no link names. */
 struct ruleset_partition {
     char name[RULESET_NAME_MAX];
@@ -88,7 +88,7 @@ struct ruleset_partition {
     size_t end_count;
     struct ruleset_pair {
         uint32_t from, to;
-    } *links;
+    } * links;
     size_t link_count;
     char set_by[RULESET_NAME_MAX]; /* who asked: "severctl", "sever", "api"; filled by severd */
     int64_t set_at_ns;             /* wall clock, filled by severd */
@@ -312,8 +312,8 @@ bool ruleset_remove_partition(struct ruleset *ruleset, const char *name);
 bool ruleset_remove_table(struct ruleset *ruleset, const char *name);
 
 /* A partition by itself, zeroed but for its name to begin with. A link that is there already is not
- * added by _add_link; _add_links looks at none. A removed node takes its links along. _copy: *to may
- * be a plain copy of *from, and gets its own links. */
+ * added by _add_link; _add_links looks at none. A removed node takes its links along. _copy: *to
+ * may be a plain copy of *from, and gets its own links. */
 void ruleset_partition_add_link(struct ruleset_partition *partition, const char *from,
                                 const char *to);
 void ruleset_partition_add_links(struct ruleset_partition *partition,

@@ -2,9 +2,9 @@
  *
  * Theory of operation. Limits come first, so that everything after them is bounded. Then nodes and
  * routes are checked and hashed by name, and faults, partitions and clocks are checked against
- * them; a bit per link finds links that repeat in a partition, whose nodes are each looked up once. The first thing that is wrong is
- * reported, with the JSON path that the API's document has for it. Linear in the size of the
- * ruleset. */
+ * them; a bit per link finds links that repeat in a partition, whose nodes are each looked up once.
+ * The first thing that is wrong is reported, with the JSON path that the API's document has for it.
+ * Linear in the size of the ruleset. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* Partitions as values: their links, and the forms that make many of them.
  *
  * Theory of operation. Links are pairs of indexes into the partition's own list of node names, so
- * that it needs no ruleset to be read, and copying, checking and compiling one costs a name's look-up
- * for each node and next to nothing for each link. */
+ * that it needs no ruleset to be read, and copying, checking and compiling one costs a name's
+ * look-up for each node and next to nothing for each link. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +44,7 @@ static uint32_t put_end(struct ruleset_partition *partition, const char *name)
 
 static void put_link(struct ruleset_partition *partition, size_t from, size_t to)
 {
-    partition->links[partition->link_count++] =
-        (struct ruleset_pair){(uint32_t)from, (uint32_t)to};
+    partition->links[partition->link_count++] = (struct ruleset_pair){(uint32_t)from, (uint32_t)to};
 }
 
 static uint32_t find_or_put_end(struct ruleset_partition *partition, const char *name)

@@ -21,7 +21,7 @@
  * So it goes without.
  *
  * A peer that goes away says so once, with RST, and a cut that is a filter loses that. So after the
- * heal TCP asks whether it is still there.
+ * heal TCP asks whether it is still there; in the next cut the timer tells it to stop.
  *
  * What a filter drops is counted by the kernel, per socket: the count is read when a filter comes
  * and goes, and every COUNT_NS in between. */
@@ -160,6 +160,26 @@ static struct program_key key_of_loss(uint32_t loss_ppb, uint32_t segment_bytes)
     return fold(fold((struct program_key){{1, 2}}, loss_ppb), segment_bytes);
 }
 
+/* --- probing --- */
+
+/* RST is not sent twice: a cut may have lost it. */
+static void start_probing(struct stream_end *end)
+{
+    if (!end->probing_prepared)
+        socket_prepare_probing(end->fd);
+    if (!end->probing)
+        socket_set_probing(end->fd, true);
+    end->probing_prepared = end->probing = true;
+}
+
+/* In a cut nobody could answer. It is in time long before the first question. */
+static void stop_probing(struct stream_end *end)
+{
+    if (end->probing)
+        socket_set_probing(end->fd, false);
+    end->probing = false;
+}
+
 /* --- counting --- */
 
 static void count_more(struct stream_plane *plane, int fd, int64_t *seen,
@@ -202,8 +222,11 @@ static void count_on_timer(struct loop_timer *timer)
     for (struct stream_connection *connection = plane->live; connection;
          connection = connection->next)
         for (int i = 0; i < STREAM_ENDS; i++) {
-            any |= connection->ends[i].filtered_ppb > 0;
-            stream_end_count_dropped(&connection->ends[i]);
+            struct stream_end *end = &connection->ends[i];
+            any |= end->filtered_ppb > 0;
+            stream_end_count_dropped(end);
+            if (end->filtered_cut)
+                stop_probing(end);
         }
     for (uint32_t i = 0; i < plane->listeners_end; i++)
         if (plane->listeners[i].spec && plane->listeners[i].filtered) {
@@ -229,16 +252,6 @@ static uint32_t wanted_ppb(const struct stream_end *end)
     return end->in->cut ? RANDOM_PPB_ONE : end->in->loss_ppb;
 }
 
-/* RST is not sent twice: a cut may have lost it. Off for the cut, if it was ever on. */
-static void set_probing(struct stream_end *end, bool on)
-{
-    if (on && !end->probing)
-        socket_prepare_probing(end->fd);
-    if (on || end->probing)
-        socket_set_probing(end->fd, on);
-    end->probing |= on;
-}
-
 void stream_end_filter(struct stream_end *end)
 {
     struct stream_filters *filters = end->connection->plane->filters;
@@ -252,8 +265,8 @@ void stream_end_filter(struct stream_end *end)
     if (set_filter(filters, end->fd, key_of_loss(ppb, segment_bytes), ppb, segment_bytes, 0))
         ppb = 0;
     bool cut = ppb > 0 && end->in->cut;
-    if (cut != end->filtered_cut)
-        set_probing(end, !cut);
+    if (end->filtered_cut && !cut)
+        start_probing(end);
     end->filtered_ppb = ppb;
     end->filtered_cut = cut;
     end->inherited = false;

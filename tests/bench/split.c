@@ -1,9 +1,9 @@
 /* How long a split of 100 nodes takes in severd, from POST /v1/partitions: until it is in force,
  * which is when the last tick has come across it, and until the caller has the answer; when the
- * first tick was sent that it held; and how long the heal takes. `count` connections are live; on the last one a tick goes across every 100 us: the
- * time when it was sent. Each split is proven: no tick that was sent after the answer comes before
- * the heal, and then they come. -c: the control port of a severd without a ruleset; -l: the upstream
- * of its routes */
+ * first tick was sent that it held; and how long the heal takes. `count` connections are live; on
+ * the last one a tick goes across every 100 us: the time when it was sent. Each split is proven: no
+ * tick that was sent after the answer comes before the heal, and then they come. -c: the control
+ * port of a severd without a ruleset; -l: the upstream of its routes */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
