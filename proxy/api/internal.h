@@ -13,6 +13,7 @@
 #include "proxy/api/captures.h"
 #include "proxy/api/listeners.h"
 #include "proxy/base/random.h"
+#include "proxy/base/text.h"
 
 enum {
     API_SEGMENT_MAX = 256, /* a path segment, decoded, with the NUL */
@@ -64,7 +65,8 @@ struct api_call {
     char by[RULESET_NAME_MAX];
     json_t *body;                  /* POST, PUT, PATCH: an object; NULL otherwise */
     json_t *answer;                /* set by the handler; NULL for none */
-    struct MHD_Response *response; /* instead of answer: the handler's own */
+    struct text text;              /* instead of answer, unless it is empty: JSON as it goes out */
+    struct MHD_Response *response; /* instead of both: the handler's own */
 };
 
 /* Answers the call: an HTTP status of success, or a negative errno with *error. */

@@ -97,7 +97,8 @@ static struct link_names list_partitions(const struct ruleset *ruleset,
     for (size_t i = 0; i < ruleset->partition_count; i++) {
         const struct ruleset_partition *partition = &ruleset->partitions[i];
         for (size_t l = 0; l < partition->link_count; l++)
-            add_name(&on, partition->links[l].from, partition->links[l].to, partition->name);
+            add_name(&on, partition->ends[partition->links[l].from],
+                     partition->ends[partition->links[l].to], partition->name);
     }
     return on;
 }

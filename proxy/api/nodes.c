@@ -70,13 +70,15 @@ static int check_unnamed(const struct ruleset *ruleset, const char *node, struct
     }
     for (size_t i = 0; i < ruleset->partition_count; i++) {
         const struct ruleset_partition *partition = &ruleset->partitions[i];
-        for (size_t l = 0; l < partition->link_count; l++)
-            if (link_has(&partition->links[l], node)) {
+        for (size_t l = 0; l < partition->link_count; l++) {
+            struct ruleset_link link = ruleset_partition_link(partition, l);
+            if (link_has(&link, node)) {
                 char field[32];
                 snprintf(field, sizeof(field), "links[%zu]", l);
                 return refuse_named(node, "partitions", i, field, "partition", partition->name,
                                     error);
             }
+        }
     }
     for (size_t i = 0; i < ruleset->fault_count; i++)
         if (link_has(&ruleset->faults[i].link, node))

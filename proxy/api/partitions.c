@@ -52,14 +52,14 @@ int api_add_partition(struct api_call *call, struct error *error)
                         sizeof(partition.name));
     ruleset_copy(&next, api_current(call));
     ruleset_add_partition(&next, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
     code = api_apply_element(call, &next, "partitions", next.partition_count - 1, error);
     ruleset_free(&next);
     if (code < 0)
         return code;
     backend->status(backend->context, &status);
-    call->answer = wire_encode_partition(ruleset_find_partition(api_current(call), partition.name));
-    json_object_set_new(call->answer, "mechanism", api_cut_mechanism(&status));
+    wire_print_partition(ruleset_find_partition(api_current(call), partition.name),
+                         api_cut_mechanism(&status), &call->text);
     return API_CREATED;
 }
 

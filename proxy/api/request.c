@@ -316,14 +316,20 @@ static json_t *encode_error(const struct error *error)
                      "place", api_json_text(error->place), "code", name ? name : "EIO");
 }
 
-static struct MHD_Response *create_json_response(json_t *json)
+/* Of call->text, which goes with it, or else of call->answer. */
+static struct MHD_Response *create_json_response(struct api_call *call)
 {
-    char *text = json ? memory_must(json_dumps(json, WIRE_DUMP_FLAGS)) : NULL;
+    struct text *text = &call->text;
+    if (text->length == 0 && call->answer) {
+        text->data = memory_must(json_dumps(call->answer, WIRE_DUMP_FLAGS));
+        text->length = strlen(text->data);
+    }
+    if (text->length == 0)
+        return memory_must(MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
     struct MHD_Response *response = memory_must(
-        text ? MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE)
-             : MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT));
-    if (text)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
+        MHD_create_response_from_buffer(text->length, text->data, MHD_RESPMEM_MUST_FREE));
+    *text = (struct text){0};
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
     return response;
 }
 
@@ -361,7 +367,7 @@ static enum MHD_Result send_answer(struct api_call *call, const struct outcome *
     char etag[32];
     struct MHD_Response *response = call->response;
     if (!response)
-        response = create_json_response(call->answer);
+        response = create_json_response(call);
     if (outcome->status < MHD_HTTP_BAD_REQUEST) {
         snprintf(etag, sizeof(etag), "\"%llu\"", (unsigned long long)api_current(call)->version);
         MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, etag);

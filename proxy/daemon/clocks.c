@@ -1,3 +1,5 @@
+/* Theory of operation. The pages are a list in the order in which their nodes came, which is mostly
+ * the ruleset's: the look-up of the next one begins behind the last one that was found. */
 #include "proxy/daemon/clocks.h"
 
 #include <stdio.h>
@@ -37,7 +39,17 @@ static struct page *find_page(const struct clocks *clocks, const char *node)
     return page;
 }
 
-static int add_page(struct clocks *clocks, const char *node, struct error *error)
+/* after: where it may be behind. */
+static struct page *find_page_after(const struct clocks *clocks, const struct page *after,
+                                    const char *node)
+{
+    struct page *next = after ? after->next : clocks->pages;
+    return next && strcmp(next->node, node) == 0 ? next : find_page(clocks, node);
+}
+
+/* link: the end of the list. */
+static int add_page(const struct clocks *clocks, struct page **link, const char *node,
+                    struct error *error)
 {
     struct text path = {0};
     struct page *page = memory_allocate_zeroed(1, sizeof(*page));
@@ -51,17 +63,28 @@ static int add_page(struct clocks *clocks, const char *node, struct error *error
         free(page);
         return result;
     }
-    page->next = clocks->pages;
-    clocks->pages = page;
+    *link = page;
     return 0;
+}
+
+/* Whether the ruleset has it; *hint: where to look first, moved behind it. */
+static bool has_node(const struct ruleset *ruleset, const char *name, size_t *hint)
+{
+    const struct ruleset_node *node = &ruleset->nodes[*hint];
+    if (*hint >= ruleset->node_count || strcmp(node->name, name) != 0)
+        node = ruleset_find_node(ruleset, name);
+    if (node)
+        *hint = (size_t)(node - ruleset->nodes) + 1;
+    return node != NULL;
 }
 
 /* Removes the pages that `ruleset` has no node for; NULL: ends all of them. */
 static void drop_pages(struct clocks *clocks, const struct ruleset *ruleset)
 {
+    size_t hint = 0;
     for (struct page **link = &clocks->pages; *link;) {
         struct page *page = *link;
-        if (ruleset && ruleset_find_node(ruleset, page->node)) {
+        if (ruleset && has_node(ruleset, page->node, &hint)) {
             link = &page->next;
             continue;
         }
@@ -80,22 +103,35 @@ void clocks_destroy(struct clocks *clocks)
     free(clocks);
 }
 
+static void take_back(struct page **link)
+{
+    while (*link) {
+        struct page *page = *link;
+        *link = page->next;
+        clock_page_destroy(page->mapped, page->path);
+        free(page->path);
+        free(page);
+    }
+}
+
 int clocks_prepare(struct clocks *clocks, const struct ruleset *ruleset, struct error *error)
 {
-    struct page *before = clocks->pages; /* new ones are put in front of it */
+    struct page **end = &clocks->pages, *found = NULL;
+    while (*end)
+        end = &(*end)->next;
+    struct page **link = end; /* new ones are put behind those that are there */
     for (size_t i = 0; i < ruleset->node_count; i++) {
         const char *node = ruleset->nodes[i].name;
-        int result = find_page(clocks, node) ? 0 : add_page(clocks, node, error);
-        if (!result)
+        found = find_page_after(clocks, found, node);
+        if (found)
             continue;
-        while (clocks->pages != before) {
-            struct page *page = clocks->pages;
-            clocks->pages = page->next;
-            clock_page_destroy(page->mapped, page->path);
-            free(page->path);
-            free(page);
+        int result = add_page(clocks, link, node, error);
+        if (result) {
+            take_back(end);
+            return result;
         }
-        return result;
+        found = *link;
+        link = &found->next;
     }
     return 0;
 }

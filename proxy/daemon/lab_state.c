@@ -339,12 +339,8 @@ static void drop_dependents(struct ruleset *next, const char *node)
             ruleset_remove_fault(next, next->faults[i].name);
     for (size_t i = next->partition_count; i-- > 0;) {
         struct ruleset_partition *partition = &next->partitions[i];
-        size_t kept = 0;
-        for (size_t l = 0; l < partition->link_count; l++)
-            if (!names_node(&partition->links[l], node))
-                partition->links[kept++] = partition->links[l];
-        partition->link_count = kept;
-        if (kept == 0)
+        ruleset_partition_remove_node(partition, node);
+        if (partition->link_count == 0)
             ruleset_remove_partition(next, partition->name);
     }
 }

@@ -41,6 +41,7 @@ struct entry {
 
 struct routes {
     struct entry *entries[ROUTE_SLOTS_MAX];
+    size_t slot_end; /* above the highest slot in use */
     struct route_source *sources;
     size_t source_count;
     uint64_t sources_serial, serials; /* serials: the last one given out */
@@ -81,7 +82,7 @@ static struct socket_set *sockets_share(struct socket_set *sockets)
 
 static bool has_sockets(const struct routes *routes, const struct socket_set *sockets)
 {
-    for (size_t slot = 0; slot < ROUTE_SLOTS_MAX; slot++)
+    for (size_t slot = 0; slot < routes->slot_end; slot++)
         if (routes->entries[slot] && routes->entries[slot]->sockets == sockets)
             return true;
     return false;
@@ -89,7 +90,7 @@ static bool has_sockets(const struct routes *routes, const struct socket_set *so
 
 static void routes_free(struct routes *routes)
 {
-    for (size_t slot = 0; slot < ROUTE_SLOTS_MAX; slot++) {
+    for (size_t slot = 0; slot < routes->slot_end; slot++) {
         if (!routes->entries[slot])
             continue;
         sockets_release(routes->entries[slot]->sockets);
@@ -141,7 +142,7 @@ static int entry_bind(struct entry *entry, unsigned workers, struct error *error
 static bool entry_inherit(struct entry *entry, const struct routes *current,
                           const struct routes *next)
 {
-    for (size_t slot = 0; current && slot < ROUTE_SLOTS_MAX; slot++) {
+    for (size_t slot = 0; current && slot < current->slot_end; slot++) {
         const struct entry *old = current->entries[slot];
         if (!old || !same_socket(old, &entry->route) || has_sockets(next, old->sockets))
             continue;
@@ -188,6 +189,8 @@ static int add_entry(struct routes *next, const struct ruleset_route *route, siz
     const struct entry *old = current ? current->entries[slot] : NULL;
     struct entry *entry = memory_allocate_zeroed(1, sizeof(*entry));
     next->entries[slot] = entry;
+    if (slot >= next->slot_end)
+        next->slot_end = (size_t)slot + 1;
     entry->route = *route;
     entry->spec.fd = -1;
     entry->spec.slot = slot;
@@ -275,7 +278,7 @@ static void fill_publication(struct routes *next, const struct fault_plan *plan,
                                           .sources = next->sources,
                                           .source_count = next->source_count,
                                           .sources_serial = next->sources_serial};
-            for (size_t slot = 0; slot < ROUTE_SLOTS_MAX; slot++) {
+            for (size_t slot = 0; slot < next->slot_end; slot++) {
                 const struct entry *entry = next->entries[slot];
                 if (!entry || (int)entry->route.protocol != protocol ||
                     (!entry->route.spread && slot % workers != w))
@@ -351,7 +354,7 @@ void routes_destroy(struct routes *routes)
 
 const struct address *routes_listening(const struct routes *routes, const char *name)
 {
-    for (size_t slot = 0; slot < ROUTE_SLOTS_MAX; slot++)
+    for (size_t slot = 0; slot < routes->slot_end; slot++)
         if (routes->entries[slot] && strcmp(routes->entries[slot]->route.name, name) == 0)
             return &routes->entries[slot]->sockets->bound;
     return NULL;

@@ -32,7 +32,6 @@ enum {
     ANY = RULESET_NODES_MAX, /* "*" as an end */
     ENDS = RULESET_NODES_MAX + 1,
     WORD_BITS = 64,
-    CUT_WORDS = RULESET_NODES_MAX / WORD_BITS,
     LIST_END = UINT16_MAX,
     LISTS_MAX = 5, /* that one chain is merged from */
 };
@@ -56,7 +55,8 @@ struct fault_plan {
     uint64_t version;
     uint64_t seed;
     uint32_t types; /* bits of the fault types that are there */
-    uint64_t cut[RULESET_NODES_MAX][CUT_WORDS];
+    uint64_t cut[RULESET_NODES_MAX][FAULT_NODE_WORDS];
+    uint64_t cut_with[RULESET_NODES_MAX][FAULT_NODE_WORDS]; /* either way */
     struct slots nodes, routes, faults;
     struct name_table node_names, route_names, fault_names; /* name -> index in the ruleset */
     char (*node_name)[RULESET_NAME_MAX];                    /* by index */
@@ -189,22 +189,25 @@ static uint16_t end_slot(const struct fault_plan *plan, const char *name)
     return slot;
 }
 
-static void compile_cuts(struct fault_plan *plan, const struct ruleset *ruleset)
+/* A link that ruleset_check has let pass has known ends. */
+static int compile_cuts(struct fault_plan *plan, const struct ruleset *ruleset)
 {
     for (size_t p = 0; p < ruleset->partition_count; p++) {
         const struct ruleset_partition *partition = &ruleset->partitions[p];
-        const char *last = "";
-        uint16_t from = 0;
+        uint16_t *slots = malloc((partition->end_count + 1) * sizeof(*slots));
+        if (!slots)
+            return -ENOMEM;
+        for (size_t i = 0; i < partition->end_count; i++)
+            slots[i] = end_slot(plan, partition->ends[i]);
         for (size_t i = 0; i < partition->link_count; i++) {
-            const struct ruleset_link *link = &partition->links[i];
-            if (strcmp(link->from, last) != 0) { /* links mostly come in runs of one node */
-                from = end_slot(plan, link->from);
-                last = link->from;
-            }
-            uint16_t to = end_slot(plan, link->to);
+            uint16_t from = slots[partition->links[i].from], to = slots[partition->links[i].to];
             plan->cut[from][to / WORD_BITS] |= UINT64_C(1) << (to % WORD_BITS);
+            plan->cut_with[from][to / WORD_BITS] |= UINT64_C(1) << (to % WORD_BITS);
+            plan->cut_with[to][from / WORD_BITS] |= UINT64_C(1) << (from % WORD_BITS);
         }
+        free(slots);
     }
+    return 0;
 }
 
 static void list_prepend(struct fault_lists *lists, uint16_t *first, size_t item)
@@ -342,11 +345,10 @@ int fault_plan_create(const struct ruleset *ruleset, const struct fault_plan *pr
     made->seed = ruleset->seed;
     if (name_nodes(made, ruleset, previous) < 0 || name_routes(made, ruleset, previous) < 0 ||
         name_faults(made, ruleset, previous) < 0 || copy_tables(made, ruleset, previous) < 0 ||
-        compile_lists(made) < 0) {
+        compile_lists(made) < 0 || compile_cuts(made, ruleset) < 0) {
         fault_plan_destroy(made);
         return error_set(error, -ENOMEM, "out of memory");
     }
-    compile_cuts(made, ruleset);
     int code = check_chains(made, ruleset, error);
     if (code < 0) {
         fault_plan_destroy(made);
@@ -447,6 +449,13 @@ bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to
     if (from >= RULESET_NODES_MAX || to >= RULESET_NODES_MAX)
         return false;
     return plan->cut[from][to / WORD_BITS] >> (to % WORD_BITS) & 1;
+}
+
+void fault_plan_cut_with(const struct fault_plan *plan, uint16_t node,
+                         uint64_t nodes[FAULT_NODE_WORDS])
+{
+    for (size_t i = 0; i < FAULT_NODE_WORDS; i++)
+        nodes[i] = node < RULESET_NODES_MAX ? plan->cut_with[node][i] : 0;
 }
 
 static uint64_t chain_key(const struct fault_plan *plan, uint16_t from, uint16_t to, uint16_t route,

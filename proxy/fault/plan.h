@@ -45,6 +45,11 @@ uint32_t fault_plan_fault_generation(const struct fault_plan *plan, uint16_t slo
 /* The link matrix: true when some partition holds from->to. One load and one shift. False for
  * FAULT_NO_NODE. */
 bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to);
+/* The nodes that this one's links are cut with, either way: bit n % 64 of word n / 64 for slot n.
+ */
+enum { FAULT_NODE_WORDS = RULESET_NODES_MAX / 64 };
+void fault_plan_cut_with(const struct fault_plan *plan, uint16_t node,
+                         uint64_t nodes[FAULT_NODE_WORDS]);
 
 /* One compiled fault on a flow direction. */
 struct fault_entry {

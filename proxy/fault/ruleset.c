@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "proxy/base/text.h"
-#include "proxy/fault/name_table.h"
 #include "proxy/fault/ruleset_parameters.h"
 
 enum { NODES_LISTED = 6 }; /* about so many names in a message, more when they are short */
@@ -53,16 +52,10 @@ static void *copy_array(const void *array, size_t count, size_t size)
     return copy;
 }
 
-static void copy_links(struct ruleset_partition *to, const struct ruleset_partition *from)
-{
-    to->links = copy_array(from->links, from->link_count, sizeof(*from->links));
-    to->link_count = from->link_count;
-}
-
 void ruleset_free(struct ruleset *ruleset)
 {
     for (size_t i = 0; i < ruleset->partition_count; i++)
-        free(ruleset->partitions[i].links);
+        ruleset_partition_free(&ruleset->partitions[i]);
     for (size_t i = 0; i < ruleset->table_count; i++)
         free(ruleset->tables[i].values);
     free(ruleset->tables);
@@ -84,7 +77,7 @@ void ruleset_copy(struct ruleset *to, const struct ruleset *from)
     to->clocks = copy_array(from->clocks, from->clock_count, sizeof(*from->clocks));
     to->tables = copy_array(from->tables, from->table_count, sizeof(*from->tables));
     for (size_t i = 0; i < from->partition_count; i++)
-        copy_links(&to->partitions[i], &from->partitions[i]);
+        ruleset_partition_copy(&to->partitions[i], &from->partitions[i]);
     for (size_t i = 0; i < from->table_count; i++)
         to->tables[i].values =
             copy_array(from->tables[i].values, from->tables[i].count, sizeof(int32_t));
@@ -116,7 +109,7 @@ struct ruleset_partition *ruleset_add_partition(struct ruleset *ruleset,
 {
     struct ruleset_partition copy = *partition, *added; /* it may be in the array that moves */
     APPEND(ruleset->partitions, ruleset->partition_count, &copy, added);
-    copy_links(added, &copy);
+    ruleset_partition_copy(added, &copy);
     return added;
 }
 
@@ -151,27 +144,6 @@ void ruleset_set_clock(struct ruleset *ruleset, const struct ruleset_clock *cloc
         APPEND(ruleset->clocks, ruleset->clock_count, &copy, added);
         (void)added;
     }
-}
-
-static struct ruleset_link make_link(const char *from, const char *to)
-{
-    struct ruleset_link link = {0};
-    memcpy(link.from, from, strnlen(from, sizeof(link.from) - 1));
-    memcpy(link.to, to, strnlen(to, sizeof(link.to) - 1));
-    return link;
-}
-
-void ruleset_partition_add_link(struct ruleset_partition *partition, const char *from,
-                                const char *to)
-{
-    for (size_t i = 0; i < partition->link_count; i++) {
-        const struct ruleset_link *link = &partition->links[i];
-        if (strcmp(link->from, from) == 0 && strcmp(link->to, to) == 0)
-            return;
-    }
-    struct ruleset_link link = make_link(from, to), *added;
-    APPEND(partition->links, partition->link_count, &link, added);
-    (void)added;
 }
 
 struct ruleset_node *ruleset_find_node(const struct ruleset *ruleset, const char *name)
@@ -225,16 +197,6 @@ const struct ruleset_clock *ruleset_find_clock(const struct ruleset *ruleset, co
 static bool same_link(const struct ruleset_link *a, const struct ruleset_link *b)
 {
     return strcmp(a->from, b->from) == 0 && strcmp(a->to, b->to) == 0;
-}
-
-bool ruleset_same_partition(const struct ruleset_partition *a, const struct ruleset_partition *b)
-{
-    if (a->link_count != b->link_count)
-        return false;
-    for (size_t i = 0; i < a->link_count; i++)
-        if (!same_link(&a->links[i], &b->links[i]))
-            return false;
-    return true;
 }
 
 bool ruleset_same_fault(const struct ruleset_fault *a, const struct ruleset_fault *b)
@@ -302,95 +264,6 @@ bool ruleset_remove_partition(struct ruleset *ruleset, const char *name)
 {
     struct ruleset_partition *partition = ruleset_find_partition(ruleset, name);
     if (partition)
-        free(partition->links);
+        ruleset_partition_free(partition);
     REMOVE(ruleset->partitions, ruleset->partition_count, partition);
-}
-
-/* Room for `more` links. */
-static void reserve_links(struct ruleset_partition *partition, size_t more)
-{
-    partition->links = memory_resize(partition->links, capacity_for(partition->link_count + more),
-                                     sizeof(*partition->links));
-}
-
-/* Each grouped node must be known and in one group only; `seen` maps it to its group. */
-static int check_groups(const struct ruleset *ruleset, const struct ruleset_group *groups,
-                        size_t group_count, struct name_table *seen, struct error *error)
-{
-    for (size_t g = 0; g < group_count; g++) {
-        char place[64];
-        if (groups[g].count == 0) {
-            snprintf(place, sizeof(place), "groups[%zu]", g);
-            return error_set_at(error, -EINVAL, place, "a group needs at least one node");
-        }
-        for (size_t i = 0; i < groups[g].count; i++) {
-            const char *name = groups[g].names[i];
-            snprintf(place, sizeof(place), "groups[%zu][%zu]", g, i);
-            if (!ruleset_find_node(ruleset, name))
-                return ruleset_no_such_node(ruleset, name, -EINVAL, place, error);
-            uint32_t other = name_table_add(seen, name, (uint32_t)g);
-            if (other != NAME_TABLE_NONE)
-                return error_set_at(error, -EINVAL, place, "node '%s' is in a group already, %u",
-                                    name, other);
-        }
-    }
-    return 0;
-}
-
-int ruleset_partition_split(const struct ruleset *ruleset, const struct ruleset_group *groups,
-                            size_t group_count, struct ruleset_partition *partition,
-                            struct error *error)
-{
-    if (group_count < 2)
-        return error_set_at(error, -EINVAL, "groups", "a split needs at least two groups");
-    struct name_table seen = {0};
-    /* A name that repeats is refused, so no more than every node and one go in. */
-    int code = name_table_create(&seen, ruleset->node_count + 1);
-    if (code < 0)
-        code = error_set(error, code, "out of memory");
-    else
-        code = check_groups(ruleset, groups, group_count, &seen, error);
-    name_table_destroy(&seen);
-    if (code < 0)
-        return code;
-    size_t nodes = 0, links = 0;
-    for (size_t g = 0; g < group_count; g++) {
-        links += 2 * nodes * groups[g].count;
-        nodes += groups[g].count;
-    }
-    reserve_links(partition, links);
-    for (size_t g = 0; g < group_count; g++)
-        for (size_t i = 0; i < groups[g].count; i++)
-            for (size_t h = 0; h < group_count; h++)
-                for (size_t j = 0; h != g && j < groups[h].count; j++)
-                    partition->links[partition->link_count++] =
-                        make_link(groups[g].names[i], groups[h].names[j]);
-    return 0;
-}
-
-static bool is_other_member(const struct ruleset_node *node, const char *name)
-{
-    return node->kind == RULESET_NODE_MEMBER && strcmp(node->name, name) != 0;
-}
-
-int ruleset_partition_isolate(const struct ruleset *ruleset, const char *name,
-                              struct ruleset_partition *partition, struct error *error)
-{
-    if (!ruleset_find_node(ruleset, name))
-        return ruleset_no_such_node(ruleset, name, -EINVAL, "isolate", error);
-    size_t others = 0;
-    for (size_t i = 0; i < ruleset->node_count; i++)
-        others += is_other_member(&ruleset->nodes[i], name);
-    if (others == 0)
-        return error_set_at(error, -EINVAL, "isolate",
-                            "there is no other member to isolate node '%s' from", name);
-    reserve_links(partition, 2 * others);
-    for (size_t i = 0; i < ruleset->node_count; i++) {
-        const struct ruleset_node *node = &ruleset->nodes[i];
-        if (!is_other_member(node, name))
-            continue;
-        partition->links[partition->link_count++] = make_link(name, node->name);
-        partition->links[partition->link_count++] = make_link(node->name, name);
-    }
-    return 0;
 }

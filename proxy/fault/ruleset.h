@@ -79,10 +79,16 @@ struct ruleset_route {
     bool spread;
 };
 
-/* A partition: a named set of cut links. A link is open only while no partition holds it. */
+/* A partition: a named set of cut links. A link is open only while no partition holds it. A split
+ * of many nodes has thousands, so each is a pair of indexes into the nodes that they name: concrete
+ * ones only, no "*"; each once, and none that no link names. */
 struct ruleset_partition {
     char name[RULESET_NAME_MAX];
-    struct ruleset_link *links; /* concrete node names only, no "*" */
+    char (*ends)[RULESET_NAME_MAX];
+    size_t end_count;
+    struct ruleset_pair {
+        uint32_t from, to;
+    } * links;
     size_t link_count;
     char set_by[RULESET_NAME_MAX]; /* who asked: "severctl", "sever", "api"; filled by severd */
     int64_t set_at_ns;             /* wall clock, filled by severd */
@@ -279,8 +285,6 @@ struct ruleset_partition *ruleset_add_partition(struct ruleset *ruleset,
 struct ruleset_table *ruleset_set_table(struct ruleset *ruleset, const struct ruleset_table *table);
 /* Replaces the node's clock, or adds it. A clock of zero offset and drift is removed. */
 void ruleset_set_clock(struct ruleset *ruleset, const struct ruleset_clock *clock);
-void ruleset_partition_add_link(struct ruleset_partition *partition, const char *from,
-                                const char *to); /* once: a link already there is not repeated */
 
 /* NULL when there is none. */
 struct ruleset_node *ruleset_find_node(const struct ruleset *ruleset, const char *name);
@@ -306,6 +310,18 @@ bool ruleset_remove_route(struct ruleset *ruleset, const char *name);
 bool ruleset_remove_fault(struct ruleset *ruleset, const char *name);
 bool ruleset_remove_partition(struct ruleset *ruleset, const char *name);
 bool ruleset_remove_table(struct ruleset *ruleset, const char *name);
+
+/* A partition by itself, zeroed but for its name to begin with. A link that is there already is not
+ * added by _add_link; _add_links looks at none. A removed node takes its links along. _copy: *to
+ * may be a plain copy of *from, and gets its own links. */
+void ruleset_partition_add_link(struct ruleset_partition *partition, const char *from,
+                                const char *to);
+void ruleset_partition_add_links(struct ruleset_partition *partition,
+                                 const struct ruleset_link *links, size_t count);
+void ruleset_partition_remove_node(struct ruleset_partition *partition, const char *node);
+void ruleset_partition_copy(struct ruleset_partition *to, const struct ruleset_partition *from);
+void ruleset_partition_free(struct ruleset_partition *partition); /* its links: it has none then */
+struct ruleset_link ruleset_partition_link(const struct ruleset_partition *partition, size_t index);
 
 /* Fills *partition (zeroed by the caller but for its name) with the links that separate the groups
  * from each other, both ways; nodes that are in no group are untouched.

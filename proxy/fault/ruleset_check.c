@@ -2,12 +2,13 @@
  *
  * Theory of operation. Limits come first, so that everything after them is bounded. Then nodes and
  * routes are checked and hashed by name, and faults, partitions and clocks are checked against
- * them; a bit per link finds links that repeat in a partition. The first thing that is wrong is
- * reported, with the JSON path that the API's document has for it. Linear in the size of the
- * ruleset. */
+ * them; a bit per link finds links that repeat in a partition, whose nodes are each looked up once.
+ * The first thing that is wrong is reported, with the JSON path that the API's document has for it.
+ * Linear in the size of the ruleset. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/fault/name_table.h"
@@ -197,25 +198,26 @@ static int check_route(struct checker *checker, const struct ruleset_route *rout
     return 0;
 }
 
-/* A link has two different ends that are known; wildcards: either may also be "*". ends: their
- * indexes, -1 for "*". */
-static int check_link(struct checker *checker, const struct ruleset_link *link, bool wildcards,
-                      int ends[2])
+static bool is_any(const char *end)
 {
-    const char *names[] = {link->from, link->to};
-    for (size_t i = 0; i < 2; i++) {
-        bool any = names[i][0] == '*' && names[i][1] == '\0';
-        if (any && !wildcards)
-            return error_set(checker->error, -EINVAL,
-                             "a partition names its nodes, '*' is for faults only");
-        ends[i] = any ? -1 : find_node(checker, names[i]);
-        if (!any && ends[i] < 0)
-            return ends[i];
-    }
-    if (ends[0] >= 0 && ends[0] == ends[1])
-        return error_set(checker->error, -EINVAL, "a link joins two nodes, not '%s' with itself",
-                         link->from);
-    return 0;
+    return end[0] == '*' && end[1] == '\0';
+}
+
+static int refuse_loop(struct checker *checker, const char *node)
+{
+    return error_set(checker->error, -EINVAL, "a link joins two nodes, not '%s' with itself", node);
+}
+
+/* A fault's link has two different ends that are known; either may also be "*". */
+static int check_link(struct checker *checker, const struct ruleset_link *link)
+{
+    int from = is_any(link->from) ? -1 : find_node(checker, link->from);
+    if (from < 0 && !is_any(link->from))
+        return from;
+    int to = is_any(link->to) ? -1 : find_node(checker, link->to);
+    if (to < 0 && !is_any(link->to))
+        return to;
+    return from >= 0 && from == to ? refuse_loop(checker, link->from) : 0;
 }
 
 static int check_fault_target(struct checker *checker, const struct ruleset_fault *fault,
@@ -234,9 +236,7 @@ static int check_fault_target(struct checker *checker, const struct ruleset_faul
         if (fault->link.from[0] == '\0' && fault->link.to[0] == '\0')
             return refuse(checker, -EINVAL, "a fault needs a link or a route", "faults[%zu].link",
                           index);
-        int ends[2];
-        return locate(checker, check_link(checker, &fault->link, true, ends), "faults[%zu].link",
-                      index);
+        return locate(checker, check_link(checker, &fault->link), "faults[%zu].link", index);
     }
     if (fault->link.from[0] || fault->link.to[0] || fault->both_ways)
         return refuse(checker, -EINVAL, "a fault is on a link or on a route, not on both",
@@ -440,10 +440,62 @@ static int check_table(struct checker *checker, const struct ruleset_table *tabl
     return 0;
 }
 
+/* The ends of a partition by index of the node, UNKNOWN until one is looked up. */
+enum { UNKNOWN = -1 };
+
+static int find_end(struct checker *checker, const struct ruleset_partition *partition, int *nodes,
+                    uint32_t end)
+{
+    if (nodes[end] != UNKNOWN)
+        return nodes[end];
+    if (is_any(partition->ends[end]))
+        return error_set(checker->error, -EINVAL,
+                         "a partition names its nodes, '*' is for faults only");
+    int node = find_node(checker, partition->ends[end]);
+    if (node >= 0)
+        nodes[end] = node;
+    return node;
+}
+
+/* seen: a bit for each link; nodes: of find_end. */
+static int check_cut(struct checker *checker, const struct ruleset_partition *partition,
+                     size_t index, int *nodes, uint64_t *seen)
+{
+    const struct ruleset_pair *pair = &partition->links[index];
+    int from = find_end(checker, partition, nodes, pair->from);
+    int to = from < 0 ? from : find_end(checker, partition, nodes, pair->to);
+    if (to < 0)
+        return to;
+    if (from == to)
+        return refuse_loop(checker, partition->ends[pair->from]);
+    size_t bit = (size_t)from * RULESET_NODES_MAX + (size_t)to;
+    uint64_t mask = UINT64_C(1) << (bit % WORD_BITS);
+    if (seen[bit / WORD_BITS] & mask)
+        return error_set(checker->error, -EEXIST, "the link %s->%s is in this partition twice",
+                         partition->ends[pair->from], partition->ends[pair->to]);
+    seen[bit / WORD_BITS] |= mask;
+    return 0;
+}
+
+static int check_cuts(struct checker *checker, const struct ruleset_partition *partition,
+                      size_t index)
+{
+    uint64_t seen[LINK_WORDS] = {0};
+    int *nodes = malloc((partition->end_count + 1) * sizeof(*nodes));
+    if (!nodes)
+        return out_of_memory(checker);
+    memset(nodes, 0xff, partition->end_count * sizeof(*nodes)); /* UNKNOWN */
+    int code = 0;
+    size_t i = 0;
+    while (i < partition->link_count && code == 0)
+        code = check_cut(checker, partition, i++, nodes, seen);
+    free(nodes);
+    return locate(checker, code, "partitions[%zu].links[%zu]", index, i - 1);
+}
+
 static int check_partition(struct checker *checker, const struct ruleset_partition *partition,
                            size_t index)
 {
-    uint64_t seen[LINK_WORDS] = {0};
     int code = check_name(checker, &checker->partitions, partition->name, RULESET_NAME_MAX,
                           "partitions", index);
     if (code < 0)
@@ -454,22 +506,7 @@ static int check_partition(struct checker *checker, const struct ruleset_partiti
     if (partition->link_count == 0)
         return refuse(checker, -EINVAL, "a partition cuts at least one link",
                       "partitions[%zu].links", index);
-    for (size_t i = 0; i < partition->link_count; i++) {
-        const struct ruleset_link *link = &partition->links[i];
-        int ends[2];
-        code = check_link(checker, link, false, ends);
-        if (code < 0)
-            return locate(checker, code, "partitions[%zu].links[%zu]", index, i);
-        size_t bit = (size_t)ends[0] * RULESET_NODES_MAX + (size_t)ends[1];
-        uint64_t mask = UINT64_C(1) << (bit % WORD_BITS);
-        if (seen[bit / WORD_BITS] & mask) {
-            code = error_set(checker->error, -EEXIST, "the link %s->%s is in this partition twice",
-                             link->from, link->to);
-            return locate(checker, code, "partitions[%zu].links[%zu]", index, i);
-        }
-        seen[bit / WORD_BITS] |= mask;
-    }
-    return 0;
+    return check_cuts(checker, partition, index);
 }
 
 static int check_clock(struct checker *checker, const struct ruleset_clock *clock, size_t index)

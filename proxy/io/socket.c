@@ -242,12 +242,17 @@ void socket_set_nodelay(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-void socket_set_probing(int fd, bool on)
+void socket_prepare_probing(int fd)
 {
-    int value = on, first_s = 5, next_s = 10, count = 90;
+    int first_s = 5, next_s = 10, count = 90;
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &first_s, sizeof(first_s));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &next_s, sizeof(next_s));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
+void socket_set_probing(int fd, bool on)
+{
+    int value = on;
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &value, sizeof(value));
 }
 

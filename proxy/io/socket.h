@@ -59,7 +59,9 @@ bool socket_is_connected(int fd); /* the peer has answered, and has not gone sin
 bool socket_is_tcp(int fd);
 void socket_set_nodelay(int fd); /* TCP_NODELAY; no effect on others */
 /* While on, TCP asks a silent peer every few seconds whether it is still there: one that has gone
- * answers with RST. One that does not answer at all counts as gone after a quarter of an hour. */
+ * answers with RST. One that does not answer at all counts as gone after a quarter of an hour, when
+ * it was prepared once. */
+void socket_prepare_probing(int fd);
 void socket_set_probing(int fd, bool on);
 void socket_close_reset(int fd); /* SO_LINGER 0, then close: the peer sees RST */
 /* Bytes that wait in the receive buffer (SIOCINQ); 0 when unknown. */

@@ -76,6 +76,7 @@ static void dial_address(struct stream_connection *connection, const struct addr
     server->fd = fd;
     server->tcp = address->storage.ss_family != AF_UNIX;
     server->filtered_ppb = 0;
+    server->probing = server->probing_prepared = false;
     server->filtered_cut = false;
     stream_end_announce(server);
     stream_end_filter(server);

@@ -21,7 +21,7 @@
  * So it goes without.
  *
  * A peer that goes away says so once, with RST, and a cut that is a filter loses that. So after the
- * heal TCP asks whether it is still there.
+ * heal TCP asks whether it is still there; in the next cut the timer tells it to stop.
  *
  * What a filter drops is counted by the kernel, per socket: the count is read when a filter comes
  * and goes, and every COUNT_NS in between. */
@@ -160,6 +160,26 @@ static struct program_key key_of_loss(uint32_t loss_ppb, uint32_t segment_bytes)
     return fold(fold((struct program_key){{1, 2}}, loss_ppb), segment_bytes);
 }
 
+/* --- probing --- */
+
+/* RST is not sent twice: a cut may have lost it. */
+static void start_probing(struct stream_end *end)
+{
+    if (!end->probing_prepared)
+        socket_prepare_probing(end->fd);
+    if (!end->probing)
+        socket_set_probing(end->fd, true);
+    end->probing_prepared = end->probing = true;
+}
+
+/* In a cut nobody could answer. It is in time long before the first question. */
+static void stop_probing(struct stream_end *end)
+{
+    if (end->probing)
+        socket_set_probing(end->fd, false);
+    end->probing = false;
+}
+
 /* --- counting --- */
 
 static void count_more(struct stream_plane *plane, int fd, int64_t *seen,
@@ -202,8 +222,11 @@ static void count_on_timer(struct loop_timer *timer)
     for (struct stream_connection *connection = plane->live; connection;
          connection = connection->next)
         for (int i = 0; i < STREAM_ENDS; i++) {
-            any |= connection->ends[i].filtered_ppb > 0;
-            stream_end_count_dropped(&connection->ends[i]);
+            struct stream_end *end = &connection->ends[i];
+            any |= end->filtered_ppb > 0;
+            stream_end_count_dropped(end);
+            if (end->filtered_cut)
+                stop_probing(end);
         }
     for (uint32_t i = 0; i < plane->listeners_end; i++)
         if (plane->listeners[i].spec && plane->listeners[i].filtered) {
@@ -242,8 +265,8 @@ void stream_end_filter(struct stream_end *end)
     if (set_filter(filters, end->fd, key_of_loss(ppb, segment_bytes), ppb, segment_bytes, 0))
         ppb = 0;
     bool cut = ppb > 0 && end->in->cut;
-    if (cut != end->filtered_cut) /* RST is not sent twice: the cut may have lost it */
-        socket_set_probing(end->fd, !cut);
+    if (end->filtered_cut && !cut)
+        start_probing(end);
     end->filtered_ppb = ppb;
     end->filtered_cut = cut;
     end->inherited = false;
@@ -294,7 +317,7 @@ static uint32_t syn_ppb(struct stream_listener *listener, uint16_t from, bool *c
 }
 
 /* Fills filters->sources with those of which something is lost; how many. */
-static size_t list_sources(struct stream_listener *listener, bool losses, struct program_key *key)
+static size_t list_sources(struct stream_listener *listener, struct program_key *key)
 {
     struct stream_filters *filters = listener->plane->filters;
     const struct route_table *table = listener->plane->table;
@@ -303,7 +326,7 @@ static size_t list_sources(struct stream_listener *listener, bool losses, struct
     for (size_t i = 0; i < table->source_count && count < SOURCES_MAX; i++) {
         const struct route_source *source = &table->sources[i];
         bool cut;
-        uint32_t ppb = syn_ppb(listener, source->node, &cut, losses);
+        uint32_t ppb = syn_ppb(listener, source->node, &cut, true);
         if (ppb == 0)
             continue;
         listener->filtered_cut |= cut;
@@ -311,6 +334,40 @@ static size_t list_sources(struct stream_listener *listener, bool losses, struct
         /* the node's slot and the number among its addresses stand for the host */
         *key = fold(fold(*key, ppb), table->sources_serial << 20 ^ i);
     }
+    return count;
+}
+
+/* Fills filters->sources with those of these nodes. */
+static size_t list_nodes(struct stream_filters *filters, const uint64_t nodes[FAULT_NODE_WORDS])
+{
+    const struct route_table *table = filters->plane->table;
+    size_t count = 0;
+    for (size_t i = 0; i < table->source_count && count < SOURCES_MAX; i++) {
+        const struct route_source *source = &table->sources[i];
+        if (nodes[source->node / 64] >> (source->node % 64) & 1)
+            filters->sources[count++] =
+                (struct filter_source){.host = source->host, .loss_ppb = RANDOM_PPB_ONE};
+    }
+    return count;
+}
+
+/* As list_sources where nothing is lost but by cuts, which is mostly so: the nodes that are cut off
+ * stand for their sources, and those are listed, and counted, only for a program that is new. */
+static size_t list_cut_sources(struct stream_listener *listener, struct program_key *key)
+{
+    struct stream_filters *filters = listener->plane->filters;
+    uint64_t nodes[FAULT_NODE_WORDS], any = 0;
+    fault_plan_cut_with(listener->plane->plan, listener->spec->to, nodes);
+    *key = fold((struct program_key){{5, 6}}, listener->plane->table->sources_serial);
+    for (size_t i = 0; i < FAULT_NODE_WORDS; i++) {
+        *key = fold(*key, nodes[i]);
+        any |= nodes[i];
+    }
+    if (!any)
+        return 0;
+    const struct cached_program *slot = find_slot(filters, *key);
+    size_t count = slot->used && same_key(slot->key, *key) ? 1 : list_nodes(filters, nodes);
+    listener->filtered_cut = count > 0;
     return count;
 }
 
@@ -324,7 +381,9 @@ static void listener_filter(struct stream_listener *listener, bool losses)
         listener_count_dropped(listener);
     listener->filtered_cut = false;
     listener->loss_slot = FAULT_NO_ROUTE;
-    size_t sources = spec->from_peer ? list_sources(listener, losses, &key) : 0;
+    size_t sources = !spec->from_peer ? 0
+                     : losses         ? list_sources(listener, &key)
+                                      : list_cut_sources(listener, &key);
     uint32_t ppb =
         sources ? 0 : syn_ppb(listener, spec->from_peer ? ROUTE_NO_NODE : spec->from, &cut, losses);
     if (sources == 0)

@@ -56,6 +56,7 @@ struct stream_end {
     /* filters.c: what the kernel drops of what comes in. */
     uint32_t filtered_ppb; /* 0: nothing */
     bool filtered_cut;
+    bool probing, probing_prepared; /* after a cut; the latter once */
     bool inherited; /* from the listener, as it was at the handshake: not known what, if anything */
     bool tcp;
     bool small_segments;  /* were announced when it was dialled (segments.c) */

@@ -201,7 +201,7 @@ static int append_partition(json_t *json, struct ruleset *ruleset, struct error 
     code = need_name(partition.name, error);
     if (code == 0)
         ruleset_add_partition(ruleset, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
     return code;
 }
 

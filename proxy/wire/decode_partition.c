@@ -16,26 +16,23 @@ static int compare_links(const void *a, const void *b)
 }
 
 /* A link named twice (n1<->n2 beside n2->n1) is cut once. Keeps nothing of the order. */
-static void remove_duplicates(struct ruleset_partition *partition)
+static size_t remove_duplicates(struct ruleset_link *links, size_t count)
 {
     size_t kept = 0;
-    qsort(partition->links, partition->link_count, sizeof(*partition->links), compare_links);
-    for (size_t i = 0; i < partition->link_count; i++)
-        if (kept == 0 || compare_links(&partition->links[kept - 1], &partition->links[i]) != 0)
-            partition->links[kept++] = partition->links[i];
-    partition->link_count = kept;
+    qsort(links, count, sizeof(*links), compare_links);
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || compare_links(&links[kept - 1], &links[i]) != 0)
+            links[kept++] = links[i];
+    return kept;
 }
 
-static bool has_duplicates(const struct ruleset_partition *partition)
+static bool has_duplicates(const struct ruleset_link *links, size_t count)
 {
-    if (partition->link_count < 2)
-        return false;
-    struct ruleset_partition sorted = {.link_count = partition->link_count};
-    sorted.links = memory_allocate(partition->link_count * sizeof(*sorted.links));
-    memcpy(sorted.links, partition->links, partition->link_count * sizeof(*sorted.links));
-    remove_duplicates(&sorted);
-    free(sorted.links);
-    return sorted.link_count < partition->link_count;
+    struct ruleset_link *sorted = memory_allocate(count * sizeof(*sorted));
+    memcpy(sorted, links, count * sizeof(*sorted));
+    size_t kept = remove_duplicates(sorted, count);
+    free(sorted);
+    return kept < count;
 }
 
 static int read_link(json_t *json, const char *place, struct ruleset_link *link, bool *both_ways,
@@ -49,32 +46,44 @@ static int read_link(json_t *json, const char *place, struct ruleset_link *link,
     return code;
 }
 
-static void read_links(struct reader *reader, struct ruleset_partition *partition)
+/* Two links for one that is both ways. links has room for two of each element; how many. */
+static size_t read_each(struct reader *reader, json_t *array, struct ruleset_link *links)
 {
-    json_t *array = reader_array(reader, "links");
-    size_t count = json_array_size(array);
-    if (count > RULESET_LINKS_MAX)
-        reader_fail(reader, "links", "at most %d are possible, not %zu", RULESET_LINKS_MAX, count);
-    if (reader->code < 0 || count == 0)
-        return;
-    partition->links = memory_allocate(2 * count * sizeof(*partition->links));
-    for (size_t i = 0; reader->code == 0 && i < count; i++) {
+    size_t count = 0, size = json_array_size(array);
+    for (size_t i = 0; reader->code == 0 && i < size; i++) {
         char place[ERROR_PLACE_MAX];
         struct ruleset_link link;
         bool both_ways = false;
         snprintf(place, sizeof(place), "links[%zu]", i);
         reader->code = read_link(json_array_get(array, i), place, &link, &both_ways, reader->error);
         if (reader->code < 0)
-            return;
-        partition->links[partition->link_count++] = link;
+            break;
+        links[count++] = link;
         if (both_ways) {
-            struct ruleset_link *back = &partition->links[partition->link_count++];
+            struct ruleset_link *back = &links[count++];
             memcpy(back->from, link.to, sizeof(back->from));
             memcpy(back->to, link.from, sizeof(back->to));
         }
     }
-    if (has_duplicates(partition))
-        remove_duplicates(partition);
+    return count;
+}
+
+static void read_links(struct reader *reader, struct ruleset_partition *partition)
+{
+    json_t *array = reader_array(reader, "links");
+    size_t size = json_array_size(array);
+    if (size > RULESET_LINKS_MAX)
+        reader_fail(reader, "links", "at most %d are possible, not %zu", RULESET_LINKS_MAX, size);
+    if (reader->code < 0 || size == 0)
+        return;
+    struct ruleset_link *links = memory_allocate(2 * size * sizeof(*links));
+    size_t count = read_each(reader, array, links);
+    if (reader->code == 0) {
+        if (has_duplicates(links, count))
+            count = remove_duplicates(links, count);
+        ruleset_partition_add_links(partition, links, count);
+    }
+    free(links);
 }
 
 /* The names of one group, borrowed from the JSON; caller frees the array. */
@@ -91,11 +100,11 @@ static const char **read_group(struct reader *reader, json_t *array, size_t inde
     const char **names = memory_allocate_zeroed(count + 1, sizeof(*names));
     for (size_t i = 0; reader->code == 0 && i < count; i++) {
         json_t *name = json_array_get(array, i);
-        snprintf(place, sizeof(place), "groups[%zu][%zu]", index, i);
-        if (!json_is_string(name))
-            reader_fail(reader, place, "a node name is wanted here, not %s",
-                        reader_type_name(name));
         names[i] = json_string_value(name);
+        if (names[i])
+            continue;
+        snprintf(place, sizeof(place), "groups[%zu][%zu]", index, i);
+        reader_fail(reader, place, "a node name is wanted here, not %s", reader_type_name(name));
     }
     return names;
 }
@@ -160,7 +169,7 @@ int wire_decode_partition(json_t *json, const struct ruleset *ruleset,
     if (isolate)
         read_isolate(&reader, ruleset, &partition);
     if (reader.code < 0) {
-        free(partition.links);
+        ruleset_partition_free(&partition);
         return reader.code;
     }
     *out = partition;

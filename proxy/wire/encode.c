@@ -2,6 +2,8 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "proxy/base/random.h"
 #include "proxy/fault/ruleset_parameters.h"
@@ -61,12 +63,53 @@ json_t *wire_encode_partition(const struct ruleset_partition *partition)
 {
     char text[RULESET_LINK_TEXT_MAX];
     json_t *links = must(json_array());
-    for (size_t i = 0; i < partition->link_count; i++)
-        json_array_append_new(links, must(json_string_nocheck(
-                                         ruleset_format_link(&partition->links[i], false, text))));
+    for (size_t i = 0; i < partition->link_count; i++) {
+        struct ruleset_link link = ruleset_partition_link(partition, i);
+        json_array_append_new(links,
+                              must(json_string_nocheck(ruleset_format_link(&link, false, text))));
+    }
     json_t *json = must(json_pack("{s:s, s:o}", "name", partition->name, "links", links));
     set_origin(json, partition->set_by, partition->set_at_ns);
     return json;
+}
+
+static void print_json(json_t *json, struct text *out)
+{
+    char *printed = memory_must(json_dumps(json, WIRE_DUMP_FLAGS | JSON_ENCODE_ANY));
+    text_append(out, "%s", printed);
+    free(printed);
+    json_decref(json);
+}
+
+/* Names of nodes have nothing that would be escaped. The links of a split come in runs from one
+ * node. */
+static void print_links(const struct ruleset_partition *partition, struct text *out)
+{
+    char piece[RULESET_LINK_TEXT_MAX + 8];
+    size_t start = 0;
+    for (size_t i = 0; i < partition->link_count; i++) {
+        const struct ruleset_pair *link = &partition->links[i];
+        if (i == 0 || link->from != partition->links[i - 1].from)
+            start = (size_t)snprintf(piece, sizeof(piece), ",\"%s->", partition->ends[link->from]);
+        size_t length = strlen(partition->ends[link->to]), skipped = i == 0; /* the comma */
+        memcpy(piece + start, partition->ends[link->to], length);
+        piece[start + length] = '"';
+        text_append_bytes(out, piece + skipped, start + length + 1 - skipped);
+    }
+}
+
+void wire_print_partition(const struct ruleset_partition *partition, json_t *mechanism,
+                          struct text *out)
+{
+    text_append(out, "{\"name\":");
+    print_json(must(json_string(partition->name)), out);
+    text_append(out, ",\"links\":[");
+    print_links(partition, out);
+    text_append(out, "],\"set_by\":");
+    print_json(must(json_string(partition->set_by)), out);
+    text_append(out, ",\"set_at_ns\":%" PRId64 ",\"mechanism\":", partition->set_at_ns);
+    print_json(mechanism, out);
+    text_append(out, "}");
 }
 
 static double ratio_of(uint64_t ppb)

@@ -119,7 +119,7 @@ function print_routes(    i, rows, order) {
     for (i = 1; i <= rows; i++) delay_row(delays[i])
     if (has("split", "severd", "split_p50_us"))
         printf "\n%-44s %9s %9s\n", "split of 100 nodes, 200 live connections, us", "p50", "p99"
-    split_row("  split: call to in force", "in_force"); split_row("  split: call to answer", "split"); split_row("  heal: call to answer", "heal")
+    split_row("  split: call to in force", "in_force"); split_row("  split: call to the first byte that it holds", "first_held"); split_row("  split: call to answer", "split"); split_row("  heal: call to answer", "heal")
     split_row("  of both, preparing the change (severd's log)", "prepared")
     split_row("  of both, bringing it into force", "published")
 }

@@ -1,8 +1,9 @@
 /* How long a split of 100 nodes takes in severd, from POST /v1/partitions: until it is in force,
- * which is when the last byte has come across it, and until the caller has the answer; and how long
- * the heal takes. `count` connections are live; on the last one a byte goes across every 100 us.
- * Each split is proven: a byte that is sent stays away until the heal, and then comes. -c: the
- * control port of a severd without a ruleset; -l: the upstream of its routes */
+ * which is when the last tick has come across it, and until the caller has the answer; when the
+ * first tick was sent that it held; and how long the heal takes. `count` connections are live; on
+ * the last one a tick goes across every 100 us: the time when it was sent. Each split is proven: no
+ * tick that was sent after the answer comes before the heal, and then they come. -c: the control
+ * port of a severd without a ruleset; -l: the upstream of its routes */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,7 +26,9 @@ enum {
 
 static struct wire_client *client;
 static int near, far;               /* the connection across the split */
-static _Atomic uint64_t crossed_ns; /* when the last byte came */
+static _Atomic uint64_t crossed_ns; /* when the last tick came */
+static _Atomic uint64_t sent_ns;    /* when it was sent */
+static _Atomic uint64_t held_ns;    /* when the first one was sent that came after this was 0 */
 
 static json_t *ask(const char *method, const char *path, json_t *body)
 {
@@ -97,17 +100,22 @@ static void *send_ticks(void *context)
     (void)context;
     for (uint64_t due_ns = monotonic_now_ns();; due_ns += TICK_NS) {
         load_wait_until(due_ns);
-        load_send(near, "x", 1);
+        uint64_t now_ns = monotonic_now_ns();
+        load_send(near, &now_ns, sizeof(now_ns));
     }
     return NULL;
 }
 
 static void *receive_ticks(void *context)
 {
-    char byte;
+    uint64_t tick_ns;
     (void)context;
-    while (load_receive(far, &byte, 1))
+    while (load_receive(far, &tick_ns, sizeof(tick_ns))) {
         crossed_ns = monotonic_now_ns();
+        sent_ns = tick_ns;
+        if (held_ns == 0)
+            held_ns = tick_ns;
+    }
     load_fail("the stream ended");
 }
 
@@ -122,26 +130,33 @@ static void await_crossing(uint64_t after_ns)
     }
 }
 
-static void split_and_heal(json_t *split, struct samples *forces, struct samples *splits,
-                           struct samples *heals)
+static int64_t since(uint64_t begin_ns, uint64_t end_ns)
+{
+    return end_ns > begin_ns ? (int64_t)(end_ns - begin_ns) : 0;
+}
+
+static void split_and_heal(json_t *split, struct samples *forces, struct samples *holds,
+                           struct samples *splits, struct samples *heals)
 {
     uint64_t begin_ns = monotonic_now_ns();
     samples_add(splits, timed("POST", "/v1/partitions", split));
-    load_wait_until(monotonic_now_ns() + SETTLE_NS);
+    uint64_t answered_ns = monotonic_now_ns();
+    load_wait_until(answered_ns + SETTLE_NS);
     uint64_t last_ns = crossed_ns;
-    load_wait_until(monotonic_now_ns() + SETTLE_NS);
     errno = 0;
-    if (crossed_ns != last_ns)
-        load_fail("a byte crossed the cut");
-    samples_add(forces, last_ns > begin_ns ? (int64_t)(last_ns - begin_ns) : 0);
+    if (sent_ns > answered_ns)
+        load_fail("a tick crossed the cut");
+    samples_add(forces, since(begin_ns, last_ns));
+    held_ns = 0;
     samples_add(heals, timed("DELETE", "/v1/partitions/split", NULL));
     await_crossing(last_ns);
+    samples_add(holds, since(begin_ns, held_ns));
 }
 
 int main(int argc, char **argv)
 {
     struct load_options options = {.count = 2 * NODES, .seconds_ns = 2 * NS_PER_S};
-    struct samples forces, splits, heals;
+    struct samples forces, holds, splits, heals;
     struct error error = {0};
     uint16_t ports[NODES];
     char url[64];
@@ -150,6 +165,7 @@ int main(int argc, char **argv)
     if (wire_client_create(url, "bench", &client, &error))
         load_fail(error.message);
     samples_create(&forces, SAMPLES_MAX);
+    samples_create(&holds, SAMPLES_MAX);
     samples_create(&splits, SAMPLES_MAX);
     samples_create(&heals, SAMPLES_MAX);
     set_ruleset(options.listen_port);
@@ -164,8 +180,9 @@ int main(int argc, char **argv)
     load_thread(receive_ticks, NULL);
     load_thread(send_ticks, NULL);
     for (uint64_t end_ns = monotonic_now_ns() + options.seconds_ns; monotonic_now_ns() < end_ns;)
-        split_and_heal(split, &forces, &splits, &heals);
+        split_and_heal(split, &forces, &holds, &splits, &heals);
     samples_print(&forces, "in_force_");
+    samples_print(&holds, "first_held_");
     samples_print(&splits, "split_");
     samples_print(&heals, "heal_");
     json_decref(split);

@@ -176,7 +176,7 @@ static void try_partition(json_t *json, struct error *error)
     ruleset_copy(&changed, &before);
     ruleset_add_partition(&changed, &partition);
     check_ruleset(&changed);
-    free(partition.links);
+    ruleset_partition_free(&partition);
 }
 
 static void try_clock(json_t *json, struct error *error)

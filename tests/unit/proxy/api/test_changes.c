@@ -35,7 +35,7 @@ static void add_partition(struct ruleset *ruleset, const char *name)
     snprintf(partition.name, sizeof(partition.name), "%s", name);
     ruleset_partition_add_link(&partition, "n1", "n2");
     ruleset_add_partition(ruleset, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
 }
 
 static void set_clock(struct ruleset *ruleset, const char *node, int64_t offset_ns, int64_t drift)

@@ -40,8 +40,8 @@ static int set_up(void **state)
     ruleset_partition_add_link(&west, "n1", "n2");
     ruleset_partition_add_link(&west, "n2", "n3");
     ruleset_add_partition(&rig->ruleset, &west);
-    free(brain.links);
-    free(west.links);
+    ruleset_partition_free(&brain);
+    ruleset_partition_free(&west);
     struct ruleset_fault loss = {.name = "wan-loss",
                                  .type = RULESET_LOSS,
                                  .direction = RULESET_BOTH,

@@ -100,7 +100,7 @@ static void add_partition(const char *name, const char *from, const char *to)
     snprintf(partition.name, sizeof(partition.name), "%s", name);
     ruleset_partition_add_link(&partition, from, to);
     ruleset_add_partition(&rig.next, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
 }
 
 static void add_latency(const char *name, const char *from, const char *to)
@@ -534,7 +534,7 @@ static void a_split_of_a_hundred_nodes_is_quick(void **state)
         struct ruleset_partition split = {.name = "split"};
         assert_int_equal(ruleset_partition_split(&rig.next, groups, 2, &split, NULL), 0);
         ruleset_add_partition(&rig.next, &split);
-        free(split.links);
+        ruleset_partition_free(&split);
         struct error error = {0};
         uint64_t begin_ns = monotonic_now_ns();
         assert_int_equal(rig.api.change(rig.backend, &rig.next, "tester", &error), 0);

@@ -237,8 +237,8 @@ static void what_is_on_its_links_goes_with_a_node(void **state)
     ruleset_add_partition(&rig.next, &both);
     ruleset_set_clock(&rig.next, &clock);
     must_change();
-    free(one.links);
-    free(both.links);
+    ruleset_partition_free(&one);
+    ruleset_partition_free(&both);
     remove_node("n3");
     assert_null(ruleset_find_fault(current(), "slow"));
     assert_non_null(ruleset_find_fault(current(), "slow too"));

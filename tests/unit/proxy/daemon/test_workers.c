@@ -125,7 +125,7 @@ static void set_cut(struct rig *rig, const char *from, const char *to)
         return;
     ruleset_partition_add_link(&partition, from, to);
     ruleset_add_partition(&rig->ruleset, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
 }
 
 static atomic_bool running;

@@ -204,7 +204,7 @@ static inline void rig_cut(struct rig *rig, bool up, bool down)
     if (down)
         ruleset_partition_add_link(&partition, "b", "a");
     ruleset_add_partition(&rig->ruleset, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
     rig_apply(rig);
 }
 

@@ -37,7 +37,7 @@ static void cut(struct ruleset *ruleset, const char *name, const char *const *li
         ruleset_partition_add_link(&partition, link.from, link.to);
     }
     ruleset_add_partition(ruleset, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
 }
 
 static void add_fault(struct ruleset *ruleset, struct ruleset_fault fault)
@@ -284,7 +284,7 @@ static void the_matrix_is_the_partitions_bit_for_bit(void **state)
             wanted[from][to] = true;
         }
         ruleset_add_partition(&ruleset, &partition);
-        free(partition.links);
+        ruleset_partition_free(&partition);
     }
     struct fault_plan *plan = compile(&ruleset, NULL);
     for (int from = 0; from < RULESET_NODES_MAX; from++)

@@ -50,7 +50,7 @@ static void things_are_found_and_removed_by_name(void **state)
         struct ruleset_partition *put_in = ruleset_add_partition(&ruleset, &partition);
         assert_ptr_equal(put_in, &ruleset.partitions[i]);
         assert_ptr_not_equal(ruleset.partitions[i].links, partition.links);
-        free(partition.links);
+        ruleset_partition_free(&partition);
     }
     assert_ptr_equal(ruleset_find_node(&ruleset, "x3"), &ruleset.nodes[3]);
     assert_ptr_equal(ruleset_find_route(&ruleset, "x8"), &ruleset.routes[8]);
@@ -77,7 +77,7 @@ static void things_are_found_and_removed_by_name(void **state)
         assert_string_equal(ruleset.routes[i].name, left[i]);
         assert_string_equal(ruleset.faults[i].name, left[i]);
         assert_string_equal(ruleset.partitions[i].name, left[i]);
-        assert_string_equal(ruleset.partitions[i].links[0].to, left[i]);
+        assert_string_equal(ruleset_partition_link(&ruleset.partitions[i], 0).to, left[i]);
     }
     ruleset_free(&ruleset);
     assert_int_equal(ruleset.node_count, 0);
@@ -91,7 +91,7 @@ static void a_copy_shares_nothing(void **state)
     struct ruleset_partition partition = {.name = "split"};
     ruleset_partition_add_link(&partition, "n1", "n2");
     ruleset_add_partition(&ruleset, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
     struct ruleset_clock clock = {.node = "n1", .offset_ns = 5};
     ruleset_set_clock(&ruleset, &clock);
     ruleset.version = 7;
@@ -115,7 +115,7 @@ static void a_copy_shares_nothing(void **state)
     assert_int_equal(copy.version, 7);
     assert_int_equal(copy.seed, 8);
     ruleset_free(&ruleset);
-    assert_string_equal(copy.partitions[0].links[1].from, "n2");
+    assert_string_equal(ruleset_partition_link(&copy.partitions[0], 1).from, "n2");
     ruleset_free(&copy);
 }
 
@@ -126,13 +126,13 @@ static void an_element_can_be_added_again(void **state)
     struct ruleset_partition partition = {.name = "split"};
     ruleset_partition_add_link(&partition, "n1", "n2");
     ruleset_add_partition(&ruleset, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
     for (int i = 0; i < 20; i++) { /* the array moves while its own element is copied */
         ruleset_add_node(&ruleset, &ruleset.nodes[5]);
         ruleset_add_partition(&ruleset, &ruleset.partitions[0]);
     }
     assert_string_equal(ruleset.nodes[25].name, "c1");
-    assert_string_equal(ruleset.partitions[20].links[0].to, "n2");
+    assert_string_equal(ruleset_partition_link(&ruleset.partitions[20], 0).to, "n2");
     ruleset_free(&ruleset);
 }
 
@@ -163,9 +163,11 @@ static void a_clock_of_true_time_is_none(void **state)
 
 static bool has_link(const struct ruleset_partition *partition, const char *from, const char *to)
 {
-    for (size_t i = 0; i < partition->link_count; i++)
-        if (strcmp(partition->links[i].from, from) == 0 && strcmp(partition->links[i].to, to) == 0)
+    for (size_t i = 0; i < partition->link_count; i++) {
+        struct ruleset_link link = ruleset_partition_link(partition, i);
+        if (strcmp(link.from, from) == 0 && strcmp(link.to, to) == 0)
             return true;
+    }
     return false;
 }
 
@@ -177,7 +179,54 @@ static void a_link_is_added_once(void **state)
     ruleset_partition_add_link(&partition, "n2", "n1");
     ruleset_partition_add_link(&partition, "n1", "n2");
     assert_int_equal(partition.link_count, 2);
-    free(partition.links);
+    ruleset_partition_free(&partition);
+}
+
+/* Added many at once, and taken out with a node: no end is left that no link names. */
+static void links_come_at_once_and_go_with_a_node(void **state)
+{
+    (void)state;
+    static const struct ruleset_link more[] = {{"n3", "n1"}, {"n4", "n5"}, {"n1", "n3"}};
+    struct ruleset_partition partition = {0}, copy;
+    ruleset_partition_add_link(&partition, "n1", "n2");
+    ruleset_partition_add_links(&partition, more, COUNT_OF(more));
+    ruleset_partition_copy(&copy, &partition);
+    assert_int_equal(partition.link_count, 4);
+    assert_int_equal(partition.end_count, 5);
+    assert_true(has_link(&partition, "n1", "n2") && has_link(&partition, "n3", "n1") &&
+                has_link(&partition, "n4", "n5") && has_link(&partition, "n1", "n3"));
+    ruleset_partition_remove_node(&partition, "n9");
+    assert_true(ruleset_same_partition(&partition, &copy));
+    ruleset_partition_remove_node(&partition, "n1");
+    assert_int_equal(partition.link_count, 1);
+    assert_int_equal(partition.end_count, 2);
+    assert_true(has_link(&partition, "n4", "n5"));
+    ruleset_partition_remove_node(&partition, "n5");
+    assert_int_equal(partition.link_count + partition.end_count, 0);
+    assert_int_equal(copy.link_count, 4);
+    ruleset_partition_free(&partition);
+    ruleset_partition_free(&copy);
+    assert_null(copy.links);
+    assert_int_equal(copy.link_count + copy.end_count, 0);
+}
+
+/* Where the names stand does not matter, only which links there are and in which order. */
+static void partitions_are_compared_by_names(void **state)
+{
+    (void)state;
+    static const struct ruleset_link links[] = {{"n3", "n1"}, {"n1", "n2"}};
+    struct ruleset_partition one = {0}, two = {0};
+    ruleset_partition_add_link(&one, "n2", "n1");
+    ruleset_partition_add_links(&one, links, COUNT_OF(links));
+    ruleset_partition_remove_node(&one, "n3");
+    ruleset_partition_add_link(&one, "n3", "n1");
+    ruleset_partition_add_link(&two, "n2", "n1");
+    ruleset_partition_add_link(&two, "n1", "n2");
+    assert_false(ruleset_same_partition(&one, &two));
+    ruleset_partition_add_link(&two, "n3", "n1");
+    assert_true(ruleset_same_partition(&one, &two));
+    ruleset_partition_free(&one);
+    ruleset_partition_free(&two);
 }
 
 static void a_split_separates_the_groups_both_ways(void **state)
@@ -200,7 +249,7 @@ static void a_split_separates_the_groups_both_ways(void **state)
         }
     ruleset_add_partition(&ruleset, &partition);
     assert_int_equal(ruleset_check(&ruleset, &error), 0);
-    free(partition.links);
+    ruleset_partition_free(&partition);
     ruleset_free(&ruleset);
 }
 
@@ -252,8 +301,8 @@ static void isolation_is_from_every_other_member(void **state)
     struct ruleset alone = {0};
     add_node(&alone, "n1");
     assert_int_equal(ruleset_partition_isolate(&alone, "n1", &none, &error), -EINVAL);
-    free(member.links);
-    free(client.links);
+    ruleset_partition_free(&member);
+    ruleset_partition_free(&client);
     ruleset_free(&alone);
     ruleset_free(&ruleset);
 }
@@ -292,10 +341,10 @@ static void things_are_compared_by_what_they_do(void **state)
     assert_false(ruleset_same_partition(&one, &two));
     ruleset_partition_add_link(&two, "n1", "n2");
     assert_true(ruleset_same_partition(&one, &two));
-    put(two.links[0].from, "n3");
+    put(two.ends[0], "n3");
     assert_false(ruleset_same_partition(&one, &two));
-    free(one.links);
-    free(two.links);
+    ruleset_partition_free(&one);
+    ruleset_partition_free(&two);
 }
 
 static void links_are_read_and_written(void **state)
@@ -403,6 +452,8 @@ int main(void)
         cmocka_unit_test(an_element_can_be_added_again),
         cmocka_unit_test(a_clock_of_true_time_is_none),
         cmocka_unit_test(a_link_is_added_once),
+        cmocka_unit_test(links_come_at_once_and_go_with_a_node),
+        cmocka_unit_test(partitions_are_compared_by_names),
         cmocka_unit_test(a_split_separates_the_groups_both_ways),
         cmocka_unit_test(bad_splits_change_nothing),
         cmocka_unit_test(isolation_is_from_every_other_member),

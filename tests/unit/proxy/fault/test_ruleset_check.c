@@ -32,7 +32,7 @@ static int make_good(void **state)
         ruleset_partition_add_link(&partition, "n2", "n1");
         ruleset_partition_add_link(&partition, "n3", "n1");
         ruleset_add_partition(&good, &partition);
-        free(partition.links);
+        ruleset_partition_free(&partition);
     }
     struct ruleset_clock clocks[] = {{.node = "n1", .offset_ns = 1},
                                      {.node = "n2", .drift_ppb = 1}};
@@ -119,9 +119,10 @@ SPOIL(partition_empty, put(r->partitions[1].name, ""))
 SPOIL(partition_twice, put(r->partitions[1].name, "first"))
 SPOIL(partition_set_by, put(r->partitions[1].set_by, "\x7f"))
 SPOIL(partition_no_links, r->partitions[1].link_count = 0)
-SPOIL(partition_unknown, put(r->partitions[0].links[2].to, "n9"))
-SPOIL(partition_star, put(r->partitions[0].links[2].from, "*"))
-SPOIL(partition_self, put(r->partitions[1].links[1].to, "n2"))
+SPOIL(partition_unknown, put(r->partitions[0].ends[2], "n9")) /* 2: n3, of links[2] only */
+SPOIL(partition_star, put(r->partitions[0].ends[2], "*"))
+SPOIL(partition_self, r->partitions[1].links[1].to = r->partitions[1].links[1].from)
+SPOIL(partition_same_names, put(r->partitions[1].ends[2], "n1"))
 SPOIL(partition_link_twice, r->partitions[1].links[2] = r->partitions[1].links[0])
 SPOIL(clock_node, put(r->clocks[1].node, "n9"))
 SPOIL(clock_twice, put(r->clocks[1].node, "n1"))
@@ -200,6 +201,7 @@ static const struct {
     {spoil_partition_unknown, -EINVAL, "partitions[0].links[2]"},
     {spoil_partition_star, -EINVAL, "partitions[0].links[2]"},
     {spoil_partition_self, -EINVAL, "partitions[1].links[1]"},
+    {spoil_partition_same_names, -EINVAL, "partitions[1].links[2]"},
     {spoil_partition_link_twice, -EEXIST, "partitions[1].links[2]"},
     {spoil_clock_node, -EINVAL, "clocks[1].node"},
     {spoil_clock_twice, -EEXIST, "clocks[1].node"},
@@ -365,9 +367,7 @@ static void links_are_limited_over_all_partitions(void **state)
     while (splits * SPLIT_LINKS + RULESET_PARTITIONS_MAX - splits <= RULESET_LINKS_MAX) {
         struct ruleset_partition *partition = &ruleset.partitions[splits++];
         assert_int_equal(ruleset_check(&ruleset, &error), 0);
-        free(partition->links);
-        partition->links = NULL;
-        partition->link_count = 0;
+        ruleset_partition_free(partition);
         assert_int_equal(ruleset_partition_split(&ruleset, groups, 2, partition, &error), 0);
         assert_int_equal(partition->link_count, SPLIT_LINKS);
     }

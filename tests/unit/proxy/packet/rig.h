@@ -271,7 +271,7 @@ static inline void rig_cut(struct rig *rig, unsigned from, unsigned to)
     struct ruleset_partition partition = {.name = "p"};
     ruleset_partition_add_link(&partition, rig_name(from), rig_name(to));
     ruleset_add_partition(&rig->ruleset, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
     rig_apply(rig);
 }
 

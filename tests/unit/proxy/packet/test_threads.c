@@ -244,7 +244,7 @@ static void cut_both(struct scene *scene, unsigned to)
     for (unsigned from = 0; from < SENDERS; from++)
         ruleset_partition_add_link(&partition, rig_name(from), rig_name(to));
     ruleset_add_partition(&scene->rig.ruleset, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
     rig_apply(&scene->rig);
 }
 

@@ -250,7 +250,7 @@ static void the_source_is_known_by_its_address(void **state)
     struct ruleset_partition partition = {.name = "p"};
     ruleset_partition_add_link(&partition, "c", "b");
     ruleset_add_partition(&rig.ruleset, &partition);
-    free(partition.links);
+    ruleset_partition_free(&partition);
     rig_apply(&rig);
     assert_int_equal(send(client, "x", 1, 0), 1);
     /* a peer that is no node is on no link */

@@ -93,7 +93,7 @@ static void random_rest(struct random_stream *dice, struct ruleset *ruleset)
         if (below(dice, 2))
             ruleset_partition_add_link(&partition, "n0", "n1");
         ruleset_add_partition(ruleset, &partition);
-        free(partition.links);
+        ruleset_partition_free(&partition);
     }
     count = below(dice, 3);
     for (size_t i = 0; i < count; i++) {
@@ -427,11 +427,37 @@ static void partitions_come_in_three_forms(void **state)
         struct text links = {0};
         char link[RULESET_LINK_TEXT_MAX];
         assert_int_equal(decode_partition(cases[i].json, &out, NULL), 0);
-        for (size_t l = 0; l < out.link_count; l++)
-            text_append(&links, "%s ", ruleset_format_link(&out.links[l], false, link));
+        for (size_t l = 0; l < out.link_count; l++) {
+            struct ruleset_link of = ruleset_partition_link(&out, l);
+            text_append(&links, "%s ", ruleset_format_link(&of, false, link));
+        }
         assert_string_equal(text_get(&links), cases[i].links);
-        free(out.links);
+        ruleset_partition_free(&out);
         text_free(&links);
+    }
+}
+
+/* Byte by byte what the other way makes of it. */
+static void a_partition_is_printed_as_it_is_encoded(void **state)
+{
+    (void)state;
+    for (size_t links = 1; links < 4; links++) {
+        struct ruleset_partition partition = {.name = "a \"p\xe2\x98\x83\"\n", .set_by = "\\me"};
+        struct text printed = {0};
+        json_t *mechanism = json_pack("{s:s}", "tcp", "a \"cut\"");
+        partition.set_at_ns = links == 1 ? INT64_MIN : INT64_MAX;
+        for (size_t i = 0; i < links; i++)
+            ruleset_partition_add_link(&partition, "n1", i ? i > 1 ? "n_3" : "n-2" : "n.1");
+        json_t *encoded = wire_encode_partition(&partition);
+        json_object_set(encoded, "mechanism", mechanism);
+        char *expected = json_dumps(encoded, WIRE_DUMP_FLAGS);
+        wire_print_partition(&partition, mechanism, &printed);
+        assert_string_equal(text_get(&printed), expected);
+        assert_int_equal(printed.length, strlen(expected));
+        free(expected);
+        json_decref(encoded);
+        text_free(&printed);
+        ruleset_partition_free(&partition);
     }
 }
 
@@ -473,6 +499,7 @@ int main(void)
         cmocka_unit_test(objects_are_bounded),
         cmocka_unit_test(mutations_are_answered),
         cmocka_unit_test(partitions_come_in_three_forms),
+        cmocka_unit_test(a_partition_is_printed_as_it_is_encoded),
         cmocka_unit_test(bad_partitions),
     };
     return cmocka_run_group_tests_name("proxy/wire/codec", tests, NULL, NULL);
