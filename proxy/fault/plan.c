@@ -57,6 +57,7 @@ struct fault_plan {
     uint64_t seed;
     uint32_t types; /* bits of the fault types that are there */
     uint64_t cut[RULESET_NODES_MAX][CUT_WORDS];
+    bool has_cuts; /* any bit of it */
     struct slots nodes, routes, faults;
     struct name_table node_names, route_names, fault_names; /* name -> index in the ruleset */
     char (*node_name)[RULESET_NAME_MAX];                    /* by index */
@@ -202,6 +203,7 @@ static void compile_cuts(struct fault_plan *plan, const struct ruleset *ruleset)
                 last = link->from;
             }
             uint16_t to = end_slot(plan, link->to);
+            plan->has_cuts = true;
             plan->cut[from][to / WORD_BITS] |= UINT64_C(1) << (to % WORD_BITS);
         }
     }
@@ -440,6 +442,11 @@ const struct ruleset_table *fault_plan_table(const struct fault_plan *plan, cons
 bool fault_plan_has_type(const struct fault_plan *plan, enum ruleset_fault_type type)
 {
     return plan->types >> type & 1;
+}
+
+bool fault_plan_has_cuts(const struct fault_plan *plan)
+{
+    return plan->has_cuts;
 }
 
 bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to)

@@ -45,6 +45,7 @@ uint32_t fault_plan_fault_generation(const struct fault_plan *plan, uint16_t slo
 /* The link matrix: true when some partition holds from->to. One load and one shift. False for
  * FAULT_NO_NODE. */
 bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to);
+bool fault_plan_has_cuts(const struct fault_plan *plan); /* whether any link is */
 
 /* One compiled fault on a flow direction. */
 struct fault_entry {
