@@ -82,16 +82,12 @@ unsigned toxiproxy_get_proxy(struct toxiproxy_call *call)
     return MHD_HTTP_OK;
 }
 
-/* Whether it listens there already: on every address it may be IPv4's alone, where there is no
- * IPv6.
- */
+/* Whether it listens there already. */
 static bool listens_at(const struct toxiproxy_call *call, const struct ruleset_route *route,
-                       const char *listen, bool everywhere)
+                       const char *listen)
 {
-    char buffer[ADDRESS_TEXT_MAX], v4[RULESET_ADDRESS_MAX];
-    const char *now = listen_of(call, route, buffer);
-    snprintf(v4, sizeof(v4), "0.0.0.0%s", strrchr(listen, ':'));
-    return toxiproxy_same_listen(now, listen) || (everywhere && toxiproxy_same_listen(now, v4));
+    char buffer[ADDRESS_TEXT_MAX];
+    return toxiproxy_same_listen(listen_of(call, route, buffer), listen);
 }
 
 /* --- changing --- */
@@ -100,7 +96,6 @@ static bool listens_at(const struct toxiproxy_call *call, const struct ruleset_r
 struct change {
     struct ruleset next;
     struct ruleset_route *route;
-    bool everywhere; /* its address was written without a host */
 };
 
 static void begin(const struct toxiproxy_call *call, const char *name, struct change *change)
@@ -180,16 +175,7 @@ static int apply_after_closing(struct toxiproxy_call *call, const struct change 
 /* Puts the change in force. 0 or a negative errno with call->error. */
 static int apply(struct toxiproxy_call *call, struct change *change)
 {
-    static const char v6[] = "[::]";
-    char listen[RULESET_ADDRESS_MAX];
     int code = api_apply(call->call, &change->next, &call->error);
-    bool no_v6 = code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL;
-    if (no_v6 && change->everywhere && strncmp(change->route->listen, v6, sizeof(v6) - 1) == 0) {
-        snprintf(listen, sizeof(listen), "0.0.0.0%.*s", (int)(sizeof(listen) - sizeof("0.0.0.0")),
-                 change->route->listen + sizeof(v6) - 1);
-        memcpy(change->route->listen, listen, sizeof(listen));
-        code = api_apply(call->call, &change->next, &call->error);
-    }
     if (is_own_obstacle(call, change, code))
         code = apply_after_closing(call, change);
     if (code == 0)
@@ -214,18 +200,16 @@ static unsigned create(struct toxiproxy_call *call, const struct toxiproxy_proxy
     struct change change;
     struct ruleset_route route = {.enabled = proxy->enabled};
     char listen[RULESET_ADDRESS_MAX];
-    bool everywhere;
     if (ruleset_find_route(api_current(call->call), proxy->name)) {
         error_set(&call->error, -EEXIST, "proxy already exists");
         return MHD_HTTP_CONFLICT;
     }
-    if (toxiproxy_normalize_listen(proxy->listen, listen, &everywhere, &call->error) < 0)
+    if (toxiproxy_normalize_listen(proxy->listen, listen, &call->error) < 0)
         return MHD_HTTP_INTERNAL_SERVER_ERROR;
     begin(call, proxy->name, &change);
     snprintf(route.name, sizeof(route.name), "%s", proxy->name);
     snprintf(route.upstream, sizeof(route.upstream), "%s", proxy->upstream);
     change.route = ruleset_add_route(&change.next, &route);
-    change.everywhere = everywhere;
     set_listen(&change, listen);
     return finish(call, &change, MHD_HTTP_CREATED);
 }
@@ -258,16 +242,14 @@ static unsigned change_to(struct toxiproxy_call *call, const struct toxiproxy_pr
 {
     struct change change;
     char listen[RULESET_ADDRESS_MAX], buffer[ADDRESS_TEXT_MAX];
-    bool everywhere;
-    if (toxiproxy_normalize_listen(proxy->listen, listen, &everywhere, &call->error) < 0)
+    if (toxiproxy_normalize_listen(proxy->listen, listen, &call->error) < 0)
         return MHD_HTTP_INTERNAL_SERVER_ERROR;
     begin(call, proxy->name, &change);
     const struct ruleset_route old = *change.route;
     const char *listens = listen_of(call, &old, buffer);
     change.route->enabled = proxy->enabled;
-    change.everywhere = everywhere;
     snprintf(change.route->upstream, sizeof(change.route->upstream), "%s", proxy->upstream);
-    set_listen(&change, listens_at(call, &old, listen, everywhere) ? listens : listen);
+    set_listen(&change, listens_at(call, &old, listen) ? listens : listen);
     if (fresh)
         remove_faults_on(&change.next, proxy->name);
     if (fresh || !is_same(&old, change.route))
@@ -318,13 +300,12 @@ unsigned toxiproxy_remove_proxy(struct toxiproxy_call *call)
 static unsigned populate_one(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxy)
 {
     char listen[RULESET_ADDRESS_MAX];
-    bool everywhere;
     const struct ruleset_route *old = ruleset_find_route(api_current(call->call), proxy->name);
     if (!old || old->protocol != RULESET_TCP)
         return create(call, proxy);
-    if (toxiproxy_normalize_listen(proxy->listen, listen, &everywhere, &call->error) < 0)
+    if (toxiproxy_normalize_listen(proxy->listen, listen, &call->error) < 0)
         return MHD_HTTP_INTERNAL_SERVER_ERROR;
-    if (strcmp(old->upstream, proxy->upstream) == 0 && listens_at(call, old, listen, everywhere))
+    if (strcmp(old->upstream, proxy->upstream) == 0 && listens_at(call, old, listen))
         return MHD_HTTP_OK;
     return change_to(call, proxy, true);
 }
