@@ -362,7 +362,8 @@ static const char *backend_fault_applied(void *context, const struct ruleset_fau
 static const char *backend_route_listening(void *context, const char *route, char *buffer)
 {
     const struct backend *backend = context;
-    const struct address *address = routes_listening(backend->routes, route);
+    const struct address *address =
+        routes_listening(backend->routes, fault_plan_route_slot(backend->plan, route));
     buffer[0] = '\0';
     return address ? address_format(address, buffer) : buffer;
 }
