@@ -30,6 +30,7 @@ struct api_link_state {
 struct api_route_state {
     uint64_t received_bytes[2], sent_bytes[2], dropped_bytes[2];
     uint64_t connections, ended; /* or sessions; ended: of these */
+    uint64_t untold;             /* rejected datagrams whose senders were not told: too many */
     bool refusing;               /* the kernel refuses all its connections: nobody counts them */
 };
 

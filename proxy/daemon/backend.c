@@ -79,6 +79,7 @@ static void route_sum(const struct backend *backend, uint16_t slot, struct api_r
         }
         sum->ended += fault_counter_get(&route->ended); /* before: open ones are never negative */
         sum->connections += fault_counter_get(&route->connections);
+        sum->untold += fault_counter_get(&route->untold);
         sum->refusing |= fault_counter_get(&route->refusing) > 0;
     }
 }
@@ -337,6 +338,7 @@ static void backend_route_state(void *context, const char *route, struct api_rou
     }
     out->connections -= base->connections;
     out->ended -= base->ended;
+    out->untold -= base->untold;
 }
 
 static uint64_t backend_fault_touched(void *context, const char *fault)

@@ -84,6 +84,7 @@ struct datagram_listener {
     uint32_t overflowed;  /* datagrams that its socket had no room for */
     bool seen;
     uint32_t session_count; /* now */
+    struct unreachable_limit limit;
     uint32_t ordinals[ROUTE_NODE_SLOTS];
 };
 
