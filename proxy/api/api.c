@@ -266,13 +266,16 @@ static int start_server(struct api *api, int listener, struct error *error)
     return code ? error_set(error, code, "watching the API's socket: %s", strerror(-code)) : 0;
 }
 
-static int watch_lab(struct api *api, struct error *error)
+static int watch_others(struct api *api, struct error *error)
 {
     void *context = api->backend.context;
     int code = watch(api, api->backend.lab.poll_fd(context));
     if (code == 0)
         code = watch(api, api->backend.captures.wake_fd(context));
-    return code ? error_set(error, code, "watching the lab: %s", strerror(-code)) : 0;
+    if (code == 0)
+        code = watch(api, api->doctor.over_fd);
+    return code ? error_set(error, code, "watching the lab and the doctor: %s", strerror(-code))
+                : 0;
 }
 
 /* The listening sockets stay. */
@@ -295,15 +298,19 @@ int api_create(const struct api_backend *backend, const int *listeners, size_t l
     made->now_ns = monotonic_now_ns();
     made->request_ids.key = random_mix((uint64_t)wall_now_ns() ^ made->now_ns);
     made->accept_ns = UINT64_MAX;
+    made->doctor.over_fd = -1;
     made->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int code = 0;
-    if (made->epoll_fd < 0)
-        code = error_set(error, -errno, "the API's epoll: %s", strerror(errno));
+    int code = made->epoll_fd < 0 ? -errno : 0;
+    if (code == 0)
+        code = api_doctor_open(&made->doctor);
+    if (code < 0)
+        error_set(error, code, "the API's descriptors: %s", strerror(-code));
     else
-        code = watch_lab(made, error);
+        code = watch_others(made, error);
     for (size_t i = 0; code == 0 && i < listener_count; i++)
         code = start_server(made, listeners[i], error);
     if (code < 0) {
+        api_doctor_close(made);
         stop_servers(made);
         free(made);
         return code;
@@ -324,6 +331,7 @@ void api_destroy(struct api *api)
     if (!api)
         return;
     api_captures_close(api);
+    api_doctor_close(api);
     api_listeners_close(&api->listeners);
     for (size_t i = 0; i < api->server_count; i++)
         close(api->servers[i].listener);
@@ -344,7 +352,7 @@ uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
     uint64_t captures_ns = api_captures_deadline_ns(api);
     if (captures_ns < deadline_ns)
         deadline_ns = captures_ns;
-    if (deadline_ns < now_ns)
+    if (deadline_ns < now_ns || api->doctor.resumed)
         return now_ns;
     if (api->accept_ns < deadline_ns)
         deadline_ns = api->accept_ns;
@@ -379,6 +387,7 @@ void api_run(struct api *api, uint64_t now_ns)
             end_connection(c);
     api_listeners_run(&api->listeners, api->backend.current(api->backend.context)->version, now_ns);
     api_captures_run(api);
+    api_doctor_run(api);
     api->listeners.resumed = false;
     accept_on_all(api);
     for (size_t i = 0; i < api->server_count; i++)

@@ -30,6 +30,7 @@ struct api_link_state {
 struct api_route_state {
     uint64_t received_bytes[2], sent_bytes[2], dropped_bytes[2];
     uint64_t connections, ended; /* or sessions; ended: of these */
+    uint64_t untold;             /* rejected datagrams whose senders were not told: too many */
     bool refusing;               /* the kernel refuses all its connections: nobody counts them */
 };
 
@@ -142,7 +143,8 @@ struct api_backend {
     void (*status)(void *context, struct api_status *out);
     void (*route_state)(void *context, const char *route, struct api_route_state *out);
     /* Tries what this machine allows; writes at most API_CHECKS_MAX checks and returns how many.
-     * Takes some tenths of a second, leaves nothing behind. */
+     * Takes some tenths of a second, leaves nothing behind. On a thread of its own, one at a time:
+     * it reads nothing that a change changes. */
     size_t (*doctor)(void *context, struct api_check checks[]);
     struct api_lab lab; /* with the same context, as the next */
     struct api_captures captures;

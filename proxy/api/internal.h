@@ -11,6 +11,7 @@
 
 #include "proxy/api/api.h"
 #include "proxy/api/captures.h"
+#include "proxy/api/doctor.h"
 #include "proxy/api/listeners.h"
 #include "proxy/base/random.h"
 #include "proxy/base/text.h"
@@ -52,6 +53,7 @@ struct api {
     size_t body_bytes; /* of all requests that are being handed in; at most API_BODIES_MAX */
     struct api_listeners listeners;
     struct api_capture_streams captures;
+    struct api_doctor doctor;
     struct api_options options;
     char token[API_TOKEN_MAX]; /* options.token points here */
     struct random_stream request_ids;

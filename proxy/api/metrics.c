@@ -235,6 +235,20 @@ static void tell_route_connections(struct text *page, const struct told_route *r
     }
 }
 
+static void tell_untold(struct text *page, const struct told_route *routes, size_t count)
+{
+    static const char name[] = "sever_route_untold_total";
+    head(page, name, "counter",
+         "Rejected datagrams whose senders were not told, for there were too many.");
+    for (size_t i = 0; i < count; i++) {
+        if (routes[i].route->protocol != RULESET_UDP)
+            continue;
+        text_append(page, "%s{", name);
+        label(page, "route", routes[i].route->name);
+        text_append(page, "} %" PRIu64 "\n", routes[i].state.untold);
+    }
+}
+
 static void tell_faults(struct text *page, const struct api_backend *backend,
                         const struct ruleset *ruleset)
 {
@@ -255,6 +269,7 @@ static void tell_routes(struct text *page, const struct api *api, const struct r
     for (size_t i = 0; i < sizeof(byte_metrics) / sizeof(byte_metrics[0]); i++)
         tell_bytes(page, routes, ruleset->route_count, &byte_metrics[i], false);
     tell_route_connections(page, routes, ruleset->route_count);
+    tell_untold(page, routes, ruleset->route_count);
     if (api->options.proxy_metrics) {
         tell_bytes(page, routes, ruleset->route_count, &byte_metrics[0], true);
         tell_bytes(page, routes, ruleset->route_count, &byte_metrics[1], true);

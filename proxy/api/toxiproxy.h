@@ -68,11 +68,10 @@ json_t *toxiproxy_encode_toxics(const struct ruleset *ruleset, const char *route
 /* The same for many: appends to the "toxics" of each value of `proxies`, whose keys are routes. */
 void toxiproxy_add_toxics(const struct ruleset *ruleset, json_t *proxies);
 
-/* An address to listen on, as the ruleset has it. Without a host it is every address of the
- * machine, *everywhere, and IPv6's, which IPv4 is heard on too; "" is any port of them. normal:
- * RULESET_ADDRESS_MAX bytes. -EINVAL with what is wrong, in the words that clients know. */
-int toxiproxy_normalize_listen(const char *text, char *normal, bool *everywhere,
-                               struct error *error);
+/* An address to listen on, as the ruleset has it. Without a host it is every address of the machine
+ * (address_everywhere); "" is any port of them. normal: RULESET_ADDRESS_MAX bytes. -EINVAL with
+ * what is wrong, in the words that clients know. */
+int toxiproxy_normalize_listen(const char *text, char *normal, struct error *error);
 /* Whether two such addresses are the same once names are resolved. */
 bool toxiproxy_same_listen(const char *a, const char *b);
 

@@ -182,8 +182,7 @@ static int add_proxy(const json_t *item, const struct toxiproxy_proxy *proxy,
                      struct ruleset *ruleset, const char *place, struct error *error)
 {
     struct ruleset_route route = {.enabled = proxy->enabled};
-    bool everywhere;
-    int code = toxiproxy_normalize_listen(proxy->listen, route.listen, &everywhere, error);
+    int code = toxiproxy_normalize_listen(proxy->listen, route.listen, error);
     if (code == 0 && ruleset_find_route(ruleset, proxy->name))
         code = error_set(error, -EEXIST, "proxy already exists");
     if (code == 0) {

@@ -12,21 +12,20 @@ static int refuse(const char *text, const char *why, struct error *error)
     return error_set(error, -EINVAL, "listen tcp: address %.200s: %s", text, why);
 }
 
-int toxiproxy_normalize_listen(const char *text, char *normal, bool *everywhere,
-                               struct error *error)
+int toxiproxy_normalize_listen(const char *text, char *normal, struct error *error)
 {
     struct address address;
     int64_t port;
     const char *colon = strrchr(text, ':');
-    *everywhere = text[0] == '\0' || text[0] == ':';
+    bool everywhere = text[0] == '\0' || text[0] == ':';
     if (strncmp(text, "unix:", 5) != 0 && text[0]) {
         if (!colon)
             return refuse(text, "missing port in address", error);
         if (units_parse_integer(colon + 1, 0, 65535, "port", &port, NULL) < 0)
             return refuse(colon + 1, "invalid port", error);
     }
-    int length = snprintf(normal, RULESET_ADDRESS_MAX, "%s%s%s", *everywhere ? "[::]" : "", text,
-                          text[0] ? "" : ":0");
+    int length = snprintf(normal, RULESET_ADDRESS_MAX, "%s%s%s",
+                          everywhere ? address_everywhere() : "", text, text[0] ? "" : ":0");
     if (length >= RULESET_ADDRESS_MAX)
         return refuse(text, "too long", error);
     struct error why = {0};

@@ -1,9 +1,12 @@
 /* /proxies, /populate and /reset of the Toxiproxy API.
  *
- * Theory of operation. Every request is one change of the ruleset, or one for each proxy of
- * /populate, which clients expect to stop half-way. A proxy that listens on "any free port" has the
- * port that it got written into the ruleset by a second change, which touches no socket, so that it
- * keeps the port when it is disabled and enabled again. */
+ * Theory of operation. Every request is one change of the ruleset. A proxy that listens on "any
+ * free port" has the port that it got written into the ruleset by a second change, which touches no
+ * socket, so that it keeps the port when it is disabled and enabled again.
+ *
+ * /populate is one change, too, whose cost is that of the ruleset, however many proxies there are.
+ * But clients expect it to stop half-way: what can't be changed at once is changed in two halves,
+ * and so on, down to the proxy that fails. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,25 +85,21 @@ unsigned toxiproxy_get_proxy(struct toxiproxy_call *call)
     return MHD_HTTP_OK;
 }
 
-/* Whether it listens there already: on every address it may be IPv4's alone, where there is no
- * IPv6.
- */
+/* Whether it listens there already. */
 static bool listens_at(const struct toxiproxy_call *call, const struct ruleset_route *route,
-                       const char *listen, bool everywhere)
+                       const char *listen)
 {
-    char buffer[ADDRESS_TEXT_MAX], v4[RULESET_ADDRESS_MAX];
-    const char *now = listen_of(call, route, buffer);
-    snprintf(v4, sizeof(v4), "0.0.0.0%s", strrchr(listen, ':'));
-    return toxiproxy_same_listen(now, listen) || (everywhere && toxiproxy_same_listen(now, v4));
+    char buffer[ADDRESS_TEXT_MAX];
+    return toxiproxy_same_listen(listen_of(call, route, buffer), listen);
 }
 
 /* --- changing --- */
 
-/* A change of one route, which is in next. */
+/* A change of one route, which is in next, or of several. */
 struct change {
     struct ruleset next;
-    struct ruleset_route *route;
-    bool everywhere; /* its address was written without a host */
+    struct ruleset_route *route; /* the one in hand */
+    bool any;                    /* something has been put into it */
 };
 
 static void begin(const struct toxiproxy_call *call, const char *name, struct change *change)
@@ -129,19 +128,26 @@ static void remove_faults_on(struct ruleset *ruleset, const char *route)
     ruleset->fault_count = kept;
 }
 
-/* Where the proxy listens becomes what is written. It changes nothing that can fail. */
-static void pin_listen(struct toxiproxy_call *call, const char *name)
+/* Where these routes listen becomes what is written. It changes nothing that can fail. places: the
+ * routes' in the ruleset in force. */
+static void pin_listens(struct toxiproxy_call *call, const size_t *places, size_t count)
 {
-    struct change pinned;
+    struct ruleset pinned;
     struct error error;
-    char buffer[ADDRESS_TEXT_MAX];
-    begin(call, name, &pinned);
-    const char *listen = listen_of(call, pinned.route, buffer);
-    if (strcmp(listen, pinned.route->listen) != 0) {
-        snprintf(pinned.route->listen, sizeof(pinned.route->listen), "%s", listen);
-        (void)api_apply(call->call, &pinned.next, &error);
+    bool any = false;
+    ruleset_copy(&pinned, api_current(call->call));
+    for (size_t i = 0; i < count; i++) {
+        struct ruleset_route *route = &pinned.routes[places[i]];
+        char buffer[ADDRESS_TEXT_MAX];
+        const char *listen = listen_of(call, route, buffer);
+        if (strcmp(listen, route->listen) == 0)
+            continue;
+        snprintf(route->listen, sizeof(route->listen), "%s", listen);
+        any = true;
     }
-    ruleset_free(&pinned.next);
+    if (any)
+        (void)api_apply(call->call, &pinned, &error);
+    ruleset_free(&pinned);
 }
 
 /* Whether the change may have failed only because the proxy's own socket is in its way: the same
@@ -180,20 +186,12 @@ static int apply_after_closing(struct toxiproxy_call *call, const struct change 
 /* Puts the change in force. 0 or a negative errno with call->error. */
 static int apply(struct toxiproxy_call *call, struct change *change)
 {
-    static const char v6[] = "[::]";
-    char listen[RULESET_ADDRESS_MAX];
     int code = api_apply(call->call, &change->next, &call->error);
-    bool no_v6 = code == -EAFNOSUPPORT || code == -EADDRNOTAVAIL;
-    if (no_v6 && change->everywhere && strncmp(change->route->listen, v6, sizeof(v6) - 1) == 0) {
-        snprintf(listen, sizeof(listen), "0.0.0.0%.*s", (int)(sizeof(listen) - sizeof("0.0.0.0")),
-                 change->route->listen + sizeof(v6) - 1);
-        memcpy(change->route->listen, listen, sizeof(listen));
-        code = api_apply(call->call, &change->next, &call->error);
-    }
     if (is_own_obstacle(call, change, code))
         code = apply_after_closing(call, change);
+    size_t place = (size_t)(change->route - change->next.routes);
     if (code == 0)
-        pin_listen(call, change->route->name);
+        pin_listens(call, &place, 1);
     return code;
 }
 
@@ -208,26 +206,36 @@ static unsigned finish(struct toxiproxy_call *call, struct change *change, unsig
 
 /* --- one proxy --- */
 
+/* Puts a new one into the change. */
+static int put_new(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxy,
+                   struct change *change)
+{
+    struct ruleset_route route = {.enabled = proxy->enabled};
+    char listen[RULESET_ADDRESS_MAX];
+    int code = toxiproxy_normalize_listen(proxy->listen, listen, &call->error);
+    if (code < 0)
+        return code;
+    snprintf(route.name, sizeof(route.name), "%s", proxy->name);
+    snprintf(route.upstream, sizeof(route.upstream), "%s", proxy->upstream);
+    change->route = ruleset_add_route(&change->next, &route);
+    change->any = true;
+    set_listen(change, listen);
+    return 0;
+}
+
 /* Stores a new one. */
 static unsigned create(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxy)
 {
     struct change change;
-    struct ruleset_route route = {.enabled = proxy->enabled};
-    char listen[RULESET_ADDRESS_MAX];
-    bool everywhere;
     if (ruleset_find_route(api_current(call->call), proxy->name)) {
         error_set(&call->error, -EEXIST, "proxy already exists");
         return MHD_HTTP_CONFLICT;
     }
-    if (toxiproxy_normalize_listen(proxy->listen, listen, &everywhere, &call->error) < 0)
-        return MHD_HTTP_INTERNAL_SERVER_ERROR;
     begin(call, proxy->name, &change);
-    snprintf(route.name, sizeof(route.name), "%s", proxy->name);
-    snprintf(route.upstream, sizeof(route.upstream), "%s", proxy->upstream);
-    change.route = ruleset_add_route(&change.next, &route);
-    change.everywhere = everywhere;
-    set_listen(&change, listen);
-    return finish(call, &change, MHD_HTTP_CREATED);
+    if (put_new(call, proxy, &change) == 0)
+        return finish(call, &change, MHD_HTTP_CREATED);
+    ruleset_free(&change.next);
+    return MHD_HTTP_INTERNAL_SERVER_ERROR;
 }
 
 unsigned toxiproxy_add_proxy(struct toxiproxy_call *call)
@@ -252,28 +260,37 @@ static bool is_same(const struct ruleset_route *a, const struct ruleset_route *b
            a->enabled == b->enabled;
 }
 
-/* Makes an existing proxy what `proxy` says; fresh: without its toxics. */
+/* Makes change->route, an existing proxy, what `proxy` says; fresh: without its toxics. */
+static int put_changed(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxy, bool fresh,
+                       struct change *change)
+{
+    char listen[RULESET_ADDRESS_MAX], buffer[ADDRESS_TEXT_MAX];
+    const struct ruleset_route old = *change->route;
+    int code = toxiproxy_normalize_listen(proxy->listen, listen, &call->error);
+    if (code < 0)
+        return code;
+    const char *listens = listen_of(call, &old, buffer);
+    change->route->enabled = proxy->enabled;
+    snprintf(change->route->upstream, sizeof(change->route->upstream), "%s", proxy->upstream);
+    set_listen(change, listens_at(call, &old, listen) ? listens : listen);
+    if (fresh)
+        remove_faults_on(&change->next, proxy->name);
+    change->any |= fresh || !is_same(&old, change->route);
+    return 0;
+}
+
 static unsigned change_to(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxy,
                           bool fresh)
 {
     struct change change;
-    char listen[RULESET_ADDRESS_MAX], buffer[ADDRESS_TEXT_MAX];
-    bool everywhere;
-    if (toxiproxy_normalize_listen(proxy->listen, listen, &everywhere, &call->error) < 0)
-        return MHD_HTTP_INTERNAL_SERVER_ERROR;
+    unsigned status = MHD_HTTP_OK;
     begin(call, proxy->name, &change);
-    const struct ruleset_route old = *change.route;
-    const char *listens = listen_of(call, &old, buffer);
-    change.route->enabled = proxy->enabled;
-    change.everywhere = everywhere;
-    snprintf(change.route->upstream, sizeof(change.route->upstream), "%s", proxy->upstream);
-    set_listen(&change, listens_at(call, &old, listen, everywhere) ? listens : listen);
-    if (fresh)
-        remove_faults_on(&change.next, proxy->name);
-    if (fresh || !is_same(&old, change.route))
+    if (put_changed(call, proxy, fresh, &change) < 0)
+        status = MHD_HTTP_INTERNAL_SERVER_ERROR;
+    else if (change.any)
         return finish(call, &change, MHD_HTTP_OK);
     ruleset_free(&change.next);
-    return MHD_HTTP_OK;
+    return status;
 }
 
 unsigned toxiproxy_update_proxy(struct toxiproxy_call *call)
@@ -314,19 +331,104 @@ unsigned toxiproxy_remove_proxy(struct toxiproxy_call *call)
 
 /* --- many --- */
 
+/* Whether /populate leaves this one alone. 1, 0, or a negative errno. */
+static int is_there(struct toxiproxy_call *call, const struct ruleset_route *route,
+                    const struct toxiproxy_proxy *proxy)
+{
+    char listen[RULESET_ADDRESS_MAX];
+    int code = toxiproxy_normalize_listen(proxy->listen, listen, &call->error);
+    if (code < 0)
+        return code;
+    return strcmp(route->upstream, proxy->upstream) == 0 && listens_at(call, route, listen);
+}
+
 /* One item of /populate: created, replaced, or left alone. A status below 300 is success. */
 static unsigned populate_one(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxy)
 {
-    char listen[RULESET_ADDRESS_MAX];
-    bool everywhere;
     const struct ruleset_route *old = ruleset_find_route(api_current(call->call), proxy->name);
     if (!old || old->protocol != RULESET_TCP)
         return create(call, proxy);
-    if (toxiproxy_normalize_listen(proxy->listen, listen, &everywhere, &call->error) < 0)
+    int there = is_there(call, old, proxy);
+    if (there < 0)
         return MHD_HTTP_INTERNAL_SERVER_ERROR;
-    if (strcmp(old->upstream, proxy->upstream) == 0 && listens_at(call, old, listen, everywhere))
+    return there ? MHD_HTTP_OK : change_to(call, proxy, true);
+}
+
+/* What populate_one does, for many and into one change. places: filled with the routes' in it. */
+static int put_many(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxies,
+                    size_t count, struct change *change, size_t *places)
+{
+    size_t old_count;
+    int code = 0;
+    const struct ruleset *current = api_current(call->call);
+    const struct ruleset_route **sorted = sort_proxies(current, &old_count);
+    for (size_t i = 0; i < count && code >= 0; i++) {
+        struct ruleset_route key = {0}, *at = &key;
+        memcpy(key.name, proxies[i].name, sizeof(key.name));
+        const struct ruleset_route **old =
+            bsearch(&at, sorted, old_count, sizeof(*sorted), compare_names);
+        places[i] = old ? (size_t)(*old - current->routes) : change->next.route_count;
+        change->route = old ? &change->next.routes[places[i]] : NULL;
+        if (!old)
+            code = put_new(call, &proxies[i], change);
+        else if ((code = is_there(call, *old, &proxies[i])) == 0)
+            code = put_changed(call, &proxies[i], true, change);
+    }
+    free(sorted);
+    return code < 0 ? code : 0;
+}
+
+/* Appends them as they now are in force. */
+static void encode_many(const struct toxiproxy_call *call, const size_t *places, size_t count,
+                        json_t *done)
+{
+    const struct ruleset *ruleset = api_current(call->call);
+    json_t *by_name = json_object();
+    for (size_t i = 0; i < count; i++) {
+        const struct ruleset_route *route = &ruleset->routes[places[i]];
+        json_object_set_new(by_name, route->name, encode(call, route, json_array()));
+    }
+    toxiproxy_add_toxics(ruleset, by_name);
+    for (size_t i = 0; i < count; i++)
+        json_array_append(done, json_object_get(by_name, ruleset->routes[places[i]].name));
+    json_decref(by_name);
+}
+
+/* All of them, or none. */
+static bool populate_at_once(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxies,
+                             size_t count, json_t *done)
+{
+    struct change change = {0};
+    size_t *places = memory_allocate_zeroed(count, sizeof(*places));
+    ruleset_copy(&change.next, api_current(call->call));
+    int code = put_many(call, proxies, count, &change, places);
+    if (code == 0 && change.any)
+        code = api_apply(call->call, &change.next, &call->error);
+    if (code == 0) {
+        pin_listens(call, places, count);
+        encode_many(call, places, count, done);
+    }
+    ruleset_free(&change.next);
+    free(places);
+    return code == 0;
+}
+
+/* In order, up to the one that fails; that one's status. */
+static unsigned populate(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxies,
+                         size_t count, json_t *done)
+{
+    size_t half = count / 2;
+    if (count == 1) {
+        unsigned status = populate_one(call, proxies);
+        if (status < MHD_HTTP_MULTIPLE_CHOICES)
+            json_array_append_new(done, encode_named(call, proxies->name));
+        return status;
+    }
+    if (count == 0 || populate_at_once(call, proxies, count, done))
         return MHD_HTTP_OK;
-    return change_to(call, proxy, true);
+    unsigned status = populate(call, proxies, half, done);
+    return status < MHD_HTTP_MULTIPLE_CHOICES ? populate(call, proxies + half, count - half, done)
+                                              : status;
 }
 
 unsigned toxiproxy_populate(struct toxiproxy_call *call)
@@ -339,11 +441,8 @@ unsigned toxiproxy_populate(struct toxiproxy_call *call)
     json_decref(json);
     if (code < 0)
         status = MHD_HTTP_BAD_REQUEST;
-    for (size_t i = 0; status < MHD_HTTP_MULTIPLE_CHOICES && i < count; i++) {
-        status = populate_one(call, &proxies[i]);
-        if (status < MHD_HTTP_MULTIPLE_CHOICES)
-            json_array_append_new(done, encode_named(call, proxies[i].name));
-    }
+    else
+        status = populate(call, proxies, count, done);
     free(proxies);
     if (json_array_size(done) == 0) { /* an empty list is null to these clients */
         json_decref(done);

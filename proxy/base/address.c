@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "proxy/base/units.h"
 
@@ -209,6 +210,18 @@ bool address_same_host(const struct address *a, const struct address *b)
     uint8_t host_a[16], host_b[16];
     return address_get_ipv6(a, host_a) && address_get_ipv6(b, host_b) &&
            memcmp(host_a, host_b, 16) == 0;
+}
+
+const char *address_everywhere(void)
+{
+    static const char ipv4[] = "0.0.0.0", both[] = "[::]";
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return errno == EAFNOSUPPORT ? ipv4 : both;
+    int result = bind(fd, (const struct sockaddr *)&any, sizeof(any)) ? errno : 0;
+    close(fd);
+    return result == EADDRNOTAVAIL ? ipv4 : both;
 }
 
 bool address_is_any(const struct address *address)

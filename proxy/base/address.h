@@ -42,6 +42,9 @@ bool address_get_ipv4(const struct address *address, uint8_t host[4]);
 bool address_get_ipv6(const struct address *address, uint8_t host[16]);
 /* 0.0.0.0 or ::, where one listens on every address. */
 bool address_is_any(const struct address *address);
+/* The host to write for that: "[::]", on which IPv4 is heard too, or "0.0.0.0" where the kernel has
+ * no IPv6, which is asked. */
+const char *address_everywhere(void);
 /* 127.0.0.0/8, ::1, or a unix socket. */
 bool address_is_loopback(const struct address *address);
 

@@ -79,6 +79,7 @@ static void route_sum(const struct backend *backend, uint16_t slot, struct api_r
         }
         sum->ended += fault_counter_get(&route->ended); /* before: open ones are never negative */
         sum->connections += fault_counter_get(&route->connections);
+        sum->untold += fault_counter_get(&route->untold);
         sum->refusing |= fault_counter_get(&route->refusing) > 0;
     }
 }
@@ -337,6 +338,7 @@ static void backend_route_state(void *context, const char *route, struct api_rou
     }
     out->connections -= base->connections;
     out->ended -= base->ended;
+    out->untold -= base->untold;
 }
 
 static uint64_t backend_fault_touched(void *context, const char *fault)
@@ -362,7 +364,8 @@ static const char *backend_fault_applied(void *context, const struct ruleset_fau
 static const char *backend_route_listening(void *context, const char *route, char *buffer)
 {
     const struct backend *backend = context;
-    const struct address *address = routes_listening(backend->routes, route);
+    const struct address *address =
+        routes_listening(backend->routes, fault_plan_route_slot(backend->plan, route));
     buffer[0] = '\0';
     return address ? address_format(address, buffer) : buffer;
 }

@@ -18,7 +18,7 @@ struct doctor_options {
 /* Tries everything, which takes some tenths of a second: 50 timers of a millisecond, and some
  * namespaces made and dropped. Writes at most API_CHECKS_MAX checks and returns how many. Nothing
  * stays behind; a kernel with modules may have loaded that for veth. Any one thread at a
- * time; it must not be one that serves traffic. */
+ * time; it must not be one that serves traffic or the API. */
 size_t doctor_examine(const struct doctor_options *options, struct api_check checks[]);
 
 #endif

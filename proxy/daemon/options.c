@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "proxy/api/toxiproxy.h"
+#include "proxy/base/address.h"
 #include "proxy/base/units.h"
 #include "proxy/base/version.h"
 #include "proxy/daemon/worker.h"
@@ -143,7 +144,9 @@ static int take_host_port(struct options *options, const struct host_port *given
         return 0;
     if (given->port && take_integer("--port", given->port, 0, 65535, &port, error))
         return -EINVAL;
-    const char *host = !given->host ? "localhost" : given->host[0] ? given->host : "::";
+    const char *host = !given->host     ? "localhost"
+                       : given->host[0] ? given->host
+                                        : address_everywhere();
     bool bare_v6 = strchr(host, ':') && host[0] != '[';
     int length = snprintf(options->host_port, sizeof(options->host_port), "%s%s%s:%d",
                           bare_v6 ? "[" : "", host, bare_v6 ? "]" : "", (int)port);

@@ -80,14 +80,6 @@ static struct socket_set *sockets_share(struct socket_set *sockets)
     return sockets;
 }
 
-static bool has_sockets(const struct routes *routes, const struct socket_set *sockets)
-{
-    for (size_t slot = 0; slot < routes->slot_end; slot++)
-        if (routes->entries[slot] && routes->entries[slot]->sockets == sockets)
-            return true;
-    return false;
-}
-
 static void routes_free(struct routes *routes)
 {
     for (size_t slot = 0; slot < routes->slot_end; slot++) {
@@ -138,13 +130,55 @@ static int entry_bind(struct entry *entry, unsigned workers, struct error *error
     return 0;
 }
 
-/* Shares the sockets of a current route that listens on the same address and is not in `next`. */
-static bool entry_inherit(struct entry *entry, const struct routes *current,
-                          const struct routes *next)
+/* An entry by one of the texts that say where it listens. */
+struct listening {
+    const char *text;
+    const struct entry *entry;
+};
+
+static int compare_listening(const void *a, const void *b)
 {
-    for (size_t slot = 0; current && slot < current->slot_end; slot++) {
-        const struct entry *old = current->entries[slot];
-        if (!old || !same_socket(old, &entry->route) || has_sockets(next, old->sockets))
+    return strcmp(((const struct listening *)a)->text, ((const struct listening *)b)->text);
+}
+
+/* The entries by where they listen, as written and as bound, sorted. Caller frees. */
+static struct listening *list_listening(const struct routes *routes, size_t *count)
+{
+    struct listening *list = memory_allocate_zeroed(2 * ROUTE_SLOTS_MAX, sizeof(*list));
+    *count = 0;
+    for (size_t slot = 0; routes && slot < routes->slot_end; slot++) {
+        const struct entry *entry = routes->entries[slot];
+        if (!entry)
+            continue;
+        list[(*count)++] = (struct listening){entry->route.listen, entry};
+        list[(*count)++] = (struct listening){entry->sockets->text, entry};
+    }
+    qsort(list, *count, sizeof(*list), compare_listening);
+    return list;
+}
+
+static size_t find_listening(const struct listening *list, size_t count, const char *text)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (strcmp(list[middle].text, text) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Shares the sockets of a current route that listens on the same address and has no other user,
+ * which is one that goes. list: of the current routes. */
+static bool entry_inherit(struct entry *entry, const struct listening *list, size_t count)
+{
+    const char *text = entry->route.listen;
+    for (size_t i = find_listening(list, count, text); i < count && strcmp(list[i].text, text) == 0;
+         i++) {
+        const struct entry *old = list[i].entry;
+        if (!same_socket(old, &entry->route) || old->sockets->users > 1)
             continue;
         entry->sockets = sockets_share(old->sockets);
         return true;
@@ -294,6 +328,29 @@ static void fill_publication(struct routes *next, const struct fault_plan *plan,
     assert(used == count);
 }
 
+/* Sockets for the entries that have none yet. */
+static int bind_entries(struct routes *next, const struct ruleset *ruleset,
+                        const struct fault_plan *plan, const struct routes *current,
+                        unsigned workers, struct error *error)
+{
+    struct listening *list = NULL;
+    size_t count = 0;
+    int result = 0;
+    for (size_t i = 0; i < ruleset->route_count && !result; i++) {
+        if (!ruleset->routes[i].enabled)
+            continue;
+        struct entry *entry = next->entries[fault_plan_route_slot(plan, ruleset->routes[i].name)];
+        if (entry->sockets)
+            continue;
+        if (!list)
+            list = list_listening(current, &count);
+        if (!entry_inherit(entry, list, count) && (result = entry_bind(entry, workers, error)))
+            fail_at(error, i, "listen");
+    }
+    free(list);
+    return result;
+}
+
 static int fill_entries(struct routes *next, const struct ruleset *ruleset,
                         const struct fault_plan *plan, const struct routes *current,
                         unsigned workers, size_t *count, struct error *error)
@@ -307,18 +364,7 @@ static int fill_entries(struct routes *next, const struct ruleset *ruleset,
             return result;
         *count += ruleset->routes[i].spread ? workers : 1;
     }
-    for (size_t i = 0; i < ruleset->route_count; i++) {
-        if (!ruleset->routes[i].enabled)
-            continue;
-        struct entry *entry = next->entries[fault_plan_route_slot(plan, ruleset->routes[i].name)];
-        if (entry->sockets || entry_inherit(entry, current, next))
-            continue;
-        if ((result = entry_bind(entry, workers, error))) {
-            fail_at(error, i, "listen");
-            return result;
-        }
-    }
-    return 0;
+    return bind_entries(next, ruleset, plan, current, workers, error);
 }
 
 int routes_prepare(const struct ruleset *ruleset, const struct fault_plan *plan,
@@ -352,10 +398,8 @@ void routes_destroy(struct routes *routes)
         routes_free(routes);
 }
 
-const struct address *routes_listening(const struct routes *routes, const char *name)
+const struct address *routes_listening(const struct routes *routes, uint16_t slot)
 {
-    for (size_t slot = 0; slot < routes->slot_end; slot++)
-        if (routes->entries[slot] && strcmp(routes->entries[slot]->route.name, name) == 0)
-            return &routes->entries[slot]->sockets->bound;
-    return NULL;
+    const struct entry *entry = slot < ROUTE_SLOTS_MAX ? routes->entries[slot] : NULL;
+    return entry ? &entry->sockets->bound : NULL;
 }

@@ -27,7 +27,7 @@ const struct publication *routes_publication(const struct routes *routes);
 /* Closes what no other `struct routes` has. NULL is fine. */
 void routes_destroy(struct routes *routes);
 
-/* The address that the route listens on, NULL when it does not. */
-const struct address *routes_listening(const struct routes *routes, const char *name);
+/* The address that the route in this slot of the plan listens on, NULL when there is none. */
+const struct address *routes_listening(const struct routes *routes, uint16_t slot);
 
 #endif

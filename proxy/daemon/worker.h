@@ -9,8 +9,9 @@
  * workers either. What takes system calls and may follow a moment later (socket filters) each
  * worker does after that, before it goes on: it settles.
  *
- * Taking over is a visit of each listener and flow. Nothing is read in it, and what streams may
- * write now is left to the loop; but datagrams that a fault lets go with this change are sent at
+ * Taking over is a visit of each listener and flow. Nothing is read in it but the datagrams that
+ * wait in sockets of links which it heals, and what streams may write now is left to the loop; but
+ * datagrams that a fault lets go with this change are sent at
  * once, and so is the kernel told who refuses, though other workers may still be on the old plan.
  * Before it, when the old plan has a timeout fault, clients that wait to be accepted are, with
  * all that a new connection takes: the fault has met them, too.

@@ -22,6 +22,7 @@
 
 enum {
     LISTENER_BUFFER = 4 << 20,  /* a burst of all clients of a route waits here */
+    MESSAGE_BYTES_MIN = 256,    /* the least that the kernel charges a socket for one */
     SEGMENTS_MAX = 64,          /* the kernel's UDP_MAX_SEGMENTS, where it is smallest */
     SEGMENTED_BYTES_MAX = 65507 /* what one IPv4 packet holds */
 };
@@ -33,6 +34,15 @@ uint32_t datagram_socket_overflowed(int fd)
     uint32_t memory[SK_MEMINFO_VARS] = {0};
     socklen_t length = sizeof(memory);
     return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) ? 0 : memory[SK_MEMINFO_DROPS];
+}
+
+uint32_t datagram_socket_waiting(int fd)
+{
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    socklen_t length = sizeof(memory);
+    if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length))
+        return 0;
+    return (memory[SK_MEMINFO_RMEM_ALLOC] + MESSAGE_BYTES_MIN - 1) / MESSAGE_BYTES_MIN;
 }
 
 void datagram_socket_prepare(int fd, const struct address *bound)

@@ -3,9 +3,9 @@
  * Threading as in the stream plane. Each client address that sends to a route has a session: a
  * connected upstream socket and a pipeline in each direction. A session ends when nothing has
  * arrived or left in it for idle_ns. A cut drops what arrives, and what a fault lets go, while it
- * is in force (counted as cut). With the session table, the buffers or a socket's send buffer full,
- * or no descriptors left, datagrams are dropped and counted (as queue). An upstream that refuses
- * (ICMP) is counted and changes nothing else.
+ * is in force (counted as cut), however short it is. With the session table, the buffers or a
+ * socket's send buffer full, or no descriptors left, datagrams are dropped and counted (as queue).
+ * An upstream that refuses (ICMP) is counted and changes nothing else.
  *
  * A route whose upstream is a host name looks it up for each session that begins: the first few
  * datagrams wait for the answer, the others are dropped and counted (as queue); so are all when
@@ -48,7 +48,8 @@ int datagram_plane_create(const struct datagram_options *options, struct datagra
 void datagram_plane_destroy(struct datagram_plane *plane); /* NULL is fine */
 
 /* Takes over a plan, its match programs (NULL: none) and the routes that this plane serves; all
- * borrowed until the next apply, as in stream_plane_apply. When it returns, no datagram crosses a
+ * borrowed until the next apply has returned: what waits in the sockets of links that it heals is
+ * read first, and judged by the plan before. When it returns, no datagram crosses a
  * link that the plan cuts, and those that a fault has let go by this have been sent. */
 void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan *plan,
                           const struct match_set *matches, const struct route_table *table);

@@ -113,6 +113,20 @@ static bool sender_of(struct datagram_flow *flow, struct address *source,
                        &destination->length) == 0;
 }
 
+/* That nobody takes its datagram. */
+static void tell_sender(struct datagram_flow *flow, const struct datagram_unit *unit)
+{
+    struct datagram_session *session = flow->session;
+    struct datagram_plane *plane = session->plane;
+    struct address source, destination;
+    if (!unreachable_works(&plane->unreachable) || !sender_of(flow, &source, &destination))
+        return;
+    if (unreachable_allow(&session->listener->limit, loop_now_ns(plane->loop)))
+        unreachable_send(&plane->unreachable, &source, &destination, unit->length);
+    else
+        fault_counter_add(&route_counters(flow)->untold, 1);
+}
+
 /* The sink of the pipeline. */
 
 static void sink_deliver(void *context, struct fault_unit *fault_unit)
@@ -135,11 +149,10 @@ static void sink_drop(void *context, struct fault_unit *fault_unit, enum fault_c
 {
     struct datagram_flow *flow = context;
     struct datagram_unit *unit = unit_of(fault_unit);
-    struct address source, destination;
     (void)fault_slot;
     count_drop(flow, cause, 1);
-    if (cause == FAULT_CAUSE_REJECT && sender_of(flow, &source, &destination))
-        unreachable_send(&flow->session->plane->unreachable, &source, &destination, unit->length);
+    if (cause == FAULT_CAUSE_REJECT)
+        tell_sender(flow, unit);
     unit_release(flow, unit);
 }
 

@@ -84,6 +84,7 @@ struct datagram_listener {
     uint32_t overflowed;  /* datagrams that its socket had no room for */
     bool seen;
     uint32_t session_count; /* now */
+    struct unreachable_limit limit;
     uint32_t ordinals[ROUTE_NODE_SLOTS];
 };
 
@@ -139,11 +140,23 @@ struct datagram_plane {
     unsigned leaving_count;
 };
 
+/* What is about to come in force. */
+struct datagram_change {
+    const struct fault_plan *plan;
+    const struct route_table *table;
+};
+
 /* plane.c */
 
 /* Counts the bytes that have arrived for a route. direction: DATAGRAM_UP or DATAGRAM_DOWN. */
 void datagram_count_received(struct datagram_plane *plane, uint16_t route_slot, int direction,
                              const struct datagram_view *views, unsigned count);
+/* Whether the plan and table that are about to come in force open a link that is cut now. */
+bool datagram_plane_heals(const struct datagram_plane *plane, const struct datagram_change *change,
+                          uint16_t from, uint16_t to);
+/* Reads what had arrived in a socket by now, and no more, by calls of `read`, which reads a batch
+ * and returns how many there were. */
+void datagram_plane_drain(int fd, unsigned (*read)(void *context), void *context);
 
 /* batch.c */
 
@@ -153,6 +166,8 @@ void datagram_count_received(struct datagram_plane *plane, uint16_t route_slot, 
 void datagram_socket_prepare(int fd, const struct address *bound);
 /* How many datagrams the kernel has had no room for, since the socket was made. */
 uint32_t datagram_socket_overflowed(int fd);
+/* How many messages may be waiting in it, at most; 0: none is. */
+uint32_t datagram_socket_waiting(int fd);
 /* Makes the plane's message headers ready; once, before the first receive. */
 void datagram_receive_prepare(struct datagram_plane *plane);
 /* Reads a batch into the plane's views, peers and locals (not set when not known); how many.
@@ -187,6 +202,8 @@ struct datagram_session *datagram_session_begin(struct datagram_listener *listen
                                                 const struct address *local);
 void datagram_session_end(struct datagram_session *session);
 void datagram_session_apply(struct datagram_session *session);
+/* Before an apply: what came from the upstream over a link that this heals is judged by the cut. */
+void datagram_session_drain(struct datagram_session *session, const struct datagram_change *change);
 void datagram_session_touch(struct datagram_session *session); /* it is in use now */
 /* Looks the upstream's name up, unless that is going on. */
 void datagram_session_resolve(struct datagram_session *session);

@@ -4,6 +4,10 @@
  * upstream flow as one batch. A sender without a session gets one, unless its link is cut: then the
  * datagram is dropped and the table is not used up by the unreachable.
  *
+ * A cut may be over before anybody has looked at what arrived during it. So before a plan that
+ * heals a link comes in force, what has come over that link, and waits in a socket, is read and
+ * judged by the plan before it; no more than is there by then, however fast its senders are.
+ *
  * One timer looks at the least recently used session. */
 #include <assert.h>
 #include <errno.h>
@@ -176,14 +180,14 @@ static void listener_take(struct datagram_listener *listener, unsigned begin, un
     datagram_flow_take(&session->flows[DATAGRAM_UP], plane->views + begin, end - begin);
 }
 
-static void listener_on_event(struct loop_watch *watch, uint32_t events)
+/* One batch from clients; how many. */
+static unsigned listener_read(void *context)
 {
-    struct datagram_listener *listener = loop_container(watch, struct datagram_listener, watch);
+    struct datagram_listener *listener = context;
     struct datagram_plane *plane = listener->plane;
-    (void)events;
     const struct route_spec *spec = listener->spec;
     uint32_t lost;
-    unsigned count = datagram_receive(plane, watch->fd, &listener->overflowed, &lost);
+    unsigned count = datagram_receive(plane, spec->fd, &listener->overflowed, &lost);
     if (lost) /* nobody knows whose they were */
         fault_counter_add(
             &fault_counters_link(plane->counters, spec->from, spec->to)->dropped[FAULT_CAUSE_QUEUE],
@@ -196,7 +200,13 @@ static void listener_on_event(struct loop_watch *watch, uint32_t events)
                 break;
         listener_take(listener, begin, end);
     }
-    if (count == 0)
+    return count;
+}
+
+static void listener_on_event(struct loop_watch *watch, uint32_t events)
+{
+    (void)events;
+    if (listener_read(loop_container(watch, struct datagram_listener, watch)) == 0)
         socket_take_error(watch->fd); /* an ICMP error of an answer: not to spin on it */
 }
 
@@ -263,9 +273,58 @@ static void apply_listeners(struct datagram_plane *plane, const struct route_tab
             listener_open(plane, &table->routes[i]);
 }
 
+bool datagram_plane_heals(const struct datagram_plane *plane, const struct datagram_change *change,
+                          uint16_t from, uint16_t to)
+{
+    return fault_plan_is_cut(plane->plan, from, to) &&
+           (!fault_plan_is_cut(change->plan, from, to) ||
+            plane->table->sources_serial != change->table->sources_serial);
+}
+
+void datagram_plane_drain(int fd, unsigned (*read)(void *context), void *context)
+{
+    uint32_t most = datagram_socket_waiting(fd);
+    unsigned empty = 0; /* an ICMP error makes a socket look empty once */
+    for (uint32_t taken = 0; taken < most && empty < 2;) {
+        unsigned count = read(context);
+        empty = count ? 0 : empty + 1;
+        taken += count;
+    }
+}
+
+static bool heals_clients(const struct datagram_listener *listener,
+                          const struct datagram_change *change)
+{
+    const struct route_spec *spec = listener->spec;
+    if (!spec->from_peer)
+        return datagram_plane_heals(listener->plane, change, spec->from, spec->to);
+    for (uint16_t from = 0; from < ROUTE_NODE_SLOTS; from++)
+        if (datagram_plane_heals(listener->plane, change, from, spec->to))
+            return true;
+    return false;
+}
+
+/* While the old plan is still in force: what has arrived over links that the new one heals. */
+static void drain_healed(struct datagram_plane *plane, const struct datagram_change *change)
+{
+    if (!plane->plan || !fault_plan_has_cuts(plane->plan))
+        return;
+    for (uint32_t i = 0; i < plane->listeners_end; i++) {
+        struct datagram_listener *listener = &plane->listeners[i];
+        if (listener->spec && heals_clients(listener, change))
+            datagram_plane_drain(listener->spec->fd, listener_read, listener);
+    }
+    for (struct datagram_session *session = plane->newest, *older; session; session = older) {
+        older = session->older; /* before what is read moves it to the front */
+        if (session->listener->spec && session->listener->serial == session->serial)
+            datagram_session_drain(session, change);
+    }
+}
+
 void datagram_plane_apply(struct datagram_plane *plane, const struct fault_plan *plan,
                           const struct match_set *matches, const struct route_table *table)
 {
+    drain_healed(plane, &(struct datagram_change){plan, table});
     plane->plan = plan;
     plane->matches = matches;
     plane->table = table;

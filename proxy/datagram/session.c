@@ -192,21 +192,37 @@ void datagram_session_apply(struct datagram_session *session)
     }
 }
 
+/* One batch from the upstream; how many. */
+static unsigned session_read(void *context)
+{
+    struct datagram_session *session = context;
+    struct datagram_plane *plane = session->plane;
+    uint32_t lost;
+    unsigned count = datagram_receive(plane, session->watch.fd, &session->overflowed, &lost);
+    if (count == 0)
+        return 0;
+    fault_counter_add(&session->flows[DATAGRAM_DOWN].counters->dropped[FAULT_CAUSE_QUEUE], lost);
+    datagram_count_received(plane, session->route_slot, DATAGRAM_DOWN, plane->views, count);
+    datagram_flow_take(&session->flows[DATAGRAM_DOWN], plane->views, count);
+    return count;
+}
+
 static void session_on_event(struct loop_watch *watch, uint32_t events)
 {
     struct datagram_session *session = loop_container(watch, struct datagram_session, watch);
-    struct datagram_plane *plane = session->plane;
     if ((events & EPOLLERR) && socket_take_error(watch->fd) == -ECONNREFUSED)
         fault_counter_add(&session->flows[DATAGRAM_UP].counters->refused, 1);
     if (!(events & EPOLLIN))
         return;
-    uint32_t lost;
-    unsigned count = datagram_receive(plane, watch->fd, &session->overflowed, &lost);
-    if (count == 0)
-        return;
-    fault_counter_add(&session->flows[DATAGRAM_DOWN].counters->dropped[FAULT_CAUSE_QUEUE], lost);
-    datagram_count_received(plane, session->route_slot, DATAGRAM_DOWN, plane->views, count);
-    datagram_flow_take(&session->flows[DATAGRAM_DOWN], plane->views, count);
+    session_read(session);
+}
+
+void datagram_session_drain(struct datagram_session *session, const struct datagram_change *change)
+{
+    if (session->watch.loop &&
+        datagram_plane_heals(session->plane, change, session->listener->spec->to,
+                             session_from(session)))
+        datagram_plane_drain(session->watch.fd, session_read, session);
 }
 
 /* Counts sessions by the node that they come from, so that the k-th of a node is the same whatever

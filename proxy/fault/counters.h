@@ -33,6 +33,8 @@ struct fault_route_counters {
     fault_counter dropped[2];  /* bytes; streams only */
     fault_counter connections; /* or sessions, ever */
     fault_counter ended;       /* of these */
+    fault_counter untold;      /* senders of rejected datagrams that were not told, for there were
+                                  too many */
     fault_counter refusing;    /* now: 1 while the kernel refuses all connections to its listener,
                                   because of a reject fault that nobody else can count */
 };

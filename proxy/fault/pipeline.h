@@ -241,12 +241,13 @@ void fault_pipeline_init(struct fault_pipeline *pipeline, const struct fault_flo
 
 /* Puts the chain of a (new) plan in force, after releasing what is due at now_ns. A stage whose
  * fault is still there (same slot and generation) keeps its queue, sequence and virtual clock. It
- * takes the new parameters for units that arrive from now on; only a rate also applies to what it
- * holds: the bytes that are left are sent at the new rate. A stage that went releases what it held,
- * in order, into the stages after it; new ones start empty. When the faults that stay changed
- * places (a whole ruleset was put), those that moved up in the chain release what they held, too.
- * spec pointers into the previous plan are dropped, so the old plan may be freed after this
- * returns. */
+ * takes the new parameters for units that arrive from now on. To what they hold they apply in a
+ * rate (the bytes that are left are sent at the new one), a slow_close (an end waits the new delay
+ * from when it came) and a slicer (pieces wait the new delay after the one before). A stage that
+ * went releases what it held, in order, into the stages after it; new ones start empty. When the
+ * faults that stay changed places (a whole ruleset was put), those that moved up in the chain
+ * release what they held, too. spec pointers into the previous plan are dropped, so the old plan
+ * may be freed after this returns. */
 void fault_pipeline_apply(struct fault_pipeline *pipeline, const struct fault_entry *entries,
                           size_t count, uint64_t now_ns);
 

@@ -57,6 +57,7 @@ struct fault_plan {
     uint32_t types; /* bits of the fault types that are there */
     uint64_t cut[RULESET_NODES_MAX][FAULT_NODE_WORDS];
     uint64_t cut_with[RULESET_NODES_MAX][FAULT_NODE_WORDS]; /* either way */
+    bool has_cuts;                                          /* any bit of them */
     struct slots nodes, routes, faults;
     struct name_table node_names, route_names, fault_names; /* name -> index in the ruleset */
     char (*node_name)[RULESET_NAME_MAX];                    /* by index */
@@ -201,6 +202,7 @@ static int compile_cuts(struct fault_plan *plan, const struct ruleset *ruleset)
             slots[i] = end_slot(plan, partition->ends[i]);
         for (size_t i = 0; i < partition->link_count; i++) {
             uint16_t from = slots[partition->links[i].from], to = slots[partition->links[i].to];
+            plan->has_cuts = true;
             plan->cut[from][to / WORD_BITS] |= UINT64_C(1) << (to % WORD_BITS);
             plan->cut_with[from][to / WORD_BITS] |= UINT64_C(1) << (to % WORD_BITS);
             plan->cut_with[to][from / WORD_BITS] |= UINT64_C(1) << (from % WORD_BITS);
@@ -442,6 +444,11 @@ const struct ruleset_table *fault_plan_table(const struct fault_plan *plan, cons
 bool fault_plan_has_type(const struct fault_plan *plan, enum ruleset_fault_type type)
 {
     return plan->types >> type & 1;
+}
+
+bool fault_plan_has_cuts(const struct fault_plan *plan)
+{
+    return plan->has_cuts;
 }
 
 bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to)

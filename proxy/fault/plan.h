@@ -50,6 +50,7 @@ bool fault_plan_is_cut(const struct fault_plan *plan, uint16_t from, uint16_t to
 enum { FAULT_NODE_WORDS = RULESET_NODES_MAX / 64 };
 void fault_plan_cut_with(const struct fault_plan *plan, uint16_t node,
                          uint64_t nodes[FAULT_NODE_WORDS]);
+bool fault_plan_has_cuts(const struct fault_plan *plan); /* whether any link is */
 
 /* One compiled fault on a flow direction. */
 struct fault_entry {

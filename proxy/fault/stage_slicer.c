@@ -40,5 +40,33 @@ static enum stage_verdict push(struct fault_stage *stage, const struct fault_pip
     return unit->due_ns > unit->at_ns ? STAGE_HOLD : STAGE_TOUCH;
 }
 
+static uint64_t pause_of(const struct ruleset_fault *spec)
+{
+    return spec->slicer.average_bytes ? spec->slicer.delay_ns : 0;
+}
+
+/* What waits is spaced anew, from the piece that left last. */
+static void change(struct fault_stage *stage, const struct fault_pipeline *pipeline,
+                   const struct fault_entry *after, uint64_t now_ns)
+{
+    uint64_t before = pause_of(stage->spec), pause = pause_of(after->spec), due_ns = now_ns;
+    struct fault_unit *unit = stage->queue.head;
+    uint64_t next_ns = unit ? unit->due_ns : stage->last_due_ns;
+    (void)pipeline;
+    if (before == pause)
+        return;
+    next_ns = next_ns > 0 && next_ns >= before ? stage_time_add(next_ns - before, pause) : 0;
+    for (; unit; unit = unit->next) {
+        if (unit->at_ns > due_ns)
+            due_ns = unit->at_ns;
+        if (!unit->end && next_ns > due_ns)
+            due_ns = next_ns;
+        if (!unit->end)
+            next_ns = stage_time_add(due_ns, pause);
+        unit->due_ns = due_ns;
+    }
+    stage->last_due_ns = next_ns;
+}
+
 const struct stage_operations stage_slicer = {
-    .on_streams = true, .push = push, .begin = begin, .chunk = chunk};
+    .on_streams = true, .push = push, .begin = begin, .change = change, .chunk = chunk};

@@ -248,20 +248,25 @@ static void emit_tree(struct assembler *to, const struct host *hosts, size_t cou
     }
 }
 
-/* hosts: of one family and loss. Jumps to the draw, which is behind all chunks, have k = PASS until
- * it is known where that is. */
+/* Jumps to the draw, which is behind all chunks, have k = PASS until it is known where that is. */
+static void emit_verdict(struct assembler *to, uint32_t loss_ppb)
+{
+    uint64_t bound = threshold(loss_ppb);
+    if (bound > UINT32_MAX) {
+        emit(to, BPF_RET | BPF_K, 0);
+        return;
+    }
+    emit(to, BPF_LDX | BPF_IMM, (uint32_t)bound);
+    emit(to, BPF_JMP | BPF_JA, PASS);
+}
+
+/* hosts: of one family and loss. */
 static void emit_chunk(struct assembler *to, const struct host *hosts, size_t count)
 {
     size_t begin = to->length;
     emit_tree(to, hosts, count, 0);
     size_t verdict = to->length;
-    uint64_t bound = threshold(hosts->loss_ppb);
-    if (bound <= UINT32_MAX) {
-        emit(to, BPF_LDX | BPF_IMM, (uint32_t)bound);
-        emit(to, BPF_JMP | BPF_JA, PASS);
-    } else {
-        emit(to, BPF_RET | BPF_K, 0);
-    }
+    emit_verdict(to, hosts->loss_ppb);
     for (size_t at = begin; at < verdict; at++) {
         struct sock_filter *test = instruction(to, at);
         if (BPF_CLASS(test->code) != BPF_JMP)
@@ -274,7 +279,8 @@ static void emit_chunk(struct assembler *to, const struct host *hosts, size_t co
 }
 
 /* hosts: of one family. */
-static void emit_hosts(struct assembler *to, const struct host *hosts, size_t count)
+static void emit_hosts(struct assembler *to, const struct host *hosts, size_t count,
+                       uint32_t others_ppb)
 {
     for (size_t i = 0, end; i < count; i = end) {
         for (end = i + 1;
@@ -283,7 +289,10 @@ static void emit_hosts(struct assembler *to, const struct host *hosts, size_t co
             ;
         emit_chunk(to, &hosts[i], end - i);
     }
-    emit(to, BPF_RET | BPF_K, PASS);
+    if (others_ppb == 0)
+        emit(to, BPF_RET | BPF_K, PASS);
+    else
+        emit_verdict(to, others_ppb);
 }
 
 /* Where all chunks that lose but do not cut draw: X is their threshold. Left out when nobody does,
@@ -308,19 +317,19 @@ static void emit_shared_draw(struct assembler *to)
 
 /* hosts: sorted, the IPv4 ones first. */
 static void emit_sources(struct assembler *to, const struct host *hosts, size_t count,
-                         size_t ip4_count)
+                         size_t ip4_count, uint32_t others_ppb)
 {
     emit(to, BPF_LD | BPF_B | BPF_ABS, NET(0));
     emit(to, BPF_ALU | BPF_RSH | BPF_K, 4);
     emit_jump(to, BPF_JMP | BPF_JEQ | BPF_K, 4, 1, 0);
     size_t ip6 = emit(to, BPF_JMP | BPF_JA, 0);
-    emit_hosts(to, hosts, ip4_count);
+    emit_hosts(to, hosts, ip4_count, others_ppb);
     instruction(to, ip6)->k = (uint32_t)(to->length - ip6 - 1);
-    emit_hosts(to, hosts + ip4_count, count - ip4_count);
+    emit_hosts(to, hosts + ip4_count, count - ip4_count, others_ppb);
     emit_shared_draw(to);
 }
 
-int filter_compile_sources(const struct filter_source *sources, size_t count,
+int filter_compile_sources(const struct filter_source *sources, size_t count, uint32_t others_ppb,
                            struct filter_program *program)
 {
     struct assembler to;
@@ -332,14 +341,14 @@ int filter_compile_sources(const struct filter_source *sources, size_t count,
             free(hosts);
             return -EINVAL;
         }
-        if (sources[i].loss_ppb == 0)
+        if (sources[i].loss_ppb == 0 && others_ppb == 0)
             continue;
         ip4_count += hosts[host_count].word_count == 1;
         host_count++;
     }
     qsort(hosts, host_count, sizeof(hosts[0]), host_compare);
     program_begin(&to);
-    emit_sources(&to, hosts, host_count, ip4_count);
+    emit_sources(&to, hosts, host_count, ip4_count, others_ppb);
     free(hosts);
     return program_end(&to, program);
 }

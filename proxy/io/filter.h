@@ -63,11 +63,11 @@ struct filter_program {
  * lost as a whole. */
 void filter_compile(const struct filter_spec *spec, struct filter_program *program);
 /* For a listening socket whose clients are told apart by their address: hosts that are not listed
- * pass. A host that is listed twice has the higher loss. One draw for each SYN, whatever data it
- * carries. Sockets that the listener accepts inherit the program: detach it from them, or attach
- * another. 512 hosts with up to 128 different losses fit, whatever their addresses; -E2BIG for more
- * than the kernel takes, -EINVAL for an address without a host. */
-int filter_compile_sources(const struct filter_source *sources, size_t count,
+ * lose others_ppb. A host that is listed twice has the higher loss. One draw for each SYN, whatever
+ * data it carries. Sockets that the listener accepts inherit the program: detach it from them, or
+ * attach another. 512 hosts with up to 128 different losses fit, whatever their addresses; -E2BIG
+ * for more than the kernel takes, -EINVAL for an address without a host. */
+int filter_compile_sources(const struct filter_source *sources, size_t count, uint32_t others_ppb,
                            struct filter_program *program);
 /* Hands the program to the kernel once for all sockets, by bpf(2). Without it (-EPERM for an
  * ordinary user and inside a user namespace) the program works all the same, but attaching is

@@ -5,6 +5,10 @@
  * whose name nobody is looking up; when it is done, every waiter for that name is answered. So all
  * that is shared between the threads is one lookup's fields, handed back and forth under its lock.
  *
+ * Lookups that hang are made up for: one that has taken too long does not count any more, and
+ * another may be started in its place, up to a bound. Threads beyond the usual number end when they
+ * have answered.
+ *
  * getaddrinfo can't be interrupted. At destroy a thread that is in the middle of it is left behind:
  * it finds its lookup abandoned, and frees it. */
 #include "proxy/io/resolver.h"
@@ -37,8 +41,10 @@ struct resolver {
     struct loop *loop;
     struct loop_watch watch;
     struct resolver_waiter *first, *last;
-    struct lookup *lookups[RESOLVER_THREADS];
-    bool busy[RESOLVER_THREADS];
+    struct loop_timer timer; /* a name waits, and a lookup will have taken too long */
+    struct lookup *lookups[RESOLVER_THREADS_MAX];
+    bool busy[RESOLVER_THREADS_MAX];
+    uint64_t asked_ns[RESOLVER_THREADS_MAX];
 };
 
 static int code_of(int failure)
@@ -178,7 +184,7 @@ static void answer(struct resolver *resolver, const char *name, const struct add
 
 static bool is_being_looked_up(const struct resolver *resolver, const char *name)
 {
-    for (size_t i = 0; i < RESOLVER_THREADS; i++)
+    for (size_t i = 0; i < RESOLVER_THREADS_MAX; i++)
         if (resolver->busy[i] && strcmp(resolver->lookups[i]->name, name) == 0)
             return true;
     return false;
@@ -194,24 +200,59 @@ static void ask(struct lookup *lookup, const char *name)
     pthread_mutex_unlock(&lookup->lock);
 }
 
+/* A lookup that may be asked now, as there are fewer than RESOLVER_THREADS that it would be too
+ * early to give up on; RESOLVER_THREADS_MAX when there is none. *change_ns: when there may be. */
+static size_t find_free(const struct resolver *resolver, uint64_t now_ns, uint64_t *change_ns)
+{
+    size_t found = RESOLVER_THREADS_MAX, fresh = 0;
+    *change_ns = UINT64_MAX;
+    for (size_t i = RESOLVER_THREADS_MAX; i-- > 0;) {
+        uint64_t until_ns = resolver->asked_ns[i] + RESOLVER_PATIENCE_NS;
+        if (!resolver->busy[i]) {
+            found = i;
+        } else if (until_ns > now_ns) {
+            fresh++;
+            *change_ns = until_ns < *change_ns ? until_ns : *change_ns;
+        }
+    }
+    return fresh < RESOLVER_THREADS ? found : RESOLVER_THREADS_MAX;
+}
+
 /* Gives names that wait to lookups that are free. */
 static void dispatch(struct resolver *resolver)
 {
-    size_t i = 0;
+    uint64_t now_ns = loop_now_ns(resolver->loop), change_ns;
     for (struct resolver_waiter *waiter = resolver->first; waiter; waiter = waiter->next) {
         if (waiter->name[0] == '\0' || is_being_looked_up(resolver, waiter->name))
             continue;
-        while (i < RESOLVER_THREADS && resolver->busy[i])
-            i++;
-        if (i == RESOLVER_THREADS)
+        size_t i = find_free(resolver, now_ns, &change_ns);
+        if (i == RESOLVER_THREADS_MAX) {
+            if (change_ns != UINT64_MAX)
+                loop_timer_set(resolver->loop, &resolver->timer, change_ns);
             return;
+        }
         if (!resolver->lookups[i])
             resolver->lookups[i] = lookup_start(resolver->watch.fd);
         if (!resolver->lookups[i])
             return; /* when another lookup is done, it is tried again */
         resolver->busy[i] = true;
+        resolver->asked_ns[i] = now_ns;
         ask(resolver->lookups[i], waiter->name);
     }
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+    dispatch(loop_container(timer, struct resolver, timer));
+}
+
+/* Its thread ends by itself. */
+static void lookup_leave(struct lookup *lookup)
+{
+    pthread_mutex_lock(&lookup->lock);
+    lookup->state = LOOKUP_ABANDONED;
+    pthread_cond_signal(&lookup->asked);
+    pthread_mutex_unlock(&lookup->lock);
 }
 
 static void on_done(struct loop_watch *watch, uint32_t events)
@@ -221,7 +262,7 @@ static void on_done(struct loop_watch *watch, uint32_t events)
     eventfd_t ignored;
     (void)events;
     eventfd_read(watch->fd, &ignored);
-    for (size_t i = 0; i < RESOLVER_THREADS; i++) {
+    for (size_t i = 0; i < RESOLVER_THREADS_MAX; i++) {
         struct lookup *lookup = resolver->lookups[i];
         if (!resolver->busy[i])
             continue;
@@ -238,6 +279,10 @@ static void on_done(struct loop_watch *watch, uint32_t events)
         answer(resolver, lookup->name, addresses, count, code);
         resolver->busy[i] =
             false; /* not before: a callback that waits anew must not change the name */
+        if (i >= RESOLVER_THREADS) {
+            lookup_leave(lookup);
+            resolver->lookups[i] = NULL;
+        }
     }
     dispatch(resolver);
 }
@@ -248,6 +293,7 @@ int resolver_create(struct loop *loop, struct resolver **out, struct error *erro
     if (!resolver)
         return error_set(error, -ENOMEM, "no memory for a resolver");
     resolver->loop = loop;
+    resolver->timer.fn = on_timer;
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     int result = fd < 0 ? -errno : loop_watch_add(loop, &resolver->watch, fd, EPOLLIN, on_done);
     if (result) {
@@ -266,15 +312,10 @@ void resolver_destroy(struct resolver *resolver)
         return;
     while (resolver->first)
         waiter_remove(resolver->first);
-    for (size_t i = 0; i < RESOLVER_THREADS; i++) {
-        struct lookup *lookup = resolver->lookups[i];
-        if (!lookup)
-            continue;
-        pthread_mutex_lock(&lookup->lock);
-        lookup->state = LOOKUP_ABANDONED;
-        pthread_cond_signal(&lookup->asked);
-        pthread_mutex_unlock(&lookup->lock);
-    }
+    for (size_t i = 0; i < RESOLVER_THREADS_MAX; i++)
+        if (resolver->lookups[i])
+            lookup_leave(resolver->lookups[i]);
+    loop_timer_cancel(&resolver->timer);
     int fd = resolver->watch.fd;
     loop_watch_remove(&resolver->watch);
     close(fd);

@@ -1,9 +1,10 @@
 /* Host names to addresses without making a loop wait: getaddrinfo on threads of its own.
  *
  * A resolver belongs to one loop; waiters are embedded in the caller's objects and answered on the
- * loop's thread. The same name is looked up once at a time, whoever waits for it. A name server
- * that does not answer occupies RESOLVER_THREADS names; other names then wait for it to give up,
- * and nothing else does. */
+ * loop's thread. The same name is looked up once at a time, whoever waits for it. Of the look-ups
+ * that have taken less than RESOLVER_PATIENCE_NS there are RESOLVER_THREADS at a time, so names
+ * that nobody answers for keep the others waiting no longer than that; unless there are as many as
+ * RESOLVER_THREADS_MAX, which others then wait for to be given up, and nothing else does. */
 #ifndef SEVER_IO_RESOLVER_H
 #define SEVER_IO_RESOLVER_H
 
@@ -13,7 +14,14 @@
 #include "proxy/base/error.h"
 #include "proxy/io/loop.h"
 
-enum { RESOLVER_THREADS = 4, RESOLVER_ADDRESSES_MAX = 4, RESOLVER_NAME_MAX = 256 };
+enum {
+    RESOLVER_THREADS = 4,
+    RESOLVER_THREADS_MAX = 32,
+    RESOLVER_ADDRESSES_MAX = 4,
+    RESOLVER_NAME_MAX = 256
+};
+#define RESOLVER_PATIENCE_NS UINT64_C(5000000000) /* as long as the C library waits for a server   \
+                                                   */
 
 struct resolver;
 struct resolver_waiter;

@@ -5,7 +5,8 @@
  * one socket whose filter cuts it or loses a part of it. A cut is also a stall (flow.c), which is
  * what makes it exact: the filter keeps the kernel from answering, so that peers see silence. New
  * clients are met by the listener's filter: a SYN is lost while the link is cut either way, and
- * with the loss of the upstream direction. Where clients are told apart by address, so are SYNs.
+ * with the loss of the upstream direction. Where clients are told apart by address, so are SYNs;
+ * those of a client that is no node meet the losses of the route alone.
  *
  * What a segment is, and what is done so that a lossy link has ordinary ones: segments.c.
  *
@@ -107,7 +108,7 @@ static struct cached_program *find_slot(struct stream_filters *filters, struct p
     return oldest;
 }
 
-/* The program for these sources, or, when there are none, for everybody. NULL: it is too large. */
+/* The program for these sources, with the loss of everybody else. NULL: it is too large. */
 static const struct filter_program *get_program(struct stream_filters *filters,
                                                 struct program_key key, uint32_t loss_ppb,
                                                 uint32_t segment_bytes, size_t source_count)
@@ -121,7 +122,7 @@ static const struct filter_program *get_program(struct stream_filters *filters,
         slot->used = 0;
         if (source_count == 0)
             filter_compile(&spec, &slot->program);
-        else if (filter_compile_sources(filters->sources, source_count, &slot->program))
+        else if (filter_compile_sources(filters->sources, source_count, loss_ppb, &slot->program))
             return NULL;
         filter_load(&slot->program); /* refused: attaching is slower, that is all */
         slot->key = key;
@@ -316,20 +317,21 @@ static uint32_t syn_ppb(struct stream_listener *listener, uint16_t from, bool *c
     return losses ? syn_loss_ppb(listener, from, &listener->loss_slot) : 0;
 }
 
-/* Fills filters->sources with those of which something is lost; how many. */
-static size_t list_sources(struct stream_listener *listener, struct program_key *key)
+/* Fills filters->sources with those that lose something else than everybody; how many. */
+static size_t list_sources(struct stream_listener *listener, uint32_t others_ppb,
+                           struct program_key *key)
 {
     struct stream_filters *filters = listener->plane->filters;
     const struct route_table *table = listener->plane->table;
     size_t count = 0;
-    *key = (struct program_key){{3, 4}};
+    *key = fold((struct program_key){{3, 4}}, others_ppb);
     for (size_t i = 0; i < table->source_count && count < SOURCES_MAX; i++) {
         const struct route_source *source = &table->sources[i];
         bool cut;
         uint32_t ppb = syn_ppb(listener, source->node, &cut, true);
-        if (ppb == 0)
-            continue;
         listener->filtered_cut |= cut;
+        if (ppb == others_ppb)
+            continue;
         filters->sources[count++] = (struct filter_source){.host = source->host, .loss_ppb = ppb};
         /* the node's slot and the number among its addresses stand for the host */
         *key = fold(fold(*key, ppb), table->sources_serial << 20 ^ i);
@@ -381,11 +383,10 @@ static void listener_filter(struct stream_listener *listener, bool losses)
         listener_count_dropped(listener);
     listener->filtered_cut = false;
     listener->loss_slot = FAULT_NO_ROUTE;
+    uint32_t ppb = syn_ppb(listener, spec->from_peer ? ROUTE_NO_NODE : spec->from, &cut, losses);
     size_t sources = !spec->from_peer ? 0
-                     : losses         ? list_sources(listener, &key)
+                     : losses         ? list_sources(listener, ppb, &key)
                                       : list_cut_sources(listener, &key);
-    uint32_t ppb =
-        sources ? 0 : syn_ppb(listener, spec->from_peer ? ROUTE_NO_NODE : spec->from, &cut, losses);
     if (sources == 0)
         key = key_of_loss(ppb, 0);
     listener->filtered_cut |= cut;

@@ -320,7 +320,7 @@ static void attach_sources(int fd, const char *first, const char *second, int fo
     struct filter_program program;
     set_source(&sources[0], first, RANDOM_PPB_ONE);
     set_source(&sources[1], second, RANDOM_PPB_ONE);
-    assert_int_equal(filter_compile_sources(sources, 2, &program), 0);
+    assert_int_equal(filter_compile_sources(sources, 2, 0, &program), 0);
     finish_program(&program, form);
     attach_and_free(fd, &program);
 }

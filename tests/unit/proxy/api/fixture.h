@@ -52,7 +52,10 @@ struct fixture {
     int news_fd;
     struct capture captures[FIXTURE_CAPTURES_MAX];
     int wake_fd;
-    _Atomic bool has_news; /* one node has ended */
+    _Atomic bool has_news;     /* one node has ended */
+    _Atomic bool doctor_waits; /* an examination lasts until something is written to doctor_fd */
+    _Atomic unsigned examinations;
+    int doctor_fd;
 };
 
 static inline const struct ruleset *fixture_current(void *context)
@@ -141,7 +144,11 @@ static inline void fixture_status(void *context, struct api_status *out)
 
 static inline size_t fixture_doctor(void *context, struct api_check checks[])
 {
-    (void)context;
+    struct fixture *fixture = context;
+    eventfd_t ignored;
+    atomic_fetch_add(&fixture->examinations, 1);
+    if (atomic_load(&fixture->doctor_waits))
+        eventfd_read(fixture->doctor_fd, &ignored);
     checks[0] = (struct api_check){
         .name = "open files", .ok = true, .needed = true, .found = "20000", .means = "fine"};
     checks[0].advice = "";
@@ -473,6 +480,8 @@ static inline struct fixture *fixture_create(const char *listen)
     assert_true(fixture->news_fd >= 0);
     fixture->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     assert_true(fixture->wake_fd >= 0);
+    fixture->doctor_fd = eventfd(0, EFD_CLOEXEC);
+    assert_true(fixture->doctor_fd >= 0);
     fixture->ruleset.seed = 42;
     fixture_add_nodes(&fixture->ruleset);
     assert_int_equal(address_parse(listen, &address, &error), 0);
@@ -501,6 +510,7 @@ static inline void fixture_free(struct fixture *fixture)
     ruleset_free(&fixture->ruleset);
     close(fixture->news_fd);
     close(fixture->wake_fd);
+    close(fixture->doctor_fd);
     free(fixture);
 }
 

@@ -109,7 +109,8 @@ static void set_blocking(int fd)
 static void open_pair(struct rig *rig, int route, int *near, int *far)
 {
     uint64_t deadline_ns = monotonic_now_ns() + PATIENCE_NS;
-    *near = socket_connect(routes_listening(rig->routes, names[route]), NULL, NULL);
+    *near = socket_connect(
+        routes_listening(rig->routes, fault_plan_route_slot(rig->plan, names[route])), NULL, NULL);
     assert_true(*near >= 0);
     while ((*far = socket_accept(rig->upstream[route], NULL)) < 0)
         assert_true(monotonic_now_ns() < deadline_ns);

@@ -117,6 +117,77 @@ static void what_is_on_its_way_is_cut_too(void **state)
     rig_close(&rig);
 }
 
+/* Sends one each way and from a client that is new, all of them numbered. */
+static void send_round(struct rig *rig, const struct address *session, int stranger, int round)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%d", round);
+    send_text(rig->client, text);
+    send_text_to(rig->server, text, session);
+    send_text(stranger, text);
+}
+
+/* The next to arrive is of this round. */
+static void await_round(struct rig *rig, int fd, int round)
+{
+    char buffer[64], text[16];
+    snprintf(text, sizeof(text), "%d", round);
+    await(rig, take(fd, buffer, sizeof(buffer), NULL));
+    assert_string_equal(buffer, text);
+}
+
+/* Cuts that are over before the loop has taken a turn: what was sent during one is gone, what was
+ * sent after it arrives. */
+static void a_cut_is_never_too_short(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 300 };
+    struct rig rig;
+    struct address session;
+    rig_open(&rig, (struct rig_options){0});
+    rig_greet(&rig, &session);
+    for (int round = 1; round <= ROUNDS; round++) {
+        int strangers[2] = {rig_connect(&rig.route_address), rig_connect(&rig.route_address)};
+        rig_cut(&rig, true, true);
+        send_round(&rig, &session, strangers[0], -round);
+        rig_heal(&rig);
+        send_round(&rig, &session, strangers[1], round);
+        await_round(&rig, rig.server, round);
+        await_round(&rig, rig.server, round);
+        await_round(&rig, rig.client, round);
+        close(strangers[0]);
+        close(strangers[1]);
+    }
+    assert_int_equal(rig_dropped(&rig, "a", "b", FAULT_CAUSE_CUT), 2 * ROUNDS);
+    assert_int_equal(rig_dropped(&rig, "b", "a", FAULT_CAUSE_CUT), ROUNDS);
+    rig_close(&rig);
+}
+
+/* More than one batch waits; a link that stays cut stays so; the one that is open is not touched.
+ */
+static void only_what_is_healed_is_read_before(void **state)
+{
+    (void)state;
+    enum { MANY = 100 };
+    struct rig rig;
+    struct address session;
+    rig_open(&rig, (struct rig_options){0});
+    rig_greet(&rig, &session);
+    rig_cut(&rig, true, false);
+    for (int i = 0; i < MANY; i++) {
+        send_text(rig.client, "lost");
+        send_text_to(rig.server, "kept", &session);
+    }
+    rig_apply(&rig); /* something else changes */
+    assert_int_equal(rig_dropped(&rig, "a", "b", FAULT_CAUSE_CUT), 0);
+    rig_heal(&rig);
+    assert_int_equal(rig_dropped(&rig, "a", "b", FAULT_CAUSE_CUT), MANY);
+    assert_int_equal(fault_counter_get(&rig_link(&rig, "b", "a")->units), 0);
+    await(&rig, fault_counter_get(&rig_link(&rig, "b", "a")->units) == MANY);
+    assert_int_equal(fault_counter_get(&rig_link(&rig, "a", "b")->units), 1);
+    rig_close(&rig);
+}
+
 static void latency_delays(void **state)
 {
     (void)state;
@@ -305,6 +376,8 @@ int main(void)
         cmocka_unit_test(a_cut_drops_and_counts),
         cmocka_unit_test(a_cut_link_opens_no_session),
         cmocka_unit_test(what_is_on_its_way_is_cut_too),
+        cmocka_unit_test(a_cut_is_never_too_short),
+        cmocka_unit_test(only_what_is_healed_is_read_before),
         cmocka_unit_test(latency_delays),
         cmocka_unit_test(loss_is_counted),
         cmocka_unit_test(a_rate_queue_drops_its_tail),

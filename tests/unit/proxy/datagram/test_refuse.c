@@ -1,6 +1,8 @@
 /* A reject fault tells the sender, where the kernel lets it. */
 #include "tests/unit/proxy/datagram/rig.h"
 
+#include "proxy/io/unreachable.h"
+
 enum { NOBODY = 65534 };
 
 static struct ruleset_fault always(void)
@@ -67,6 +69,31 @@ static void a_server_is_refused(void **state)
     }
 }
 
+/* A flood is dropped, and but for a few that is all. */
+static void a_flood_is_not_answered(void **state)
+{
+    (void)state;
+    enum { FLOOD = 2000 };
+    struct rig rig;
+    struct address session;
+    rig_open(&rig, (struct rig_options){0});
+    rig_greet(&rig, &session);
+    rig_add_fault(&rig, always());
+    uint64_t begin_ns = monotonic_now_ns();
+    for (int i = 0; i < FLOOD; i++)
+        if (send(rig.client, "x", 1, 0) < 0) /* it has been told of an earlier one */
+            send_text(rig.client, "x");
+    await(&rig, rig_dropped(&rig, "a", "b", FAULT_CAUSE_REJECT) == FLOOD);
+    uint64_t told_at_most =
+        UNREACHABLE_BURST + 1 + (monotonic_now_ns() - begin_ns) / (NS_PER_S / UNREACHABLE_PER_S);
+    uint64_t untold = fault_counter_get(&rig.counters->routes[rig.spec.slot].untold);
+    if (!datagram_can_refuse())
+        assert_int_equal(untold, 0);
+    else if (told_at_most < FLOOD)
+        assert_in_range(untold, FLOOD - told_at_most, FLOOD - UNREACHABLE_BURST);
+    rig_close(&rig);
+}
+
 static void without_privilege_it_drops_silently(void **state)
 {
     (void)state;
@@ -94,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_client_is_refused),
         cmocka_unit_test(a_server_is_refused),
+        cmocka_unit_test(a_flood_is_not_answered),
         cmocka_unit_test(without_privilege_it_drops_silently),
     };
     return cmocka_run_group_tests_name("proxy/datagram/refuse", tests, NULL, NULL);

@@ -117,14 +117,56 @@ static void an_average_of_zero_slices_nothing(void **state)
     expect_delivered(harness, 0, 0, 0);
     assert_false(harness->records[0].alone);
     assert_int_equal(harness->touched[0], 0);
-    /* switched off while pieces wait: nothing overtakes them */
+    /* switched off while pieces wait: they go, and nothing overtakes them */
     harness_apply(harness, &sliced, 1, 0);
     slice(harness, 20, 0);
     harness_apply(harness, &whole, 1, MS);
     harness_push(harness, 5000, MS);
     harness_run(harness, SECOND);
     for (uint32_t i = 1; i < 4; i++)
-        expect_delivered(harness, i, i, i == 1 ? 0 : 5 * MS);
+        expect_delivered(harness, i, i, i == 1 ? 0 : MS);
+    harness_free(harness);
+}
+
+/* Ten pieces and the end; the pause is another one while they wait, and then for those that come.
+ */
+static void what_waits_is_spaced_anew(void **state)
+{
+    (void)state;
+    static const uint64_t pauses_ns[] = {MS, 4 * MS, 5 * MS, 30 * MS};
+    for (size_t i = 0; i < COUNT_OF(pauses_ns); i++) {
+        struct harness *harness = harness_create(FAULT_STREAM, 0, 16);
+        struct ruleset_fault before = slicer(10, 0, 5 * MS), after = slicer(10, 0, pauses_ns[i]);
+        harness_apply(harness, &before, 1, 0);
+        slice(harness, 100, 0);
+        harness_push_end(harness, 0);
+        harness_apply(harness, &after, 1, 7 * MS); /* two are through, the last one at 5 ms */
+        harness_run(harness, SECOND);
+        expect_delivered(harness, 1, 1, 5 * MS);
+        uint64_t due_ns = 5 * MS;
+        for (uint32_t k = 2; k < 10; k++) {
+            due_ns += pauses_ns[i];
+            due_ns = due_ns > 7 * MS ? due_ns : 7 * MS;
+            expect_delivered(harness, k, k, due_ns);
+        }
+        expect_delivered(harness, 10, 10, due_ns);
+        harness_free(harness);
+    }
+}
+
+/* A pause that nobody waits for is another one, too. */
+static void the_next_piece_has_the_new_pause(void **state)
+{
+    (void)state;
+    struct harness *harness = harness_create(FAULT_STREAM, 0, 4);
+    struct ruleset_fault before = slicer(10, 0, 50 * MS), after = slicer(10, 0, 5 * MS);
+    harness_apply(harness, &before, 1, 0);
+    slice(harness, 10, 0);
+    harness_apply(harness, &after, 1, MS);
+    slice(harness, 10, 2 * MS);
+    harness_run(harness, SECOND);
+    expect_delivered(harness, 0, 0, 0);
+    expect_delivered(harness, 1, 1, 5 * MS);
     harness_free(harness);
 }
 
@@ -151,6 +193,8 @@ int main(void)
         cmocka_unit_test(sizes_differ_behind_a_latency),
         cmocka_unit_test(pieces_are_spaced),
         cmocka_unit_test(an_average_of_zero_slices_nothing),
+        cmocka_unit_test(what_waits_is_spaced_anew),
+        cmocka_unit_test(the_next_piece_has_the_new_pause),
         cmocka_unit_test(the_smallest_wish_wins),
     };
     return cmocka_run_group_tests_name("proxy/fault/stage_slicer", tests, NULL, NULL);

@@ -38,19 +38,30 @@ static void without_a_delay_nothing_is(void **state)
     harness_free(harness);
 }
 
-static void a_reset_stays_behind_the_fin(void **state)
+/* The new delay counts from when the end came; one that is over by then lets it go at once. A reset
+ * stays behind the FIN. */
+static void what_waits_has_the_new_delay(void **state)
 {
     (void)state;
-    struct harness *harness = harness_create(FAULT_STREAM, 0, 2);
-    struct ruleset_fault slow = slow_close(30 * MS), fast = slow_close(MS);
-    harness_apply(harness, &slow, 1, 0);
-    harness_push_end(harness, 0);
-    harness_apply(harness, &fast, 1, MS);
-    harness_push_end(harness, 2 * MS);
-    harness_run(harness, SECOND);
-    expect_delivered(harness, 0, 0, 30 * MS);
-    expect_delivered(harness, 1, 1, 30 * MS);
-    harness_free(harness);
+    static const struct {
+        uint64_t delay_ns, fin_ns, reset_ns;
+    } cases[] = {{MS, 5 * MS, 5 * MS},        {4 * MS, 5 * MS, 6 * MS},
+                 {20 * MS, 20 * MS, 22 * MS}, {30 * MS, 30 * MS, 32 * MS},
+                 {90 * MS, 90 * MS, 92 * MS}, {0, 5 * MS, 5 * MS}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct harness *harness = harness_create(FAULT_STREAM, 0, 2);
+        struct ruleset_fault before = slow_close(30 * MS), after = slow_close(cases[i].delay_ns);
+        harness_apply(harness, &before, 1, 0);
+        harness_push_end(harness, 0);
+        harness_push_end(harness, 2 * MS);
+        harness_apply(harness, &after, 1, 5 * MS);
+        assert_int_equal(harness->record_count,
+                         (cases[i].fin_ns == 5 * MS) + (cases[i].reset_ns == 5 * MS));
+        harness_run(harness, SECOND);
+        expect_delivered(harness, 0, 0, cases[i].fin_ns);
+        expect_delivered(harness, 1, 1, cases[i].reset_ns);
+        harness_free(harness);
+    }
 }
 
 /* Delays add up along the chain, and the end keeps its place behind the bytes. */
@@ -74,7 +85,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_end_is_delayed),
         cmocka_unit_test(without_a_delay_nothing_is),
-        cmocka_unit_test(a_reset_stays_behind_the_fin),
+        cmocka_unit_test(what_waits_has_the_new_delay),
         cmocka_unit_test(the_end_follows_delayed_bytes),
     };
     return cmocka_run_group_tests_name("proxy/fault/stage_slow_close", tests, NULL, NULL);

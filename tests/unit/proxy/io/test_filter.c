@@ -286,7 +286,7 @@ static void sources_are_told_apart(void **state)
     set_host(&sources[6], "127.0.0.3", 300000000); /* again: the higher counts */
     set_host(&sources[7], "127.0.0.9", 0);
     struct filter_program program;
-    assert_int_equal(filter_compile_sources(sources, 8, &program), 0);
+    assert_int_equal(filter_compile_sources(sources, 8, 0, &program), 0);
     for (size_t i = 0; i < 8; i++)
         assert_loss(&program, &sources[i].host, i == 1 ? 300000000 : sources[i].loss_ppb);
     set_host(&strangers[0], "127.0.0.1", 0);
@@ -300,17 +300,43 @@ static void sources_are_told_apart(void **state)
     filter_free(&program);
 }
 
+/* Hosts that are not listed have a loss of their own, which may be more or less than a listed
+ * one's. */
+static void others_may_lose_too(void **state)
+{
+    (void)state;
+    static const uint32_t others[] = {1, 200000000, RANDOM_PPB_ONE};
+    struct filter_source sources[4], strangers[2];
+    set_host(&sources[0], "127.0.0.2", RANDOM_PPB_ONE);
+    set_host(&sources[1], "127.0.0.3", 300000000);
+    set_host(&sources[2], "fd00::3", 300000000);
+    set_host(&sources[3], "fd00::4", 0);
+    set_host(&strangers[0], "127.0.0.4", 0);
+    set_host(&strangers[1], "fd00::2", 0);
+    for (size_t k = 0; k < 3; k++)
+        for (size_t count = 0; count <= 4; count += 2) {
+            struct filter_program program;
+            assert_int_equal(filter_compile_sources(sources, count, others[k], &program), 0);
+            for (size_t i = 0; i < 4; i++)
+                assert_loss(&program, &sources[i].host,
+                            i < count ? sources[i].loss_ppb : others[k]);
+            for (size_t i = 0; i < 2; i++)
+                assert_loss(&program, &strangers[i].host, others[k]);
+            filter_free(&program);
+        }
+}
+
 static void no_sources_lose_nothing(void **state)
 {
     (void)state;
     struct filter_source stranger;
     struct filter_program program;
     set_host(&stranger, "::1", 0);
-    assert_int_equal(filter_compile_sources(NULL, 0, &program), 0);
+    assert_int_equal(filter_compile_sources(NULL, 0, 0, &program), 0);
     assert_loss(&program, &stranger.host, 0);
     filter_free(&program);
     struct filter_source nowhere = {.host = {.length = 2, .storage = {.ss_family = AF_UNIX}}};
-    assert_int_equal(filter_compile_sources(&nowhere, 1, &program), -EINVAL);
+    assert_int_equal(filter_compile_sources(&nowhere, 1, 0, &program), -EINVAL);
     assert_null(program.code);
     filter_free(&program);
 }
@@ -371,7 +397,7 @@ static void four_addresses_of_128_nodes_fit(void **state)
         for (size_t k = 0; k < 3; k++) {
             struct filter_program program;
             size_t count = make_hosts(sources, (enum layout)layout, 512, losses[k]);
-            assert_int_equal(filter_compile_sources(sources, count, &program), 0);
+            assert_int_equal(filter_compile_sources(sources, count, 0, &program), 0);
             if (program.length > longest)
                 longest = program.length;
             for (size_t i = 0; i < count; i++)
@@ -394,11 +420,11 @@ static void too_many_hosts_are_refused(void **state)
     static struct filter_source sources[HOSTS_MAX];
     struct filter_program program;
     size_t count = make_hosts(sources, UNRELATED, HOSTS_MAX, node_by_node);
-    assert_int_equal(filter_compile_sources(sources, count, &program), -E2BIG);
+    assert_int_equal(filter_compile_sources(sources, count, 0, &program), -E2BIG);
     assert_null(program.code);
     filter_free(&program);
     count = make_hosts(sources, IP4, HOSTS_MAX, node_by_node);
-    assert_int_equal(filter_compile_sources(sources, count, &program), 0);
+    assert_int_equal(filter_compile_sources(sources, count, 0, &program), 0);
     filter_free(&program);
 }
 
@@ -423,6 +449,7 @@ int main(void)
         cmocka_unit_test(keeps_what_precedes_the_first_lost_segment),
         cmocka_unit_test(segments_have_a_least_size),
         cmocka_unit_test(sources_are_told_apart),
+        cmocka_unit_test(others_may_lose_too),
         cmocka_unit_test(no_sources_lose_nothing),
         cmocka_unit_test(four_addresses_of_128_nodes_fit),
         cmocka_unit_test(too_many_hosts_are_refused),

@@ -183,6 +183,33 @@ static void names_that_hang_leave_room_for_others(void **state)
         await(bench, slow[i].answers == 1);
 }
 
+/* Names that nobody answers for, as many as there are threads: others wait for a while, and not for
+ * them. */
+static void names_that_are_dead_hold_nobody_for_long(void **state)
+{
+    struct bench *bench = *state;
+    struct wait slow[RESOLVER_THREADS + 1] = {0}, quick[3] = {0};
+    static char names[RESOLVER_THREADS][16];
+    for (int i = 0; i < RESOLVER_THREADS; i++) {
+        snprintf(names[i], sizeof(names[i]), "dead%d.slow", i);
+        resolver_wait(bench->resolver, &slow[i].waiter, names[i], on_answer);
+    }
+    await_hanging(RESOLVER_THREADS);
+    uint64_t begin_ns = monotonic_now_ns();
+    resolver_wait(bench->resolver, &quick[0].waiter, "quick", on_answer);
+    await(bench, quick[0].answers == 1);
+    assert_true(monotonic_now_ns() - begin_ns < 2 * RESOLVER_PATIENCE_NS);
+    int before = lookups;
+    resolver_wait(bench->resolver, &quick[1].waiter, "one", on_answer);
+    resolver_wait(bench->resolver, &slow[RESOLVER_THREADS].waiter, names[0], on_answer);
+    resolver_wait(bench->resolver, &quick[2].waiter, "other", on_answer);
+    await(bench, quick[1].answers == 1 && quick[2].answers == 1);
+    assert_int_equal(lookups, before + 2); /* one at a time for a name, however long it takes */
+    let_go();
+    for (int i = 0; i <= RESOLVER_THREADS; i++)
+        await(bench, slow[i].answers == 1);
+}
+
 static void more_names_than_threads_are_all_answered(void **state)
 {
     struct bench *bench = *state;
@@ -249,6 +276,7 @@ int main(void)
         TEST(a_failure_says_why),
         TEST(a_name_is_looked_up_once_for_all),
         TEST(names_that_hang_leave_room_for_others),
+        TEST(names_that_are_dead_hold_nobody_for_long),
         TEST(more_names_than_threads_are_all_answered),
         TEST(who_cancels_is_not_answered),
         TEST(a_callback_may_cancel_others_and_wait_anew),

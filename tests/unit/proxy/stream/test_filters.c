@@ -151,6 +151,26 @@ static int connect_from(struct rig *rig, const char *host)
     return fd;
 }
 
+/* Clients are told apart by address: 127.0.0.6 is node a, 127.0.0.7 is c, others are none.
+ * sources: room for two, for as long as the rig is there. */
+static void tell_sources_apart(struct rig *rig, struct route_source *sources)
+{
+    rig_add_node(rig, "c", "127.0.0.7");
+    ruleset_find_node(&rig->ruleset, "a")->address_count = 1;
+    snprintf(ruleset_find_node(&rig->ruleset, "a")->addresses[0], 16, "127.0.0.6");
+    ruleset_find_route(&rig->ruleset, "r")->from[0] = '\0';
+    rig->spec.from_peer = true;
+    rig->spec.serial++;
+    rig_apply(rig);
+    assert_int_equal(address_parse_host("127.0.0.6", &sources[0].host, NULL), 0);
+    assert_int_equal(address_parse_host("127.0.0.7", &sources[1].host, NULL), 0);
+    sources[0].node = fault_plan_node_slot(rig->plan, "a");
+    sources[1].node = fault_plan_node_slot(rig->plan, "c");
+    rig->table.sources = sources;
+    rig->table.source_count = 2;
+    rig->table.sources_serial++;
+}
+
 /* Where clients are told apart by address, only the cut one's SYN is lost. */
 static void a_listener_of_many_cuts_one_source(void **state)
 {
@@ -159,20 +179,7 @@ static void a_listener_of_many_cuts_one_source(void **state)
     int fine_server = -1, server = -1;
     struct route_source sources[2] = {0};
     open_filtered(&rig);
-    rig_add_node(&rig, "c", "127.0.0.7");
-    ruleset_find_node(&rig.ruleset, "a")->address_count = 1;
-    snprintf(ruleset_find_node(&rig.ruleset, "a")->addresses[0], 16, "127.0.0.6");
-    ruleset_find_route(&rig.ruleset, "r")->from[0] = '\0';
-    rig.spec.from_peer = true;
-    rig.spec.serial++;
-    rig_apply(&rig);
-    assert_int_equal(address_parse_host("127.0.0.6", &sources[0].host, NULL), 0);
-    assert_int_equal(address_parse_host("127.0.0.7", &sources[1].host, NULL), 0);
-    sources[0].node = fault_plan_node_slot(rig.plan, "a");
-    sources[1].node = fault_plan_node_slot(rig.plan, "c");
-    rig.table.sources = sources;
-    rig.table.source_count = 2;
-    rig.table.sources_serial++;
+    tell_sources_apart(&rig, sources);
     rig_cut(&rig, "cut", true, true);
     int cut = connect_from(&rig, "127.0.0.6"), fine = connect_from(&rig, "127.0.0.7");
     rig_await(&rig, rig_try_accept(&rig, &fine_server));
@@ -186,6 +193,29 @@ static void a_listener_of_many_cuts_one_source(void **state)
     close(cut);
     close(fine);
     rig_close_ends(&rig, fine_server, server);
+}
+
+/* A loss on the route meets the SYNs of a client that is no node, also where nodes lose more. */
+static void a_route_loses_the_syns_of_strangers(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct route_source sources[2] = {0};
+    int server = -1;
+    struct ruleset_fault fault = {.name = "loss", .type = RULESET_LOSS, .route = "r"};
+    fault.loss.probability_ppb = RULESET_PROBABILITY_MAX - 1;
+    open_filtered(&rig);
+    tell_sources_apart(&rig, sources);
+    ruleset_add_fault(&rig.ruleset, &fault);
+    rig_cut(&rig, "cut", true, true);
+    int stranger = connect_from(&rig, "127.0.0.9");
+    rig_await(&rig, info_of(stranger).tcpi_retransmits >= 1);
+    assert_false(is_connected(stranger));
+    rig_remove_fault(&rig, "loss");
+    rig_await(&rig, rig_try_accept(&rig, &server));
+    close(stranger);
+    close(server);
+    rig_close(&rig);
 }
 
 static void set_loss(struct rig *rig, uint32_t ppb, bool up)
@@ -442,6 +472,7 @@ int main(void)
         rig_test_both(a_cut_listener_answers_no_syn),
         rig_test_both(a_listener_of_many_cuts_one_source),
         rig_test_both(losses_are_retransmitted_and_nothing_is_lost),
+        rig_test_both(a_route_loses_the_syns_of_strangers),
         rig_test_both(syns_are_lost_too),
         rig_test_both(a_loss_that_went_before_the_accept_is_gone),
         rig_test_both(a_loss_begins_after_its_time),
