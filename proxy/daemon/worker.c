@@ -13,6 +13,7 @@
 #include "proxy/base/text.h"
 #include "proxy/datagram/datagram.h"
 #include "proxy/io/pool.h"
+#include "proxy/io/slice.h"
 #include "proxy/packet/packet.h"
 #include "proxy/stream/stream.h"
 
@@ -90,6 +91,7 @@ static void worker_turn_start(void *context)
 static void *worker_main(void *context)
 {
     struct worker *worker = context;
+    slice_shorten(); /* where it can't be, it is later on busy cores: not wrong */
     int result = loop_run(worker->loop);
     if (result) { /* epoll itself has failed: nothing can go on, and hanging would be worse */
         log_error("worker %u: event loop: %s", worker->index, strerror(-result));
