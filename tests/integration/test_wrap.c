@@ -269,6 +269,27 @@ static void mistakes_are_refused(void **state)
         expect_code(child_finish(&child, &output), CANNOT_RUN, &output);
         if (!strstr(text_get(&output), cases[i].told))
             fail_msg("'%s' is not told: %s", cases[i].told, text_get(&output));
+        assert_int_not_equal(access(out, F_OK), 0);
+        text_free(&output);
+    }
+}
+
+/* It can't begin for what shows only when the lab is made: nothing of it is left. */
+static void what_did_not_begin_leaves_no_results(void **state)
+{
+    become_as_asked(state);
+    char out[256];
+    for (int there = 0; there < 2; there++) {
+        struct child child;
+        struct text output = {0};
+        path_of(out, sizeof(out), there ? "kept" : "gone", "");
+        if (there)
+            assert_int_equal(mkdir(out, 0777) || chmod(out, 0777), 0);
+        const char *const words[] = {sever, "wrap", "--subnet", "10.77.0.0/30", "--out",
+                                     out,   "--",   "sleep",    "60",           NULL};
+        start_program(&child, words);
+        expect_code(child_finish(&child, &output), CANNOT_RUN, &output);
+        assert_int_equal(rmdir(out), there ? 0 : -1); /* it is empty */
         text_free(&output);
     }
 }
@@ -279,7 +300,7 @@ int main(void)
         cmocka_unit_test(mistakes_are_refused),    AS_BOTH(a_cluster_is_cut_from_outside),
         AS_BOTH(a_killed_wrap_leaves_nothing),     AS_BOTH(two_labs_are_no_trouble_to_each_other),
         AS_BOTH(the_cluster_of_a_file_is_wrapped), AS_BOTH(commands_that_end_are_told),
-        AS_BOTH(a_killed_severd_is_told),
+        AS_BOTH(a_killed_severd_is_told),          AS_BOTH(what_did_not_begin_leaves_no_results),
     };
     return cmocka_run_group_tests_name("wrap", tests, sever_set_up, sever_tear_down);
 }

@@ -243,6 +243,14 @@ static const struct {
      "21:22: an experiment has no tables to draw from"},
     {"{at: 12s, heal: all}", "{at: 12s, fault: {type: rate, link: n1->n2, rate: 0, shared: true}}",
      "21:22: a rate is shared on a route, and this is a link"},
+    {"{at: 12s, heal: all}", "{at: 12s, fault: {type: flap, link: n1->n2, up: 30s, down: 1s}}",
+     "21:5: the link is up for 30s first, and the flap ends after 8s: make 'up' shorter, or end it "
+     "later"},
+    {"{at: 12s, heal: all}",
+     "{at: 12s, fault: {type: flap, link: n1->n2, up: 3s, down: 2s, jitter: 1s}}\n"
+     "  - {at: 14s, clear: all}",
+     "21:5: the link is up for 2s first, and the flap ends after 2s: make 'up' shorter, or end it "
+     "later"},
     {"distribution: normal", "jitter: 3",
      "18:54: unknown key 'jitter' in delay: write one of link, by, distribution"},
     {"by: 80ms±20ms, ", "", "18:21: delay has no 'by': add the key"},
