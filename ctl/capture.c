@@ -185,15 +185,18 @@ static bool flush(struct run *run)
     struct session *session = run->session;
     if (run->code)
         return false;
-    if (!run->path) {
+    if (!run->path)
         run->code = session_write(session);
-        return run->code == SESSION_DONE;
+    if (run->code && session->error.code == -EPIPE) { /* who reads has seen enough */
+        run->code = SESSION_DONE;
+        run->reached = true;
+        return false;
     }
-    if (!run->file)
-        return true;
+    if (!run->path || !run->file)
+        return run->code == SESSION_DONE;
     if (fflush(run->file) == 0 && !ferror(run->file))
         return true;
-    if (run->file == stdout && errno == EPIPE) { /* who reads has seen enough */
+    if (run->file == stdout && errno == EPIPE) {
         run->reached = true;
         return false;
     }

@@ -287,22 +287,30 @@ static bool is_counted(const struct judge *judge, const char *name, uint64_t beg
     }
 }
 
+static bool is_part(const struct judge *judge, const struct history_operation *operation)
+{
+    enum experiment_part part = judge->expectation->part;
+    return part == EXPERIMENT_PART_ALL ||
+           (operation->function == HISTORY_READ) == (part == EXPERIMENT_PART_READS);
+}
+
 static void judge_availability(struct judge *judge)
 {
     const struct experiment_expectation *expectation = judge->expectation;
     const struct history *history = judge->history;
+    static const char *const names[] = {"operations", "reads", "writes"};
     uint64_t counted = 0, answered = 0, missed = 0;
     char never[96] = "";
     for (size_t i = 0; i < history->count; i++) {
         const struct history_operation *operation = &history->operations[i];
-        if (!is_counted(judge, operation->node, operation->invoke_ns))
+        if (!is_part(judge, operation) || !is_counted(judge, operation->node, operation->invoke_ns))
             continue;
         counted++;
         answered += is_answered(operation);
         if (is_answered(operation) == expectation->at_most)
             judge_add_evidence(judge, i);
     }
-    for (size_t i = 0; i < history->missed_count; i++)
+    for (size_t i = 0; expectation->part == EXPERIMENT_PART_ALL && i < history->missed_count; i++)
         missed += is_counted(judge, history->missed[i].node, history->missed[i].due_ns);
     if (missed > 0)
         snprintf(never, sizeof(never),
@@ -316,11 +324,11 @@ static void judge_availability(struct judge *judge)
     unsigned __int128 share = (unsigned __int128)answered * RANDOM_PPB_ONE;
     unsigned __int128 wanted = (unsigned __int128)counted * expectation->share_ppb;
     bool holds = expectation->at_most ? share <= wanted : share >= wanted;
-    judge_conclude(judge, holds ? CHECK_PASS : CHECK_FAIL,
-                   "%" PRIu64 " of %" PRIu64
-                   " operations%s were answered: %.2f %% (at %s %.4g %% expected)",
-                   answered, counted, never, 100.0 * (double)answered / (double)counted,
-                   expectation->at_most ? "most" : "least", (double)expectation->share_ppb / 1e7);
+    judge_conclude(
+        judge, holds ? CHECK_PASS : CHECK_FAIL,
+        "%" PRIu64 " of %" PRIu64 " %s%s were answered: %.2f %% (at %s %.4g %% expected)", answered,
+        counted, names[expectation->part], never, 100.0 * (double)answered / (double)counted,
+        expectation->at_most ? "most" : "least", (double)expectation->share_ppb / 1e7);
 }
 
 static void find_faults(struct judge *judge)

@@ -60,6 +60,19 @@ static int take_within(struct sentence *sentence, struct experiment_expectation 
     return 0;
 }
 
+/* "of reads" or "of writes", when it is there. */
+static void take_part(struct sentence *sentence, struct experiment_expectation *expectation)
+{
+    size_t begin = sentence->next;
+    bool of = take(sentence, "of");
+    if (of && take(sentence, "reads"))
+        expectation->part = EXPERIMENT_PART_READS;
+    else if (of && take(sentence, "writes"))
+        expectation->part = EXPERIMENT_PART_WRITES;
+    else
+        sentence->next = begin;
+}
+
 static int take_side(struct sentence *sentence, struct experiment_expectation *expectation)
 {
     char list[READER_LIST_MAX];
@@ -182,6 +195,7 @@ static int take_availability(struct sentence *sentence, struct experiment_expect
 {
     struct error cause = {0};
     expectation->kind = EXPECT_AVAILABILITY;
+    take_part(sentence, expectation);
     int result = take_side(sentence, expectation);
     if (!result)
         result = take_phase(sentence, expectation);

@@ -70,7 +70,7 @@
  *   minority stops within DURATION     after a partition, no operation begun later than this on a
  *                                      side without majority succeeds until the partition heals
  *   recovers within DURATION           after the last heal, each live node serves an operation
- *   availability [of majority|minority|NODENAME] [before|during|after faults]
+ *   availability [of reads|writes] [of majority|minority|NODENAME] [before|during|after faults]
  *                at least|at most PERCENT         share of operations that were due and answered
  *   leader steps down within DURATION  after a partition, a leader on a side without majority
  *   new leader within DURATION         ... and a majority without one has one
@@ -235,6 +235,11 @@ enum experiment_side {
     EXPERIMENT_SIDE_MINORITY,
     EXPERIMENT_SIDE_NODE
 };
+enum experiment_part {
+    EXPERIMENT_PART_ALL,
+    EXPERIMENT_PART_READS,
+    EXPERIMENT_PART_WRITES, /* all that change something: cas and additions, too */
+};
 enum experiment_phase {
     EXPERIMENT_PHASE_ALL,
     EXPERIMENT_PHASE_BEFORE,
@@ -246,6 +251,7 @@ struct experiment_expectation {
     enum experiment_expectation_kind kind;
     char *text; /* as written */
     uint64_t within_ns;
+    enum experiment_part part; /* availability */
     enum experiment_side side;
     char node[RULESET_NAME_MAX];
     enum experiment_phase phase;

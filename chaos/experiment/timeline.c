@@ -2,7 +2,8 @@
  * an optional `name`. A table gives each action its reader. While the steps are read in order, the
  * names in force are kept in two small lists (partitions, faults), so that `heal` and `clear` of a
  * name that isn't in force, and setting one twice, are refused where they stand. What has no name
- * gets "ACTION-N", N being the step's number from 1. */
+ * gets "ACTION-N", N being the step's number from 1. When all have been read, it is looked for
+ * faults that could have no effect, however the run goes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,6 +305,36 @@ static int read_step(struct timeline *timeline, const struct document_node *node
     return result;
 }
 
+/* When the fault of step number `index` ends, by a clear or with the run. */
+static uint64_t fault_end_ns(const struct experiment *experiment, size_t index)
+{
+    const char *name = experiment->steps[index].name;
+    for (size_t i = index + 1; i < experiment->step_count; i++) {
+        const struct experiment_step *step = &experiment->steps[i];
+        if (step->action == EXPERIMENT_CLEAR && (!step->name[0] || strcmp(step->name, name) == 0))
+            return step->at_ns;
+    }
+    return experiment->duration_ns;
+}
+
+/* A flap begins with the link up: one that ends before it first goes down never does anything. */
+static int check_flap(const struct reader *reader, const struct document_node *node, size_t index)
+{
+    const struct experiment *experiment = reader->experiment;
+    const struct experiment_step *step = &experiment->steps[index];
+    char up[UNITS_TEXT_MAX], there[UNITS_TEXT_MAX];
+    if (step->action != EXPERIMENT_FAULT || step->fault.type != RULESET_FLAP)
+        return 0;
+    uint64_t up_ns = step->fault.flap.up_ns - step->fault.flap.jitter_ns;
+    uint64_t there_ns = fault_end_ns(experiment, index) - step->at_ns;
+    if (up_ns < there_ns)
+        return 0;
+    return reader_refuse(reader, node,
+                         "the link is up for %s first, and the flap ends after %s: make 'up' "
+                         "shorter, or end it later",
+                         units_format_duration(up_ns, up), units_format_duration(there_ns, there));
+}
+
 int reader_read_timeline(const struct reader *reader, const struct document_node *node)
 {
     struct experiment *experiment = reader->experiment;
@@ -320,6 +351,8 @@ int reader_read_timeline(const struct reader *reader, const struct document_node
         result = read_step(timeline, node->items[i], previous_ns);
         previous_ns = experiment->steps[i].at_ns;
     }
+    for (size_t i = 0; i < node->count && !result; i++)
+        result = check_flap(reader, node->items[i], i);
     free(timeline);
     return result;
 }

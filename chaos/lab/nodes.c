@@ -267,6 +267,27 @@ static int pause_between(const struct lab *lab, struct error *error)
     return poll(&wait, 1, READY_PAUSE_MS) == 1 ? error_set(error, -ECANCELED, "interrupted") : 0;
 }
 
+/* What node `i` still waits for, as far as it tells, and the end of its log. */
+static int blame_node(struct lab *lab, size_t i, struct error *error)
+{
+    char waiting[ERROR_MESSAGE_MAX / 4] = "";
+    struct text info = {0}, why = {0};
+    if (lab->experiment->cluster.system == EXPERIMENT_RAFTKV)
+        text_append(&why, "does not answer PING");
+    else if (lab_query_info(lab, i, ASK_TIMEOUT_NS, &info) < 0)
+        text_append(&why, "is not ready: it does not answer");
+    else if (resp_info_field(text_get(&info), info.length, "waiting", waiting, sizeof(waiting)))
+        text_append(&why, "is not ready: it waits for %s", waiting);
+    else
+        text_append(&why, "is not ready");
+    text_append(&why, " (its log: %s)", lab->nodes[i].log_path);
+    lab_append_log_tail(lab->nodes[i].log_path, &why);
+    error_set(error, -ETIMEDOUT, "%s %s", lab_node_name(lab, i), text_get(&why));
+    text_free(&info);
+    text_free(&why);
+    return -ETIMEDOUT;
+}
+
 static int await_answer(struct lab *lab, size_t node, uint64_t deadline_ns, struct error *error)
 {
     for (;;) {
@@ -274,8 +295,7 @@ static int await_answer(struct lab *lab, size_t node, uint64_t deadline_ns, stru
         if (code < 0 || lab_node_answers(lab, node, ASK_TIMEOUT_NS))
             return code;
         if (monotonic_now_ns() >= deadline_ns)
-            return error_set(error, -ETIMEDOUT, "%s does not answer (its log: %s)",
-                             lab_node_name(lab, node), lab->nodes[node].log_path);
+            return blame_node(lab, node, error);
         code = pause_between(lab, error);
         if (code < 0)
             return code;
@@ -308,7 +328,6 @@ int lab_start_nodes(struct lab *lab, uint64_t deadline_ns, struct error *error)
 
 int lab_wait_ready(struct lab *lab, uint64_t deadline_ns, struct error *error)
 {
-    bool raftkv = lab->experiment->cluster.system == EXPERIMENT_RAFTKV;
     size_t ready = 0; /* nodes before this one are ready */
     for (;;) {
         int code = check_alive(lab, error);
@@ -320,11 +339,9 @@ int lab_wait_ready(struct lab *lab, uint64_t deadline_ns, struct error *error)
             (!lab->experiment->cluster.leader_line || somebody_leads(lab)))
             return 0;
         if (monotonic_now_ns() >= deadline_ns && ready < lab->node_count)
-            return error_set(error, -ETIMEDOUT, "%s %s (its log: %s)", lab_node_name(lab, ready),
-                             raftkv ? "does not answer PING" : "is not ready",
-                             lab->nodes[ready].log_path);
+            return blame_node(lab, ready, error);
         if (monotonic_now_ns() >= deadline_ns)
-            return error_set(error, -ETIMEDOUT, "no node's INFO says %s",
+            return error_set(error, -ETIMEDOUT, "no node says %s of itself",
                              lab->experiment->cluster.leader_line);
         code = pause_between(lab, error);
         if (code < 0)

@@ -2,14 +2,19 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "proxy/base/text.h"
 
-enum { FRESH_ATTEMPTS = 10000 };
+#define FRESH_FOLDER "sever-results"
+
+enum { FRESH_ATTEMPTS = 10000, DISCARD_FILES = 16 };
 
 static bool is_empty(const char *path)
 {
@@ -35,11 +40,11 @@ static int make_given(const char *wanted, char **told, struct error *error)
 
 static int make_fresh(const char *name, char **told, struct error *error)
 {
-    if (mkdir("sever-results", 0755) < 0 && errno != EEXIST)
-        return error_set_at(error, -errno, "./sever-results", "%s", strerror(errno));
+    if (mkdir(FRESH_FOLDER, 0755) < 0 && errno != EEXIST)
+        return error_set_at(error, -errno, "./" FRESH_FOLDER, "%s", strerror(errno));
     for (int attempt = 1; attempt < FRESH_ATTEMPTS; attempt++) {
         struct text path = {0};
-        text_append(&path, "./sever-results/%s", name);
+        text_append(&path, "./" FRESH_FOLDER "/%s", name);
         if (attempt > 1)
             text_append(&path, ".%d", attempt);
         int code = mkdir(text_get(&path), 0755) < 0 ? -errno : 0;
@@ -51,7 +56,7 @@ static int make_fresh(const char *name, char **told, struct error *error)
         if (code != -EEXIST)
             return code;
     }
-    return error_set_at(error, -EEXIST, "./sever-results", "has no free name left");
+    return error_set_at(error, -EEXIST, "./" FRESH_FOLDER, "has no free name left");
 }
 
 int folder_make(const char *wanted, const char *name, char **told, char **absolute,
@@ -62,6 +67,29 @@ int folder_make(const char *wanted, const char *name, char **told, char **absolu
         return code;
     *absolute = realpath(*told, NULL);
     return *absolute ? 0 : error_set_at(error, -errno, *told, "%s", strerror(errno));
+}
+
+static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status, (void)kind;
+    if (place->level > 0)
+        remove(path);
+    return 0;
+}
+
+/* Above a fresh folder is ./sever-results, which goes with the last one in it. */
+void folder_discard(const char *absolute, bool keep)
+{
+    const char *slash = strrchr(absolute, '/');
+    struct text above = {0};
+    nftw(absolute, remove_entry, DISCARD_FILES, FTW_DEPTH | FTW_PHYS);
+    if (keep || rmdir(absolute) < 0)
+        return;
+    text_append(&above, "%.*s", (int)(slash - absolute), absolute);
+    slash = strrchr(text_get(&above), '/');
+    if (slash && strcmp(slash + 1, FRESH_FOLDER) == 0)
+        rmdir(text_get(&above));
+    text_free(&above);
 }
 
 int folder_of_file(const char *file, char **folder, struct error *error)

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "chaos/lab/process.h"
 #include "chaos/run/commands.h"
 #include "chaos/run/folder.h"
 #include "chaos/run/options.h"
@@ -28,10 +30,12 @@ struct wrap {
     struct wrap_options options;
     struct experiment experiment;
     char *directory; /* as told to people */
+    bool kept;       /* it was there before */
     char *absolute;
     char *file_folder; /* NULL without a file */
     int abort_fd;
     struct lab *lab;
+    bool begun; /* the first node, or what severd says of its own end: the folder has something */
 };
 
 static void print_usage(FILE *out)
@@ -150,6 +154,16 @@ static int read_cluster(struct wrap *wrap, struct error *error)
     return code;
 }
 
+/* Before anything is made: most mistakes are in the command. Its name may be a template. */
+static int check_program(const struct wrap *wrap, struct error *error)
+{
+    const char *name = wrap->experiment.cluster.launches[0].command.items[0];
+    char *program = strchr(name, '{') ? NULL : process_find_program(name, error);
+    int code = program || strchr(name, '{') ? 0 : -ENOENT;
+    free(program);
+    return code;
+}
+
 static int make_folder(struct wrap *wrap, struct error *error)
 {
     struct text name = {0};
@@ -160,6 +174,7 @@ static int make_folder(struct wrap *wrap, struct error *error)
                     : slash            ? slash + 1
                                        : command,
                     &name);
+    wrap->kept = wrap->options.out && access(wrap->options.out, F_OK) == 0;
     int code =
         folder_make(wrap->options.out, text_get(&name), &wrap->directory, &wrap->absolute, error);
     text_free(&name);
@@ -223,8 +238,10 @@ static int bring_up(struct wrap *wrap, struct error *error)
            wrap->experiment.cluster.node_count, wrap->options.clients, wrap->directory);
     fflush(stdout);
     int code = lab_create(&setup, &wrap->lab, error);
+    wrap->begun = code == -ECHILD;
     if (code == 0)
         code = publish_all(wrap, error);
+    wrap->begun |= code == 0;
     if (code == 0)
         code = lab_start_nodes(
             wrap->lab, monotonic_now_ns() + wrap->experiment.cluster.ready_within_ns, error);
@@ -339,6 +356,8 @@ static enum report_outcome perform(struct wrap *wrap)
         end_nodes(wrap);
         lab_destroy(wrap->lab);
     }
+    if (!wrap->begun)
+        folder_discard(wrap->absolute, wrap->kept);
     return outcome;
 }
 
@@ -356,6 +375,8 @@ int wrap_command(int argc, char **argv)
         code = wrap.abort_fd = signals_open(&error);
     if (code >= 0)
         code = read_cluster(&wrap, &error);
+    if (code == 0)
+        code = check_program(&wrap, &error);
     if (code == 0)
         code = make_folder(&wrap, &error);
     if (code < 0) {

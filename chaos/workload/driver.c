@@ -11,6 +11,13 @@ const struct driver *driver_of(enum experiment_system system)
     return drivers[system];
 }
 
+void driver_tell_ready(const char *waiting, struct text *out)
+{
+    text_append(out, "ready:%d\r\n", !*waiting);
+    if (*waiting)
+        text_append(out, "waiting:%s\r\n", waiting);
+}
+
 void driver_set_reason(struct history_operation *operation, const char *text, size_t length)
 {
     size_t room = sizeof(operation->reason) - 1;

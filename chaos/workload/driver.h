@@ -37,8 +37,9 @@ struct driver {
      * and reason. 0, or the negative errno for which there was no answer. */
     int (*operate)(void *client, struct history_operation *operation, uint64_t deadline_ns);
     /* Appends what the node says of itself as lines "name:value" (experiment.h). Beside role, term
-     * and leader: ready:1 when it is at work (not raftkv, of which an answer is enough),
-     * sentinel_master:HOST:PORT. 0 or negative errno: -ETIMEDOUT, -ECANCELED, -ECONNREFUSED, ... */
+     * and leader: ready:1 when it is at work (not raftkv, of which an answer is enough), or ready:0
+     * and waiting:FOR WHAT, sentinel_master:HOST:PORT. 0 or negative errno: -ETIMEDOUT, -ECANCELED,
+     * -ECONNREFUSED, ... */
     int (*tell)(void *client, uint64_t deadline_ns, struct text *out);
     /* Whether it answers at all. */
     bool (*ping)(void *client, uint64_t deadline_ns);
@@ -59,6 +60,9 @@ extern const struct driver driver_raftkv, driver_etcd, driver_redis, driver_post
 
 /* Whatever a server says becomes one printable line, cut to what fits. */
 void driver_set_reason(struct history_operation *operation, const char *text, size_t length);
+
+/* Appends the lines of readiness. waiting: what for, "" when it is ready. */
+void driver_tell_ready(const char *waiting, struct text *out);
 
 /* From how a SADD ended to outcome and reason. As workload_judge: READONLY, NOREPLICAS, LOADING,
  * MASTERDOWN and the like mean that it did not happen. */

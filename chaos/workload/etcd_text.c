@@ -161,8 +161,10 @@ int driver_tell_etcd(const char *body, size_t length, struct text *out)
     bool led = leader && strcmp(leader, "0") != 0;
     bool leads = led && own && strcmp(own, leader) == 0;
     if (own)
-        text_append(out, "role:%s\r\nterm:%s\r\nleader:%s\r\nready:%d\r\n",
-                    leads ? "leader" : "follower", term ? term : "0", led ? leader : "", led);
+        text_append(out, "role:%s\r\nterm:%s\r\nleader:%s\r\n", leads ? "leader" : "follower",
+                    term ? term : "0", led ? leader : "");
+    if (own)
+        driver_tell_ready(led ? "" : "a leader", out);
     json_decref(answer);
     return own ? 0 : -EPROTO;
 }

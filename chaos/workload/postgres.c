@@ -248,8 +248,17 @@ static int tell(void *client, uint64_t deadline_ns, struct text *out)
     unsigned long receivers = strtoul(PQgetvalue(result, 0, 1), NULL, 10);
     unsigned long senders = strtoul(PQgetvalue(result, 0, 2), NULL, 10);
     bool synchronous = PQgetvalue(result, 0, 3)[0] == 't';
-    bool ready = standby ? receivers > 0 : senders + 1 >= self->place.node_count && synchronous;
-    text_append(out, "role:%s\r\nready:%d\r\n", standby ? "standby" : "primary", ready);
+    struct text missing = {0};
+    if (standby && receivers == 0)
+        text_append(&missing, "a primary that it can follow");
+    else if (!standby && senders + 1 < self->place.node_count)
+        text_append(&missing, "standbys: %lu of %zu follow it", senders,
+                    self->place.node_count - 1);
+    else if (!standby && !synchronous)
+        text_append(&missing, "a standby that is synchronous");
+    text_append(out, "role:%s\r\n", standby ? "standby" : "primary");
+    driver_tell_ready(text_get(&missing), out);
+    text_free(&missing);
     PQclear(result);
     return 0;
 }

@@ -49,22 +49,35 @@ static unsigned long number_of(const char *text, const char *name)
     return at ? strtoul(at + strlen(name), NULL, 10) : 0;
 }
 
-static bool is_replicating(const char *info, size_t node_count)
+/* Appends what is missing of its replication, if anything is. */
+static void append_missing(const char *info, size_t node_count, struct text *missing)
 {
     size_t length = strlen(info);
     char field[24];
-    if (resp_info_has_line(info, length, "role:master")) {
-        resp_info_field(info, length, "connected_slaves", field, sizeof(field));
-        return strtoul(field, NULL, 10) + 1 >= node_count;
+    if (!resp_info_has_line(info, length, "role:master")) {
+        if (!resp_info_has_line(info, length, "master_link_status:up"))
+            text_append(missing, "its link to its master");
+        return;
     }
-    return resp_info_has_line(info, length, "master_link_status:up");
+    resp_info_field(info, length, "connected_slaves", field, sizeof(field));
+    if (strtoul(field, NULL, 10) + 1 < node_count)
+        text_append(missing, "replicas: %s of %zu are connected", *field ? field : "0",
+                    node_count - 1);
 }
 
-/* "name=mymaster,status=ok,address=10.77.0.1:6379,slaves=2,sentinels=3" */
-static bool knows_all(const char *line, size_t node_count)
+/* The same of its sentinel's knowledge.
+ * "name=mymaster,status=ok,address=10.77.0.1:6379,slaves=2,sentinels=3" */
+static void append_unknown(const char *line, size_t node_count, struct text *missing)
 {
-    return strstr(line, "status=ok") && number_of(line, "slaves=") + 1 >= node_count &&
-           number_of(line, "sentinels=") >= node_count;
+    unsigned long replicas = number_of(line, "slaves="), sentinels = number_of(line, "sentinels=");
+    if (!*line)
+        text_append(missing, "its sentinel, which does not answer or knows no master");
+    else if (!strstr(line, "status=ok"))
+        text_append(missing, "its sentinel, to which the master is not well");
+    else if (replicas + 1 < node_count || sentinels < node_count)
+        text_append(missing,
+                    "its sentinel, which knows %lu of %zu replicas and %lu of %zu sentinels",
+                    replicas, node_count - 1, sentinels, node_count);
 }
 
 void driver_tell_redis(const char *info, const char *sentinel, bool has_sentinel, size_t node_count,
@@ -78,8 +91,12 @@ void driver_tell_redis(const char *info, const char *sentinel, bool has_sentinel
         address += strlen("address=");
         text_append(out, "sentinel_master:%.*s\r\n", (int)strcspn(address, ","), address);
     }
-    bool ready = is_replicating(info, node_count) && (!has_sentinel || knows_all(line, node_count));
-    text_append(out, "ready:%d\r\n", ready);
+    struct text missing = {0};
+    append_missing(info, node_count, &missing);
+    if (has_sentinel && missing.length == 0)
+        append_unknown(line, node_count, &missing);
+    driver_tell_ready(text_get(&missing), out);
+    text_free(&missing);
 }
 
 /* ---- calls ----------------------------------------------------------------------------------- */

@@ -39,6 +39,9 @@ if [ "$problems" = 0 ]; then
     title 'Demo: both correct clusters passed, both split brains were caught.'
 else
     title 'Demo: NOT as told above.'
+    read -r load _ < /proc/loadavg
+    echo "On a machine that is busy with other things elections and answers may come too late: its load is"
+    echo "$load now, on $(nproc) processors."
 fi
 echo "Reports, histories and logs: $out"
 exit $problems

@@ -9,6 +9,8 @@
  *   n1->n2 delivered after 80.012 ms
  *   n1->n2 dropped: loss, by fault wan-loss
  *   n1->n2 dropped after 12.300 ms: cut by partition brain
+ *   n1->n2 answered by severd
+ *   n2->n1 severd's answer, by fault no-service
  *
  * Which names belong to the slots of a packet is decided when it is noted, by the set that its
  * worker is on; so a record means the same however late it is read.
@@ -18,8 +20,9 @@
  * it spent in severd, is in the comment. In a capture of one node all packets are on one interface
  * with the node's name, outbound what the node sent and inbound what was for it (also when it never
  * got there). In a capture of a link or of the whole lab there is an interface for each sender, and
- * packets are outbound on it. What severd itself says (answers to ARP and neighbour solicitations,
- * the refusals of a reject) crosses no link and is in no capture.
+ * packets are outbound on it. What severd itself says in a node's place (answers to ARP and
+ * neighbour solicitations, the refusals of a reject) crosses no link and is counted on none; it is
+ * in the captures of the link from that node, behind what it answers, and marked as severd's.
  *
  * A filter sees IP packets. ARP and whatever else is not IP is in captures without a filter only.
  * A checksum that the sender left to its device is completed when all of the packet is there. */
@@ -44,6 +47,13 @@ enum {
 
 /* --- workers --- */
 
+enum capture_fate {
+    CAPTURE_DROPPED,
+    CAPTURE_DELIVERED,
+    CAPTURE_ANSWERED, /* a question about a node's address, which severd answers */
+    CAPTURE_ANSWER,   /* what severd says to node `to` in the place of node `from` */
+};
+
 /* A packet whose fate is known. */
 struct capture_packet {
     uint16_t from, to;          /* plan slots; FAULT_NO_NODE: to no node */
@@ -53,9 +63,9 @@ struct capture_packet {
     bool checksum_missing; /* the transport checksum is left to the device (offload) */
     uint16_t checksum_start, checksum_offset; /* then: where it goes, as in virtio_net_hdr */
     uint64_t arrived_ns, left_ns;             /* monotonic; left_ns also of a drop */
-    bool delivered;
+    enum capture_fate fate;
     enum fault_cause cause; /* of a drop */
-    uint16_t fault_slot;    /* that dropped it, or UINT16_MAX */
+    uint16_t fault_slot;    /* that dropped it, or answers; or UINT16_MAX */
 };
 
 /* Those in force, published to the workers like a plan. NULL is an empty set. */

@@ -20,8 +20,8 @@ struct capture_record {
     /* Of the bytes: the checksum is that of all from checksum_start on, and goes to checksum_at. 0:
      * it is there. */
     uint16_t checksum_start, checksum_at;
-    uint8_t cause; /* enum fault_cause */
-    bool delivered;
+    uint8_t fate;        /* enum capture_fate */
+    uint8_t cause;       /* enum fault_cause */
     uint8_t name_length; /* of the fault, or of the partition when the cause is a cut; 0: none */
     uint16_t more;       /* partitions that hold the link besides */
 };

@@ -4,17 +4,18 @@
 
 #include "proxy/capture/internal.h"
 
-/* What is said of a drop: which fault, or which partition. */
+/* What is said of a drop or an answer: which fault, or which partition. */
 static const char *blame_of(const struct capture_set *set, const struct capture_packet *packet,
                             uint16_t *more)
 {
     *more = 0;
-    if (packet->delivered)
+    if (packet->fate == CAPTURE_DELIVERED)
         return "";
     uint16_t fault = fault_plan_fault_of_slot(set->plan, packet->fault_slot);
     if (packet->fault_slot != UINT16_MAX && fault != UINT16_MAX)
         return set->faults[fault].name;
-    if (packet->cause != FAULT_CAUSE_CUT || packet->to >= RULESET_NODES_MAX)
+    if (packet->fate != CAPTURE_DROPPED || packet->cause != FAULT_CAUSE_CUT ||
+        packet->to >= RULESET_NODES_MAX)
         return "";
     const struct capture_cut *cut = &set->cuts[packet->from][packet->to];
     *more = cut->more;
@@ -93,8 +94,8 @@ static bool write_record(const struct capture_set *set, const struct capture *ca
                                       .length = packet->length,
                                       .from = name_of(set, packet->from),
                                       .to = name_of(set, packet->to),
+                                      .fate = (uint8_t)packet->fate,
                                       .cause = (uint8_t)packet->cause,
-                                      .delivered = packet->delivered,
                                       .name_length = (uint8_t)blame_length,
                                       .more = more};
     set_checksum(record, packet);

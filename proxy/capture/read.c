@@ -63,17 +63,30 @@ void capture_describe(const struct captures *captures, const struct capture_reco
 {
     char drop[CAPTURE_COMMENT_MAX / 2], held[48] = "";
     uint64_t us = (record->held_ns + 500) / NS_PER_US;
-    if (record->delivered || record->held_ns >= NS_PER_MS) /* a drop is at once, if not told */
+    bool delivered = record->fate == CAPTURE_DELIVERED;
+    if (delivered || record->held_ns >= NS_PER_MS) /* a drop is at once, if not told */
         snprintf(held, sizeof(held), " after %" PRIu64 ".%03u ms", us / 1000,
                  (unsigned)(us % 1000));
-    int length = snprintf(buffer, CAPTURE_COMMENT_MAX, "%s->%s ", name_at(captures, record->from),
-                          name_at(captures, record->to));
-    if (record->delivered) {
-        snprintf(buffer + length, CAPTURE_COMMENT_MAX - (size_t)length, "delivered%s", held);
-        return;
+    size_t length =
+        (size_t)snprintf(buffer, CAPTURE_COMMENT_MAX, "%s->%s ", name_at(captures, record->from),
+                         name_at(captures, record->to));
+    char *rest = buffer + length;
+    size_t size = CAPTURE_COMMENT_MAX - length;
+    switch ((enum capture_fate)record->fate) {
+    case CAPTURE_DELIVERED:
+        snprintf(rest, size, "delivered%s", held);
+        break;
+    case CAPTURE_ANSWERED:
+        snprintf(rest, size, "answered by severd");
+        break;
+    case CAPTURE_ANSWER:
+        snprintf(rest, size, "severd's answer%s%s", by[0] ? ", by fault " : "", by);
+        break;
+    case CAPTURE_DROPPED:
+        describe_drop(record, by, drop, sizeof(drop));
+        snprintf(rest, size, "dropped%s: %s", held, drop);
+        break;
     }
-    describe_drop(record, by, drop, sizeof(drop));
-    snprintf(buffer + length, CAPTURE_COMMENT_MAX - (size_t)length, "dropped%s: %s", held, drop);
 }
 
 /* --- the beginning, and interfaces --- */

@@ -136,7 +136,7 @@ struct packet_plane {
 struct packet_fate {
     uint16_t from, to;
     uint64_t arrived_ns;
-    bool delivered;
+    enum capture_fate what;
     enum fault_cause cause;
     uint16_t fault_slot;
 };
@@ -201,6 +201,10 @@ void packet_leave(struct packet_link *link, const struct packet_view *view);
 void packet_leave_unit(struct packet_link *link, struct packet_unit *unit);
 /* Sends all that leaves. */
 void packet_leave_flush(struct packet_plane *plane);
+/* Sends what severd says itself, in the place of the node in slot `from`, to the one in slot `to`.
+ * fault_slot: whose answer it is, or UINT16_MAX. */
+void packet_say(struct packet_plane *plane, uint16_t from, uint16_t to,
+                const struct packet_view *view, uint16_t fault_slot);
 void packet_count_drop(struct packet_link *link, enum fault_cause cause, uint64_t packets);
 /* Tells the captures, if there are any. */
 void packet_note(struct packet_plane *plane, const struct packet_view *view,

@@ -28,10 +28,24 @@ void packet_note(struct packet_plane *plane, const struct packet_view *view,
         .checksum_offset = view->header->csum_offset,
         .arrived_ns = fate->arrived_ns,
         .left_ns = now_ns > fate->arrived_ns ? now_ns : fate->arrived_ns,
-        .delivered = fate->delivered,
+        .fate = fate->what,
         .cause = fate->cause,
         .fault_slot = fate->fault_slot};
     capture_note(plane->captures, plane->worker, &packet);
+}
+
+void packet_say(struct packet_plane *plane, uint16_t from, uint16_t to,
+                const struct packet_view *view, uint16_t fault_slot)
+{
+    const struct packet_parts parts = {.header = view->header, .length = view->length};
+    bool taken = packet_port_send(plane->nodes[to].spec->port, &parts, 1) == 1;
+    struct packet_fate fate = {.from = from,
+                               .to = to,
+                               .arrived_ns = loop_now_ns(plane->loop),
+                               .what = taken ? CAPTURE_ANSWER : CAPTURE_DROPPED,
+                               .cause = FAULT_CAUSE_QUEUE,
+                               .fault_slot = taken ? fault_slot : UINT16_MAX};
+    packet_note(plane, view, &fate);
 }
 
 static void note_fate(const struct packet_leaving *leaving, bool taken)
@@ -40,7 +54,7 @@ static void note_fate(const struct packet_leaving *leaving, bool taken)
     struct packet_fate fate = {.from = link->from,
                                .to = link->to,
                                .arrived_ns = leaving->arrived_ns,
-                               .delivered = taken,
+                               .what = taken ? CAPTURE_DELIVERED : CAPTURE_DROPPED,
                                .cause = FAULT_CAUSE_QUEUE,
                                .fault_slot = UINT16_MAX};
     const struct fault_unit *unit = leaving->first ? &leaving->first->unit : NULL;

@@ -76,23 +76,24 @@ static void sink_deliver(void *context, struct fault_unit *fault_unit)
     packet_leave_unit(link, unit);
 }
 
-/* Tells the sender in the receiver's place, unless the way back is cut. */
-static void answer_sender(struct packet_link *link, const struct packet_unit *unit)
+/* Drops it, and tells the sender in the receiver's place, unless the way back is cut. */
+static void reject_unit(struct packet_link *link, struct packet_unit *unit, uint16_t fault_slot)
 {
     struct packet_plane *plane = link->plane;
     struct {
         struct virtio_net_hdr header;
         unsigned char frame[ANSWER_BYTES_MAX];
     } answer = {.header = {0}};
-    struct frame frame;
-    if (fault_plan_is_cut(plane->plan, link->to, link->from))
-        return;
     struct packet_view view = packet_unit_view(plane, unit);
+    struct frame frame;
     frame_parse(view.bytes, view.length, &frame);
-    struct packet_parts parts = {.header = &answer.header,
-                                 .length = answer_reject(view.bytes, &frame, answer.frame)};
-    if (parts.length)
-        packet_port_send(plane->nodes[link->from].spec->port, &parts, 1);
+    view = (struct packet_view){.header = &answer.header,
+                                .bytes = answer.frame,
+                                .length = answer_reject(view.bytes, &frame, answer.frame),
+                                .network = frame.network};
+    drop_unit(link, unit, FAULT_CAUSE_REJECT, fault_slot);
+    if (view.length && !fault_plan_is_cut(plane->plan, link->to, link->from))
+        packet_say(plane, link->to, link->from, &view, fault_slot);
 }
 
 static void sink_drop(void *context, struct fault_unit *fault_unit, enum fault_cause cause,
@@ -100,8 +101,9 @@ static void sink_drop(void *context, struct fault_unit *fault_unit, enum fault_c
 {
     struct packet_link *link = context;
     if (cause == FAULT_CAUSE_REJECT)
-        answer_sender(link, packet_unit_of(fault_unit));
-    drop_unit(link, packet_unit_of(fault_unit), cause, fault_slot);
+        reject_unit(link, packet_unit_of(fault_unit), fault_slot);
+    else
+        drop_unit(link, packet_unit_of(fault_unit), cause, fault_slot);
 }
 
 static void sink_touched(void *context, uint16_t fault_slot)

@@ -92,12 +92,25 @@ static bool answer_question(struct packet_node *node, const struct packet_frame 
         struct virtio_net_hdr header;
         unsigned char bytes[NEIGHBOUR_ANSWER_MAX];
     } answer = {.header = {0}};
-    struct packet_parts parts = {.header = &answer.header};
-    parts.length =
-        neighbour_answer(frame->bytes, frame->length, look_up, node->plane, answer.bytes);
-    if (!parts.length)
+    struct packet_plane *plane = node->plane;
+    uint32_t length = neighbour_answer(frame->bytes, frame->length, look_up, plane, answer.bytes);
+    if (!length)
         return false;
-    packet_port_send(node->spec->port, &parts, 1);
+    const struct packet_node *other = packet_node_find(plane, frame_source(answer.bytes));
+    struct packet_fate fate = {.from = node->slot,
+                               .to = other ? other->slot : FAULT_NO_NODE,
+                               .arrived_ns = plane->arrived_ns,
+                               .what = CAPTURE_ANSWERED,
+                               .fault_slot = UINT16_MAX};
+    struct packet_view view = {.header = frame->header,
+                               .bytes = frame->bytes,
+                               .length = frame->length,
+                               .network = FRAME_HEADER};
+    packet_note(plane, &view, &fate);
+    view.header = &answer.header;
+    view.bytes = answer.bytes;
+    view.length = length;
+    packet_say(plane, fate.to, node->slot, &view, UINT16_MAX);
     return true;
 }
 

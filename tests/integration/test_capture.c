@@ -291,7 +291,7 @@ static void lines_for_people(void **state)
     assert_non_null(strstr(line, "  n2->n1  ICMPv6 echo request fd77::2 > fd77::1, "));
     assert_non_null(strstr(line, " bytes  delivered "));
     finish(&child, "3 packets captured, 0 lost");
-    begin(fixture, &child, "severctl capture n1 --json --count 1 icmp6");
+    begin(fixture, &child, "severctl capture n1 --json --count 1 icmp6 and ip6[40] == 128");
     assert_true(child_read_line(&child, line, sizeof(line)));
     json_t *json = json_loads(line, 0, NULL);
     assert_memory_equal(json_string_value(json_object_get(json, "fate")), "delivered ", 10);
@@ -309,13 +309,49 @@ static void a_pipe_to_tcpdump(void **state)
         skip();
     must(fixture, "severctl lab up 2");
     begin(fixture, &pinger, "severctl lab exec n2 -- $SELF ping n1 400");
-    begin(fixture, &child, "sh -c 'severctl capture n1 -w - icmp6 | tcpdump -nr - -c 5'");
+    begin(fixture, &child, "sh -c 'severctl capture n1 -w - icmp6 | tcpdump -nr - -c 12'");
     if (child_finish(&child, &output)) /* tcpdump leaves, and severctl with it */
         fail_msg("%s", text_get(&output));
-    assert_true(count_of(&output, "ICMP6, echo re") >= 5);
+    assert_true(count_of(&output, "ICMP6, echo re") >= 5); /* besides who has which address */
     assert_non_null(strstr(text_get(&output), "packets captured, 0 lost"));
     text_free(&output);
     child_kill(&pinger);
+}
+
+static void who_reads_lines_may_leave(void **state)
+{
+    struct fixture *fixture = *state;
+    struct child child, pinger;
+    struct text output = {0};
+    must(fixture, "severctl lab up 2");
+    begin(fixture, &pinger, "severctl lab exec n2 -- $SELF ping n1 400");
+    begin(fixture, &child,
+          "sh -c '{ severctl capture n1 icmp6; echo exit $? >&2; } | head -n 2 >&2'");
+    assert_int_equal(child_finish(&child, &output), 0);
+    assert_non_null(strstr(text_get(&output), "exit 0"));
+    assert_null(strstr(text_get(&output), "Broken pipe"));
+    text_free(&output);
+    child_kill(&pinger);
+}
+
+/* What severd says in the place of n2: that it has its address, and that it refuses. */
+static void severd_is_seen_to_speak(void **state)
+{
+    struct fixture *fixture = *state;
+    struct child child, talk;
+    struct text fates = {0};
+    must(fixture, "severctl lab up 2");
+    must(fixture, "severctl reject 'n1->n2' --name closed");
+    capture(fixture, &child, "--count 4 n1 n2 'tcp port 2379 or (icmp6 and ip6[40] >= 135)'");
+    begin(fixture, &talk, "severctl lab exec n1 -- $SELF talk n2 2379 20000");
+    child_finish(&talk, NULL);
+    finish(&child, "4 packets captured, 0 lost");
+    assert_true(read_fates(fixture, &fates));
+    assert_string_equal(text_get(&fates), "n1->n2 answered by severd\n"
+                                          "n2->n1 severd's answer\n"
+                                          "n1->n2 dropped: reject, by fault closed\n"
+                                          "n2->n1 severd's answer, by fault closed\n");
+    text_free(&fates);
 }
 
 /* Starts an echo server in n2, and a client of it in n1, which is connected. */
@@ -457,6 +493,8 @@ int main(int argc, char **argv)
         TEST(the_whole_lab),
         TEST(lines_for_people),
         TEST(a_pipe_to_tcpdump),
+        TEST(who_reads_lines_may_leave),
+        TEST(severd_is_seen_to_speak),
         TEST(no_checksum_is_broken),
         TEST(a_slow_reader_loses_packets),
         TEST(it_ends_with_severd),

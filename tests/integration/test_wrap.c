@@ -208,6 +208,36 @@ static void the_cluster_of_a_file_is_wrapped(void **state)
     expect_end(&wrapped, SIGINT, 0, name);
 }
 
+/* What examples/etcd tells to try by hand: a linearizable read needs the majority, a serializable
+ * one nobody. */
+static void a_minority_of_etcd_reads_what_is_old(void **state)
+{
+    (void)state;
+    void *ordinary = geteuid() == 0 ? &as_nobody : NULL;
+    become_as_asked(&ordinary);
+    const char *source = getenv("SEVER_SOURCE_DIR");
+    char file[512], out[256];
+    struct wrapped wrapped;
+    struct text output = {0};
+    snprintf(file, sizeof(file), "%s/examples/etcd/leader-isolated.yaml", source ? source : ".");
+    const char *const words[] = {
+        sever, "wrap", file, "--out", path_of(out, sizeof(out), "stale", ""), NULL};
+    wrap(&wrapped, words);
+    expect_severctl(&wrapped, "lab exec n2 -- sh -c 'until etcdctl put greeting old; do :; done'",
+                    "OK");
+    expect_severctl(&wrapped, "lab exec n1 -- etcdctl --command-timeout=25s get greeting", "old");
+    expect_severctl(&wrapped, "isolate n1", "isolated n1");
+    expect_severctl(&wrapped, "lab exec n2 -- sh -c 'until etcdctl put greeting new; do :; done'",
+                    "OK"); /* when it has a leader again */
+    expect_code(
+        severctl(&wrapped, "lab exec n1 -- etcdctl --command-timeout=2s get greeting", &output), 1,
+        &output);
+    expect_severctl(&wrapped, "lab exec n1 -- etcdctl get greeting --consistency=s", "old");
+    expect_severctl(&wrapped, "lab exec n2 -- etcdctl --command-timeout=25s get greeting", "new");
+    text_free(&output);
+    expect_end(&wrapped, SIGINT, 0, "stale");
+}
+
 static int wrap_shell(const char *script, const char *name, struct text *output)
 {
     char out[256];
@@ -269,6 +299,27 @@ static void mistakes_are_refused(void **state)
         expect_code(child_finish(&child, &output), CANNOT_RUN, &output);
         if (!strstr(text_get(&output), cases[i].told))
             fail_msg("'%s' is not told: %s", cases[i].told, text_get(&output));
+        assert_int_not_equal(access(out, F_OK), 0);
+        text_free(&output);
+    }
+}
+
+/* It can't begin for what shows only when the lab is made: nothing of it is left. */
+static void what_did_not_begin_leaves_no_results(void **state)
+{
+    become_as_asked(state);
+    char out[256];
+    for (int there = 0; there < 2; there++) {
+        struct child child;
+        struct text output = {0};
+        path_of(out, sizeof(out), there ? "kept" : "gone", "");
+        if (there)
+            assert_int_equal(mkdir(out, 0777) || chmod(out, 0777), 0);
+        const char *const words[] = {sever, "wrap", "--subnet", "10.77.0.0/30", "--out",
+                                     out,   "--",   "sleep",    "60",           NULL};
+        start_program(&child, words);
+        expect_code(child_finish(&child, &output), CANNOT_RUN, &output);
+        assert_int_equal(rmdir(out), there ? 0 : -1); /* it is empty */
         text_free(&output);
     }
 }
@@ -276,10 +327,15 @@ static void mistakes_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mistakes_are_refused),    AS_BOTH(a_cluster_is_cut_from_outside),
-        AS_BOTH(a_killed_wrap_leaves_nothing),     AS_BOTH(two_labs_are_no_trouble_to_each_other),
-        AS_BOTH(the_cluster_of_a_file_is_wrapped), AS_BOTH(commands_that_end_are_told),
+        cmocka_unit_test(mistakes_are_refused),
+        AS_BOTH(a_cluster_is_cut_from_outside),
+        AS_BOTH(a_killed_wrap_leaves_nothing),
+        AS_BOTH(two_labs_are_no_trouble_to_each_other),
+        AS_BOTH(the_cluster_of_a_file_is_wrapped),
+        AS_BOTH(commands_that_end_are_told),
         AS_BOTH(a_killed_severd_is_told),
+        AS_BOTH(what_did_not_begin_leaves_no_results),
+        cmocka_unit_test(a_minority_of_etcd_reads_what_is_old),
     };
     return cmocka_run_group_tests_name("wrap", tests, sever_set_up, sever_tear_down);
 }

@@ -279,6 +279,29 @@ static void availability(void **state)
     history_free(&history);
 }
 
+static void availability_of_a_part(void **state)
+{
+    (void)state;
+    struct check_period periods[3];
+    struct check_timeline timeline;
+    struct history history = {0};
+    struct experiment_expectation share = {
+        .kind = EXPECT_AVAILABILITY, .at_most = true, .part = EXPERIMENT_PART_READS};
+    split_timeline(periods, &timeline);
+    at(&history, 1, HISTORY_OK, 6000, 6010);
+    history.operations[0].function = HISTORY_CAS;
+    expect(&share, &history, &timeline, CHECK_UNKNOWN,
+           "not tested: no operation was begun on that side and phase");
+    at(&history, 1, HISTORY_FAIL, 6100, 6110);
+    history.operations[1].function = HISTORY_READ;
+    expect(&share, &history, &timeline, CHECK_PASS,
+           "0 of 1 reads were answered: 0.00 % (at most 0 % expected)");
+    share.part = EXPERIMENT_PART_WRITES;
+    expect(&share, &history, &timeline, CHECK_FAIL,
+           "1 of 1 writes were answered: 100.00 % (at most 0 % expected)");
+    history_free(&history);
+}
+
 /* A client that hangs begins few operations; those it could not begin were not served either. */
 static void what_was_never_begun_was_not_available(void **state)
 {
@@ -339,6 +362,7 @@ int main(void)
         cmocka_unit_test(recovers),
         cmocka_unit_test(what_was_never_begun_was_not_available),
         cmocka_unit_test(availability),
+        cmocka_unit_test(availability_of_a_part),
         cmocka_unit_test(linearizable_is_judged_elsewhere),
     };
     return cmocka_run_group_tests_name("expectation", tests, NULL, NULL);

@@ -236,6 +236,14 @@ static const struct refusal bad[] = {
      "21:22: an experiment has no tables to draw from"},
     {"{at: 12s, heal: all}", "{at: 12s, fault: {type: rate, link: n1->n2, rate: 0, shared: true}}",
      "21:22: a rate is shared on a route, and this is a link"},
+    {"{at: 12s, heal: all}", "{at: 12s, fault: {type: flap, link: n1->n2, up: 30s, down: 1s}}",
+     "21:5: the link is up for 30s first, and the flap ends after 8s: make 'up' shorter, or end it "
+     "later"},
+    {"{at: 12s, heal: all}",
+     "{at: 12s, fault: {type: flap, link: n1->n2, up: 3s, down: 2s, jitter: 1s}}\n"
+     "  - {at: 14s, clear: all}",
+     "21:5: the link is up for 2s first, and the flap ends after 2s: make 'up' shorter, or end it "
+     "later"},
     {"distribution: normal", "jitter: 3",
      "18:54: unknown key 'jitter' in delay: write one of link, by, distribution"},
     {"by: 80ms±20ms, ", "", "18:21: delay has no 'by': add the key"},
@@ -395,6 +403,34 @@ static void reads_steps(void **state)
     assert_int_equal(experiment.steps[4].action, EXPERIMENT_HEAL);
     assert_string_equal(experiment.steps[4].name, "");
     experiment_free(&experiment);
+}
+
+static void reads_what_availability_is_of(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words;
+        enum experiment_part part;
+        enum experiment_side side;
+    } cases[] = {
+        {"", EXPERIMENT_PART_ALL, EXPERIMENT_SIDE_ALL},
+        {"of reads", EXPERIMENT_PART_READS, EXPERIMENT_SIDE_ALL},
+        {"of writes of n3", EXPERIMENT_PART_WRITES, EXPERIMENT_SIDE_NODE},
+        {"of reads of minority", EXPERIMENT_PART_READS, EXPERIMENT_SIDE_MINORITY},
+    };
+    const char *sentence = strstr(good, "of majority during");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct text text = {0};
+        struct experiment experiment;
+        struct error error = {0};
+        text_append_bytes(&text, good, (size_t)(sentence - good));
+        text_append(&text, "%s%s", cases[i].words, sentence + strlen("of majority"));
+        assert_int_equal(parse(text_get(&text), &experiment, &error), 0);
+        assert_int_equal(experiment.expectations[2].part, cases[i].part);
+        assert_int_equal(experiment.expectations[2].side, cases[i].side);
+        experiment_free(&experiment);
+        text_free(&text);
+    }
 }
 
 static void reads_a_fault_by_its_parameters(void **state)
@@ -646,6 +682,7 @@ int main(void)
         cmocka_unit_test(refuses_with_place_and_advice),
         cmocka_unit_test(reads_all_of_a_good_file),
         cmocka_unit_test(reads_steps),
+        cmocka_unit_test(reads_what_availability_is_of),
         cmocka_unit_test(reads_a_fault_by_its_parameters),
         cmocka_unit_test(reads_every_action),
         cmocka_unit_test(aliases_are_counted),

@@ -120,7 +120,7 @@ static void members_of_etcd_tell_who_they_are(void **state)
     tell_etcd("{\"header\":{\"member_id\":\"8\"},\"leader\":\"7\",\"raftTerm\":\"3\"}",
               "role:follower\r\nterm:3\r\nleader:7\r\nready:1\r\n");
     tell_etcd("{\"header\":{\"member_id\":\"8\"},\"raftTerm\":\"4\"}",
-              "role:follower\r\nterm:4\r\nleader:\r\nready:0\r\n");
+              "role:follower\r\nterm:4\r\nleader:\r\nready:0\r\nwaiting:a leader\r\n");
     assert_int_equal(driver_tell_etcd("[]", 2, &told), -EPROTO);
     assert_int_equal(told.length, 0);
 }
@@ -180,13 +180,18 @@ static void nodes_of_redis_are_ready_when_all_is_connected(void **state)
     static const char down[] =
         "master0:name=m,status=odown,address=10.77.0.2:6379,slaves=2,sentinels=3\r\n";
     tell_redis(master, "", false, "ready:1\r\n");
-    tell_redis(alone, "", false, "ready:0\r\n");
+    tell_redis(alone, "", false, "ready:0\r\nwaiting:replicas: 1 of 2 are connected\r\n");
     tell_redis(replica, "", false, "ready:1\r\n");
-    tell_redis(lost, "", false, "ready:0\r\n");
-    tell_redis(master, "", true, "ready:0\r\n");
+    tell_redis(lost, "", false, "ready:0\r\nwaiting:its link to its master\r\n");
+    tell_redis(master, "", true,
+               "ready:0\r\nwaiting:its sentinel, which does not answer or knows no master\r\n");
     tell_redis(master, all, true, "sentinel_master:10.77.0.2:6379\r\nready:1\r\n");
-    tell_redis(replica, few, true, "sentinel_master:10.77.0.2:6379\r\nready:0\r\n");
-    tell_redis(replica, down, true, "sentinel_master:10.77.0.2:6379\r\nready:0\r\n");
+    tell_redis(replica, few, true,
+               "sentinel_master:10.77.0.2:6379\r\nready:0\r\n"
+               "waiting:its sentinel, which knows 2 of 2 replicas and 2 of 3 sentinels\r\n");
+    tell_redis(replica, down, true,
+               "sentinel_master:10.77.0.2:6379\r\nready:0\r\n"
+               "waiting:its sentinel, to which the master is not well\r\n");
 }
 
 /* ---- postgres -------------------------------------------------------------------------------- */

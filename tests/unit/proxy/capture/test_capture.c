@@ -116,7 +116,7 @@ static struct capture_packet packet_of(const struct rig *rig, const char *from, 
                                    .network = 14,
                                    .arrived_ns = 1000,
                                    .left_ns = 1000,
-                                   .delivered = true,
+                                   .fate = CAPTURE_DELIVERED,
                                    .fault_slot = UINT16_MAX};
 }
 
@@ -245,32 +245,38 @@ static void each_fate_has_its_words(void **state)
     const struct {
         const char *to;
         uint64_t held_ns;
-        bool delivered;
+        enum capture_fate fate;
         enum fault_cause cause;
         uint16_t fault;
         const char *words;
     } cases[] = {
-        {"n2", 80012345, true, 0, UINT16_MAX, "n1->n2 delivered after 80.012 ms"},
-        {"n2", 400, true, 0, UINT16_MAX, "n1->n2 delivered after 0.000 ms"},
-        {"n2", 14000, true, 0, UINT16_MAX, "n1->n2 delivered after 0.014 ms"},
-        {"n2", 14000, false, FAULT_CAUSE_LOSS, loss, "n1->n2 dropped: loss, by fault wan-loss"},
-        {"n2", 0, false, FAULT_CAUSE_CUT, UINT16_MAX,
+        {"n2", 80012345, CAPTURE_DELIVERED, 0, UINT16_MAX, "n1->n2 delivered after 80.012 ms"},
+        {"n2", 400, CAPTURE_DELIVERED, 0, UINT16_MAX, "n1->n2 delivered after 0.000 ms"},
+        {"n2", 14000, CAPTURE_DELIVERED, 0, UINT16_MAX, "n1->n2 delivered after 0.014 ms"},
+        {"n2", 14000, CAPTURE_DROPPED, FAULT_CAUSE_LOSS, loss,
+         "n1->n2 dropped: loss, by fault wan-loss"},
+        {"n2", 0, CAPTURE_DROPPED, FAULT_CAUSE_CUT, UINT16_MAX,
          "n1->n2 dropped: cut by partition brain and 1 more"},
-        {"n2", 3000000, false, FAULT_CAUSE_CUT, UINT16_MAX,
+        {"n2", 3000000, CAPTURE_DROPPED, FAULT_CAUSE_CUT, UINT16_MAX,
          "n1->n2 dropped after 3.000 ms: cut by partition brain and 1 more"},
-        {"n3", 0, false, FAULT_CAUSE_CUT, UINT16_MAX, "n1->n3 dropped: cut"},
-        {"n2", 0, false, FAULT_CAUSE_QUEUE, UINT16_MAX, "n1->n2 dropped: no room"},
-        {"n2", 0, false, FAULT_CAUSE_QUEUE, loss,
+        {"n3", 0, CAPTURE_DROPPED, FAULT_CAUSE_CUT, UINT16_MAX, "n1->n3 dropped: cut"},
+        {"n2", 0, CAPTURE_DROPPED, FAULT_CAUSE_QUEUE, UINT16_MAX, "n1->n2 dropped: no room"},
+        {"n2", 0, CAPTURE_DROPPED, FAULT_CAUSE_QUEUE, loss,
          "n1->n2 dropped: no room in the queue of fault wan-loss"},
-        {"n2", 0, false, FAULT_CAUSE_REJECT, loss, "n1->n2 dropped: reject, by fault wan-loss"},
-        {NULL, 0, false, FAULT_CAUSE_DISCARD, UINT16_MAX, "n1->? dropped: no node has its address"},
+        {"n2", 0, CAPTURE_DROPPED, FAULT_CAUSE_REJECT, loss,
+         "n1->n2 dropped: reject, by fault wan-loss"},
+        {NULL, 0, CAPTURE_DROPPED, FAULT_CAUSE_DISCARD, UINT16_MAX,
+         "n1->? dropped: no node has its address"},
+        {"n2", 400, CAPTURE_ANSWERED, 0, UINT16_MAX, "n1->n2 answered by severd"},
+        {"n2", 0, CAPTURE_ANSWER, 0, UINT16_MAX, "n1->n2 severd's answer"},
+        {"n2", 0, CAPTURE_ANSWER, 0, loss, "n1->n2 severd's answer, by fault wan-loss"},
     };
     read_all(capture, &text);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char wanted[256];
         struct capture_packet packet = packet_of(rig, "n1", cases[i].to, frame);
         packet.left_ns = packet.arrived_ns + cases[i].held_ns;
-        packet.delivered = cases[i].delivered;
+        packet.fate = cases[i].fate;
         packet.cause = cases[i].cause;
         packet.fault_slot = cases[i].fault;
         capture_note(rig->set, 0, &packet);
@@ -292,7 +298,7 @@ static void names_are_those_of_the_moment(void **state)
     struct capture *capture = open_capture(rig, CAPTURE_LAB, NULL, NULL, "");
     read_all(capture, &text);
     struct capture_packet packet = packet_of(rig, "n3", "n2", frame);
-    packet.delivered = false;
+    packet.fate = CAPTURE_DROPPED;
     packet.cause = FAULT_CAUSE_LOSS;
     packet.fault_slot = fault_plan_fault_slot(rig->plan, "wan-loss", NULL);
     capture_note(rig->set, 0, &packet);

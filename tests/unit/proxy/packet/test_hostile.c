@@ -273,8 +273,8 @@ void capture_note(struct capture_set *set, unsigned worker, const struct capture
 {
     assert_non_null(set);
     assert_int_equal(worker, 0);
-    noted.parts += !packet->delivered && packet->length < 200;
-    noted.wholes += !packet->delivered && packet->length >= 200;
+    noted.parts += packet->fate == CAPTURE_DROPPED && packet->length < 200;
+    noted.wholes += packet->fate == CAPTURE_DROPPED && packet->length >= 200;
 }
 
 /* Memory for some of a super-packet's segments: a capture shows the others as what they are. */

@@ -226,8 +226,8 @@ static void what_the_device_refuses_is_counted(void **state)
 /* Captures. */
 
 static struct {
-    unsigned delivered, dropped;
-    struct capture_packet last;
+    unsigned delivered, dropped, answered, answers, refusals;
+    struct capture_packet last, answer;
 } noted;
 
 /* In place of proxy/capture's. */
@@ -236,10 +236,16 @@ void capture_note(struct capture_set *set, unsigned worker, const struct capture
     assert_non_null(set);
     assert_int_equal(worker, 0);
     assert_true(packet->left_ns >= packet->arrived_ns);
-    noted.delivered += packet->delivered;
-    noted.dropped += !packet->delivered;
+    noted.delivered += packet->fate == CAPTURE_DELIVERED;
+    noted.dropped += packet->fate == CAPTURE_DROPPED;
+    noted.answered += packet->fate == CAPTURE_ANSWERED;
+    noted.answers += packet->fate == CAPTURE_ANSWER;
+    noted.refusals += packet->fate == CAPTURE_ANSWER && packet->fault_slot != UINT16_MAX;
     noted.last = *packet;
     noted.last.bytes = NULL;
+    if (packet->fate == CAPTURE_ANSWER)
+        noted.answer = *packet;
+    noted.answer.bytes = NULL;
 }
 
 static void captures_are_told_of_each_fate(void **state)
@@ -280,6 +286,38 @@ static void captures_are_told_of_each_fate(void **state)
     rig_close(&rig);
 }
 
+/* In the place of node 1, to node 0: who has its address, and a refusal. */
+static void captures_are_told_what_severd_says(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct rig rig;
+        rig_open(&rig, (struct rig_options){.nodes = 2});
+        memset(&noted, 0, sizeof(noted));
+        rig.captures = (struct capture_set *)&noted;
+        rig_apply(&rig);
+        ping(&rig, 0, 1, families[i]);
+        assert_true(noted.answered >= 1);
+        assert_int_equal(noted.answers, noted.answered);
+        assert_int_equal(noted.refusals, 0);
+        uint64_t dropped = rig_dropped(&rig, 0, 1, FAULT_CAUSE_REJECT);
+        rig_add_fault(&rig, 0, 1,
+                      (struct ruleset_fault){.name = "no",
+                                             .type = RULESET_REJECT,
+                                             .reject = {RULESET_PROBABILITY_MAX}});
+        int udp = udp_of(&rig, 0, families[i], 7000);
+        udp_send(udp, 1, families[i], 7000, "x", 1);
+        await(&rig, noted.refusals > 0);
+        assert_true(rig_dropped(&rig, 0, 1, FAULT_CAUSE_REJECT) > dropped);
+        assert_int_equal(noted.answer.fault_slot, fault_plan_fault_slot(rig.plan, "no", NULL));
+        assert_int_equal(noted.answer.from, rig_slot(&rig, 1));
+        assert_int_equal(noted.answer.to, rig_slot(&rig, 0));
+        assert_int_equal(noted.answer.network, 14);
+        close(udp);
+        rig_close(&rig);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +331,7 @@ int main(void)
         cmocka_unit_test(what_the_ring_has_no_room_for_is_counted),
         cmocka_unit_test(what_the_device_refuses_is_counted),
         cmocka_unit_test(captures_are_told_of_each_fate),
+        cmocka_unit_test(captures_are_told_what_severd_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
