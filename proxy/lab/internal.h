@@ -7,7 +7,7 @@
 #include "proxy/lab/subnet.h"
 
 struct lab_member {
-    bool used;
+    bool used; /* else: name is who had the number before, "" for nobody */
     char name[LAB_NAME_MAX];
     uint64_t serial;
     struct address addresses[LAB_NODE_ADDRESSES];
@@ -36,6 +36,7 @@ struct lab {
     uint32_t mtu;
     uint64_t ring_bytes;
     uint64_t serials;
+    unsigned numbers;                         /* 1 to this */
     struct lab_member members[LAB_NODES_MAX]; /* the node of number k is at k - 1 */
     struct lab_port ports[LAB_PORTS_MAX];     /* by slot */
     char ended[LAB_NAME_MAX];                 /* what lab_check said last */

@@ -14,8 +14,8 @@
 #include "proxy/lab/internal.h"
 #include "proxy/lab/message.h"
 
-/* The keeper's own waits are shorter. */
-#define ANSWER_NS (20 * NS_PER_S)
+/* For one node; the keeper's own waits are shorter. */
+#define ANSWER_NS (5 * NS_PER_S)
 
 enum { MTU_MIN = 576, MTU_MIN_IPV6 = 1280, MTU_MAX = 65535 };
 
@@ -61,6 +61,17 @@ static int take_subnet(struct lab *lab, const char *text, int family, const char
     return result;
 }
 
+/* How many numbers there are: addresses, and no more than nodes. */
+static unsigned count_numbers(const struct lab *lab)
+{
+    struct address address;
+    unsigned count = LAB_NODES_MAX;
+    for (size_t i = 0; i < lab->subnet_count; i++)
+        while (subnet_address(&lab->subnets[i], count, &address))
+            count--;
+    return count;
+}
+
 static int take_options(struct lab *lab, const struct lab_options *options, struct error *error)
 {
     bool ipv6 = options->subnet6[0] != '\0';
@@ -73,6 +84,7 @@ static int take_options(struct lab *lab, const struct lab_options *options, stru
     if (options->mtu < least || options->mtu > MTU_MAX)
         return error_set_at(error, -EINVAL, "mtu", "an MTU of %u: write %u to %d%s", options->mtu,
                             least, MTU_MAX, ipv6 ? " (IPv6 needs 1280)" : "");
+    lab->numbers = count_numbers(lab);
     lab->mtu = options->mtu;
     lab->ring_bytes = options->ring_bytes;
     return 0;
@@ -154,23 +166,41 @@ static int check_name(const char *name, struct error *error)
     return 0;
 }
 
-/* The smallest number that no node has, with its addresses. */
-static int choose_number(const struct lab *lab, struct device_spec *device, struct error *error)
+/* The number that the name had before, if it is free; else the smallest that no node has ever had,
+ * so that what somebody still knows of one (its ARP entry, a client's address) meets no other; and
+ * when there is none, the smallest that is free. 0: none is. */
+static unsigned choose_number(const struct lab *lab, const char *name)
 {
-    unsigned number = 1;
-    while (number <= LAB_NODES_MAX && lab->members[number - 1].used)
-        number++;
-    if (number > LAB_NODES_MAX)
+    unsigned unknown = 0, free_one = 0;
+    for (unsigned number = 1; number <= lab->numbers; number++) {
+        const struct lab_member *member = &lab->members[number - 1];
+        if (member->used)
+            continue;
+        if (strcmp(member->name, name) == 0)
+            return number;
+        if (!unknown && !member->name[0])
+            unknown = number;
+        if (!free_one)
+            free_one = number;
+    }
+    return unknown ? unknown : free_one;
+}
+
+static int choose_addresses(const struct lab *lab, const char *name, struct device_spec *device,
+                            struct error *error)
+{
+    device->number = choose_number(lab, name);
+    if (!device->number && lab->numbers == LAB_NODES_MAX)
         return error_set(error, -ENOSPC, "a lab has at most %d nodes", LAB_NODES_MAX);
+    if (!device->number)
+        return error_set(error, -ENOSPC,
+                         "the lab's subnet has no address for a %u. node: make the lab with a "
+                         "larger one",
+                         lab->numbers + 1);
     for (size_t i = 0; i < lab->subnet_count; i++) {
-        if (subnet_address(&lab->subnets[i], number, &device->addresses[i]))
-            return error_set(error, -ENOSPC,
-                             "the lab's %s has no address for a %u. node: make the lab with a "
-                             "larger one",
-                             i ? "subnet6" : "subnet", number);
+        subnet_address(&lab->subnets[i], device->number, &device->addresses[i]);
         device->prefixes[i] = lab->subnets[i].prefix;
     }
-    device->number = number;
     device->address_count = lab->subnet_count;
     return 0;
 }
@@ -200,7 +230,7 @@ int lab_add_node(struct lab *lab, const char *name, struct lab_node *node, struc
         return result;
     if (lab_find_member(lab, name))
         return error_set_at(error, -EEXIST, "name", "the lab has a node '%s' already", name);
-    if ((result = choose_number(lab, device, error)))
+    if ((result = choose_addresses(lab, name, device, error)))
         return result;
     device->mtu = lab->mtu;
     const unsigned char mac[6] = {
@@ -226,7 +256,7 @@ int lab_add_node(struct lab *lab, const char *name, struct lab_node *node, struc
 static void forget_member(struct lab *lab, struct lab_member *member)
 {
     lab_ports_forget_node(lab, member->name);
-    member->used = false;
+    member->used = false; /* its name stays: so its number is known again */
 }
 
 int lab_remove_node(struct lab *lab, const char *name, struct error *error)

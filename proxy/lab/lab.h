@@ -20,9 +20,10 @@
  * (wire/lab_entry.h, or nsenter(1)). An ordinary user keeps his own user id inside, with
  * CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE.
  *
- * Control thread only: the lab dies with the thread that has made it. Calls wait for the keeper,
- * some 30 ms for each node. (Most of it are the rings, and closing them takes as long: the kernel
- * waits until no processor can be using them.) */
+ * One thread only: the lab dies with the thread that has made it. Calls wait for the keeper, some
+ * 30 ms for each node. (Most of it are the rings, and closing them takes as long: the kernel waits
+ * until no processor can be using them.) A keeper that does not answer for 5 s is killed, and with
+ * it the lab: -ETIMEDOUT. */
 #ifndef SEVER_LAB_LAB_H
 #define SEVER_LAB_LAB_H
 
@@ -70,7 +71,8 @@ pid_t lab_keeper(const struct lab *lab);
 bool lab_in_user_namespace(const struct lab *lab);
 
 /* -EEXIST, -ENOSPC (no address left), -EINVAL for a name that is no host name. The number is the
- * smallest that no node has. */
+ * one that a node of that name had before, if it is free, else the smallest that no node has had,
+ * and when there is no such one the smallest that is free. */
 int lab_add_node(struct lab *lab, const char *name, struct lab_node *node, struct error *error);
 /* Kills what runs in it; its device is gone, and so are its name, its number, and ports that lead
  * to it (all ports, when it is the gateway). Zombies: as in lab_destroy, 2 s. -ENOENT. */
