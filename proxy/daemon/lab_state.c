@@ -131,6 +131,7 @@ int lab_state_start(struct lab_state *state, const struct wire_lab_wanted *wante
 {
     const struct lab_options options = {.subnet = wanted->subnet,
                                         .subnet6 = wanted->subnet6,
+                                        .subnet6_optional = wanted->subnet6_optional,
                                         .mtu = wanted->mtu,
                                         .ring_bytes = wanted->ring_bytes};
     int result = lab_create(&options, &state->lab, error);
@@ -139,6 +140,10 @@ int lab_state_start(struct lab_state *state, const struct wire_lab_wanted *wante
         return result;
     }
     state->options = *wanted;
+    if (wanted->subnet6[0] && !lab_has_ipv6(state->lab)) {
+        log_warn("the lab has IPv4 only: this machine has no IPv6, or it is switched off");
+        state->options.subnet6[0] = '\0';
+    }
     for (size_t i = 0; i < wanted->node_count && result == 0; i++) {
         if (!go_on(context))
             return error_set(error, -ECANCELED, "severd ends");

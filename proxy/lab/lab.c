@@ -90,7 +90,7 @@ static int take_options(struct lab *lab, const struct lab_options *options, stru
     return 0;
 }
 
-static int start(struct lab *lab, struct error *error)
+static int start(struct lab *lab, bool optional_ipv6, struct error *error)
 {
     struct keeper_request request = {.verb = KEEPER_START};
     struct keeper_reply reply;
@@ -102,9 +102,17 @@ static int start(struct lab *lab, struct error *error)
         result = lab_watch(lab, lab->keeper.notes, error);
     if (result == 0)
         result = lab_ask(lab, &request, &reply, NULL, 0, error);
-    if (result == 0)
-        lab->user_namespace = reply.user_namespace;
-    return result;
+    if (result)
+        return result;
+    lab->user_namespace = reply.user_namespace;
+    if (reply.ipv6 || !lab_has_ipv6(lab))
+        return 0;
+    if (!optional_ipv6)
+        return error_set_at(error, -EINVAL, "subnet6",
+                            "this machine has no IPv6, or it is switched off (sysctl "
+                            "net.ipv6.conf.default.disable_ipv6): a lab without has no subnet6");
+    lab->subnet_count--;
+    return 0;
 }
 
 int lab_create(const struct lab_options *options, struct lab **out, struct error *error)
@@ -114,7 +122,7 @@ int lab_create(const struct lab_options *options, struct lab **out, struct error
     lab->poll = lab->gateway = -1;
     int result = take_options(lab, options, error);
     if (result == 0)
-        result = start(lab, error);
+        result = start(lab, options->subnet6_optional, error);
     if (result) {
         lab_destroy(lab);
         return result;
@@ -143,6 +151,11 @@ bool lab_in_user_namespace(const struct lab *lab)
     return lab->user_namespace;
 }
 
+bool lab_has_ipv6(const struct lab *lab)
+{
+    return lab->subnet_count > 1;
+}
+
 struct lab_member *lab_find_member(struct lab *lab, const char *name)
 {
     for (size_t i = 0; i < LAB_NODES_MAX; i++)
@@ -151,18 +164,32 @@ struct lab_member *lab_find_member(struct lab *lab, const char *name)
     return NULL;
 }
 
+/* What every hosts file has already. */
+static bool is_reserved(const char *name)
+{
+    static const char *const reserved[] = {"localhost", "ip6-localhost", "ip6-loopback"};
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+        if (strcasecmp(name, reserved[i]) == 0)
+            return true;
+    return false;
+}
+
 /* RFC 1123, and the underscore; not what reads as an address. */
 static int check_name(const char *name, struct error *error)
 {
     static const char fine[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     size_t length = strlen(name);
     bool named = strpbrk(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL;
-    if (!named || length >= LAB_NAME_MAX || strspn(name, fine) != length ||
-        strchr("-_.", name[0]) || strcmp(name, "localhost") == 0)
+    if (!named || length >= LAB_NAME_MAX || strspn(name, fine) != length || strchr("-_.", name[0]))
         return error_set_at(error, -EINVAL, "name",
                             "'%.100s' can't be a host's name: write letters, digits and '-', at "
                             "most %d",
                             name, LAB_NAME_MAX - 1);
+    if (is_reserved(name))
+        return error_set_at(error, -EINVAL, "name",
+                            "'%s' means the loopback address in every hosts file: give the node "
+                            "another name",
+                            name);
     return 0;
 }
 
@@ -288,8 +315,10 @@ static const char *say(struct lab *lab, const char *name)
 static const char *check_gateway(struct lab *lab)
 {
     char byte;
-    if (lab->gateway < 0 || recv(lab->gateway, &byte, 1, MSG_DONTWAIT | MSG_PEEK) > 0 ||
-        errno == EAGAIN)
+    if (lab->gateway < 0)
+        return NULL;
+    ssize_t got = recv(lab->gateway, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
         return NULL;
     if (lab_remove_node(lab, LAB_GATEWAY, NULL))
         return NULL; /* the lab is lost */

@@ -71,8 +71,8 @@ int subnet_parse(const char *text, int family, struct subnet *subnet, struct err
         return error_set(error, -EINVAL, "'%.100s' is no IPv%d network: write one such as %s", text,
                          family == AF_INET ? 4 : 6, example);
     int result = family == AF_INET
-                     ? units_parse_integer(slash + 1, 8, 30, "the prefix length", &prefix, error)
-                     : units_parse_integer(slash + 1, 16, 126, "the prefix length", &prefix, error);
+                     ? units_parse_integer(slash + 1, 8, 30, "prefix length", &prefix, error)
+                     : units_parse_integer(slash + 1, 16, 126, "prefix length", &prefix, error);
     if (result)
         return result;
     parsed.prefix = (unsigned)prefix;
