@@ -13,7 +13,7 @@
 #include "proxy/base/units.h"
 #include "proxy/wire/lab.h"
 
-#define UP_TIMEOUT_NS (120 * NS_PER_S) /* of 128 nodes on a busy machine */
+#define CHANGE_TIMEOUT_NS (120 * NS_PER_S) /* of 128 nodes on a busy machine, or behind others */
 enum {
     LISTED_MAX = 12,    /* nodes that are told one by one */
     UNHURRIED_FROM = 16 /* so many take long enough to say so */
@@ -180,7 +180,6 @@ static int lab_up(struct session *session, const struct arguments *arguments)
         json_t *body = wire_encode_lab_wanted(wanted);
         if (wanted->node_count >= UNHURRIED_FROM && isatty(STDERR_FILENO))
             fprintf(stderr, "making a lab of %zu nodes: some seconds\n", wanted->node_count);
-        wire_client_set_timeout(session->client, UP_TIMEOUT_NS);
         code = session_request(session, "PUT", "/v1/lab", body, &lab);
         json_decref(body);
     }
@@ -246,7 +245,6 @@ static int lab_down(struct session *session, const struct arguments *arguments)
 {
     if (arguments->word_count != 2)
         return session_usage(session, "write: severctl lab down");
-    wire_client_set_timeout(session->client, UP_TIMEOUT_NS);
     return session_remove(session, "/v1/lab", "lab", "lab down");
 }
 
@@ -307,15 +305,16 @@ int run_lab(struct session *session, const struct arguments *arguments)
         const char *verb;
         int (*run)(struct session *session, const struct arguments *arguments);
         uint64_t options;
+        bool changes; /* the lab: that may take */
     } verbs[] = {
-        {"up", lab_up, OPTION_CLIENTS | OPTION_SUBNET | OPTION_SUBNET6 | OPTION_MTU},
-        {"add", lab_add, OPTION_CLIENT},
-        {"remove", lab_remove, 0},
-        {"exec", lab_exec, OPTION_ANYWAY},
-        {"port", lab_port, OPTION_LISTEN},
-        {"status", lab_status, 0},
-        {"connections", lab_connections, 0},
-        {"down", lab_down, 0},
+        {"up", lab_up, OPTION_CLIENTS | OPTION_SUBNET | OPTION_SUBNET6 | OPTION_MTU, true},
+        {"add", lab_add, OPTION_CLIENT, true},
+        {"remove", lab_remove, 0, true},
+        {"exec", lab_exec, OPTION_ANYWAY, false},
+        {"port", lab_port, OPTION_LISTEN, true},
+        {"status", lab_status, 0, false},
+        {"connections", lab_connections, 0, false},
+        {"down", lab_down, 0, true},
     };
     const char *verb = arguments->word_count > 1 ? arguments->words[1] : "status";
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
@@ -328,6 +327,8 @@ int run_lab(struct session *session, const struct arguments *arguments)
             return SESSION_USAGE;
         if (arguments->rest && verbs[i].run != lab_exec)
             return session_usage(session, "lab %s runs no command: only lab exec does", verb);
+        if (verbs[i].changes)
+            wire_client_set_timeout(session->client, CHANGE_TIMEOUT_NS);
         return verbs[i].run(session, arguments);
     }
     return session_usage(session,

@@ -16,8 +16,8 @@
 #include "proxy/base/monotonic.h"
 #include "proxy/lab/message.h"
 
-#define READY_NS (3 * NS_PER_S)
-#define END_NS (1 * NS_PER_S)
+#define READY_NS (10 * NS_PER_S)
+#define END_NS (2 * NS_PER_S)
 
 /* Nothing is left of what the keeper has open but `socket`, which becomes descriptor 3. */
 static int leave_descriptors(int socket)

@@ -22,8 +22,8 @@
  *
  * One thread only: the lab dies with the thread that has made it. Calls wait for the keeper, some
  * 30 ms for each node. (Most of it are the rings, and closing them takes as long: the kernel waits
- * until no processor can be using them.) A keeper that does not answer for 5 s is killed, and with
- * it the lab: -ETIMEDOUT. */
+ * until no processor can be using them.) A keeper that does not answer for 20 s, or 5 s when
+ * it is stopped, is killed, and with it the lab: -ETIMEDOUT. */
 #ifndef SEVER_LAB_LAB_H
 #define SEVER_LAB_LAB_H
 
@@ -93,7 +93,7 @@ int lab_remove_port(struct lab *lab, const struct address *bound, struct error *
 /* Readable when a node, or the keeper, has ended unasked: then lab_check says which, once, "" for
  * the keeper (the whole lab is gone: destroy it; the descriptor stays readable), NULL when there is
  * none (any more). The node is gone as if it had been removed. The text is valid until the next
- * call. The gateway ends with its process, and when that does not answer for 5 s. */
+ * call. The gateway ends with its process, and when that does not answer for 10 s. */
 int lab_poll_fd(const struct lab *lab);
 const char *lab_check(struct lab *lab);
 

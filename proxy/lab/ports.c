@@ -12,7 +12,7 @@
 #include "proxy/lab/internal.h"
 #include "proxy/lab/message.h"
 
-#define ANSWER_NS (5 * NS_PER_S)
+#define ANSWER_NS (10 * NS_PER_S)
 
 static int take_reply(struct lab *lab, struct error *error)
 {

@@ -3,8 +3,8 @@
  * that is understood as the same. */
 #include "tests/fuzz/fuzz.h"
 
+#include "proxy/wire/codec.h"
 #include "proxy/wire/lab.h"
-#include "proxy/wire/parse.h"
 
 /* What is decoded, with room for any of it, and what it must be where nothing was. */
 static union thing {
