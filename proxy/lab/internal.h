@@ -44,6 +44,8 @@ struct lab {
 
 /* Starts the keeper's process; it waits for its first request. */
 int lab_keeper_spawn(struct lab_keeper *keeper, struct error *error);
+/* Whether somebody has stopped it: it does not even run. */
+bool lab_keeper_is_stopped(const struct lab_keeper *keeper);
 /* Closes its sockets, and waits until it is gone, with all that it has started. */
 void lab_keeper_end(struct lab_keeper *keeper);
 

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,20 +21,6 @@
 
 enum { MTU_MIN = 576, MTU_MIN_IPV6 = 1280, MTU_MAX = 65535 };
 
-/* Whether somebody has stopped the process: it does not even run. */
-static bool is_stopped(pid_t pid)
-{
-    char path[64], text[256];
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        close(fd);
-    text[got > 0 ? got : 0] = '\0';
-    const char *state = strrchr(text, ')'); /* behind the program's name */
-    return state && (strncmp(state, ") T", 3) == 0 || strncmp(state, ") t", 3) == 0);
-}
-
 static int await_reply(const struct lab *lab, struct keeper_reply *reply, int *fds, size_t fd_count)
 {
     uint64_t begin_ns = monotonic_now_ns(), deadline_ns = begin_ns;
@@ -45,7 +30,7 @@ static int await_reply(const struct lab *lab, struct keeper_reply *reply, int *f
         result =
             message_receive(lab->keeper.control, reply, sizeof(*reply), fds, fd_count, deadline_ns);
     } while (result == -ETIMEDOUT && deadline_ns < begin_ns + ANSWER_NS &&
-             !is_stopped(lab->keeper.pid));
+             !lab_keeper_is_stopped(&lab->keeper));
     return result;
 }
 
