@@ -43,6 +43,7 @@ const struct option_shape option_shapes[] = {
      "with --route: both, upstream or downstream"},
     {OPTION_CLIENTS, "--clients", "NAMES", AT(clients), "and these clients, such as c1,c2"},
     {OPTION_SUBNET, "--subnet", "NETWORKS", AT(subnet), "such as 10.77.0.0/24,fd77::/64"},
+    {OPTION_SUBNET6, "--subnet6", "NETWORK", AT(subnet6), "such as fd77::/64; none: IPv4 only"},
     {OPTION_MTU, "--mtu", "BYTES", AT(mtu), "of the nodes' devices (1500)"},
     {OPTION_LISTEN, "--listen", "ADDRESS", AT(listen), "where the host listens (127.0.0.1:0)"},
     {OPTION_WRITE, "--write", "FILE", AT(write), "or -w FILE: a pcapng file; - is standard output"},

@@ -45,6 +45,7 @@ enum option_bit {
     OPTION_COUNT = INT64_C(1) << 31,
     OPTION_DURATION = INT64_C(1) << 32,
     OPTION_SNAPLEN = INT64_C(1) << 33,
+    OPTION_SUBNET6 = INT64_C(1) << 34,
     OPTION_COMMON = OPTION_JSON | OPTION_URL | OPTION_HELP | OPTION_VERSION,
 };
 
@@ -54,7 +55,7 @@ struct arguments {
     uint64_t given; /* enum option_bit */
     const char *url, *name, *from, *to, *distribution, *burst, *queue, *route, *direction;
     const char *table, *correlation, *toxicity, *first, *after, *match;
-    const char *clients, *subnet, *mtu, *listen;
+    const char *clients, *subnet, *subnet6, *mtu, *listen;
     const char *write, *count, *duration, *snaplen;
     const char *addresses[ARGUMENTS_ADDRESSES_MAX];
     size_t address_count;

@@ -85,8 +85,8 @@ static void append_filter(const char *const words[], size_t count, char *path)
     text_free(&filter);
 }
 
-/* Asks severd for the lab's nodes, to know what the words mean. *unknown: a first word that is
- * taken as a part of the filter. */
+/* Asks severd for the lab's nodes, to know what the words mean. *unknown: a word that
+ * is where a node might be, and is taken as the filter's first. */
 static int make_path(struct session *session, const struct arguments *arguments, char *path,
                      const char **unknown)
 {
@@ -102,7 +102,7 @@ static int make_path(struct session *session, const struct arguments *arguments,
     }
     snprintf(path, PATH_BYTES, "/v1/capture");
     size_t taken = take_target(lab, words, count, path);
-    *unknown = taken == 0 && count > 0 ? words[0] : NULL;
+    *unknown = taken < count && taken < 2 ? words[taken] : NULL;
     append_filter(words + taken, count - taken, path);
     if (arguments->snaplen)
         wire_path_append_query(path, PATH_BYTES, "snaplen", arguments->snaplen);
@@ -236,13 +236,14 @@ static void say_end(const struct run *run)
             packets == 1 ? "" : "s", lost);
 }
 
-/* A filter that is refused may have begun with what was meant as a node. */
+/* What a filter that is refused begins with may have been meant as a node. */
 static void blame_word(struct error *error, const char *word)
 {
     char why[ERROR_MESSAGE_MAX];
     snprintf(why, sizeof(why), "%s", error->message);
-    error_set_at(error, error->code, error->place, "%s (and '%.64s' is no node of the lab)", why,
-                 word);
+    error_set_at(error, error->code, error->place,
+                 "'%.64s' is no node of the lab (severctl lab status), and as a filter: %s", word,
+                 why);
 }
 
 static int stream(struct run *run, const char *path, const char *unknown)

@@ -169,8 +169,9 @@ const struct command commands[] = {
      "holds. lab down ends it with all that runs in it, and so does the end of severd. No "
      "privilege is needed where user namespaces are allowed (severctl doctor).",
      "severctl lab up 3",
-     OPTION_CLIENT | OPTION_CLIENTS | OPTION_SUBNET | OPTION_MTU | OPTION_LISTEN | OPTION_ANYWAY, 0,
-     ARGUMENTS_WORDS_MAX, run_lab},
+     OPTION_CLIENT | OPTION_CLIENTS | OPTION_SUBNET | OPTION_SUBNET6 | OPTION_MTU | OPTION_LISTEN |
+         OPTION_ANYWAY,
+     0, ARGUMENTS_WORDS_MAX, run_lab},
     {"capture", "[NODE | LINK] [FILTER...]", "see a lab's packets, each with what became of it",
      "The packets of a node, of a LINK (n1 n2: both ways, or 'n1->n2'), or of the whole lab. "
      "FILTER "

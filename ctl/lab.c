@@ -13,7 +13,7 @@
 #include "proxy/base/units.h"
 #include "proxy/wire/lab.h"
 
-#define UP_TIMEOUT_NS (120 * NS_PER_S) /* of 128 nodes on a busy machine */
+#define CHANGE_TIMEOUT_NS (120 * NS_PER_S) /* of 128 nodes on a busy machine, or behind others */
 enum {
     LISTED_MAX = 12,    /* nodes that are told one by one */
     UNHURRIED_FROM = 16 /* so many take long enough to say so */
@@ -63,20 +63,36 @@ static int add_clients(struct session *session, struct wire_lab_wanted *wanted, 
     return code;
 }
 
+static int set_subnet(struct session *session, const char *text, size_t length,
+                      char place[WIRE_LAB_ADDRESS_MAX])
+{
+    if (length >= WIRE_LAB_ADDRESS_MAX)
+        return session_usage(session, "'%s' is no subnet: write such as 10.77.0.0/24", text);
+    memcpy(place, text, length);
+    place[length] = '\0';
+    return SESSION_DONE;
+}
+
+/* --subnet6 fd01::/64, or none. */
+static int set_subnet6(struct session *session, struct wire_lab_wanted *wanted, const char *text)
+{
+    wanted->subnet6_optional = false;
+    return set_subnet(session, text, strcmp(text, "none") == 0 ? 0 : strlen(text), wanted->subnet6);
+}
+
 /* --subnet 10.1.0.0/24,fd01::/64: either, or both. */
 static int set_subnets(struct session *session, struct wire_lab_wanted *wanted, const char *list)
 {
-    while (list) {
+    int code = SESSION_DONE;
+    while (list && !code) {
         const char *end = strchrnul(list, ',');
         size_t length = (size_t)(end - list);
-        char *place = memchr(list, ':', length) ? wanted->subnet6 : wanted->subnet;
-        if (length >= sizeof(wanted->subnet))
-            return session_usage(session, "'%s' is no subnet: write such as 10.77.0.0/24", list);
-        memcpy(place, list, length);
-        place[length] = '\0';
+        bool ipv6 = memchr(list, ':', length) != NULL;
+        wanted->subnet6_optional = wanted->subnet6_optional && !ipv6;
+        code = set_subnet(session, list, length, ipv6 ? wanted->subnet6 : wanted->subnet);
         list = *end ? end + 1 : NULL;
     }
-    return SESSION_DONE;
+    return code;
 }
 
 static int read_wanted(struct session *session, const struct arguments *arguments,
@@ -98,6 +114,10 @@ static int read_wanted(struct session *session, const struct arguments *argument
         code = add_clients(session, wanted, arguments->clients);
     if (!code)
         code = set_subnets(session, wanted, arguments->subnet);
+    if (!code && arguments->subnet6 && !wanted->subnet6_optional)
+        return session_usage(session, "--subnet names an IPv6 network, and --subnet6 another one");
+    if (!code && arguments->subnet6)
+        code = set_subnet6(session, wanted, arguments->subnet6);
     if (!code && arguments->mtu) {
         if (units_parse_integer(arguments->mtu, 1, UINT32_MAX, "MTU", &mtu, &session->error))
             return SESSION_USAGE;
@@ -130,7 +150,7 @@ static void append_nodes(struct text *text, json_t *nodes)
     }
 }
 
-static void print_up(struct session *session, json_t *lab)
+static void print_up(struct session *session, json_t *lab, bool ipv6_wanted)
 {
     json_t *nodes = json_object_get(lab, "nodes");
     const char *first = format_string(json_array_get(nodes, 0), "name"), *second = first;
@@ -139,6 +159,9 @@ static void print_up(struct session *session, json_t *lab)
     text_append(&session->out, "lab up: ");
     append_nodes(&session->out, nodes);
     session_end_line(session);
+    if (ipv6_wanted && json_is_null(json_object_get(lab, "subnet6")))
+        text_append(&session->out, "IPv4 only: severd's machine has no IPv6, or it is switched "
+                                   "off\n");
     text_append(&session->out,
                 "run something in a node   severctl lab exec %s -- ping %s\n"
                 "cut a cable, and heal it  severctl cut %s %s; severctl heal\n"
@@ -157,10 +180,10 @@ static int lab_up(struct session *session, const struct arguments *arguments)
         json_t *body = wire_encode_lab_wanted(wanted);
         if (wanted->node_count >= UNHURRIED_FROM && isatty(STDERR_FILENO))
             fprintf(stderr, "making a lab of %zu nodes: some seconds\n", wanted->node_count);
-        wire_client_set_timeout(session->client, UP_TIMEOUT_NS);
         code = session_request(session, "PUT", "/v1/lab", body, &lab);
         json_decref(body);
     }
+    bool ipv6_wanted = wanted->subnet6[0] != '\0';
     free(wanted);
     if (code == SESSION_UNREACHABLE) {
         char why[ERROR_MESSAGE_MAX];
@@ -175,7 +198,7 @@ static int lab_up(struct session *session, const struct arguments *arguments)
     if (session->json)
         session_print_json(session, lab);
     else
-        print_up(session, lab);
+        print_up(session, lab, ipv6_wanted);
     json_decref(lab);
     return SESSION_DONE;
 }
@@ -222,7 +245,6 @@ static int lab_down(struct session *session, const struct arguments *arguments)
 {
     if (arguments->word_count != 2)
         return session_usage(session, "write: severctl lab down");
-    wire_client_set_timeout(session->client, UP_TIMEOUT_NS);
     return session_remove(session, "/v1/lab", "lab", "lab down");
 }
 
@@ -283,15 +305,16 @@ int run_lab(struct session *session, const struct arguments *arguments)
         const char *verb;
         int (*run)(struct session *session, const struct arguments *arguments);
         uint64_t options;
+        bool changes; /* the lab: that may take */
     } verbs[] = {
-        {"up", lab_up, OPTION_CLIENTS | OPTION_SUBNET | OPTION_MTU},
-        {"add", lab_add, OPTION_CLIENT},
-        {"remove", lab_remove, 0},
-        {"exec", lab_exec, OPTION_ANYWAY},
-        {"port", lab_port, OPTION_LISTEN},
-        {"status", lab_status, 0},
-        {"connections", lab_connections, 0},
-        {"down", lab_down, 0},
+        {"up", lab_up, OPTION_CLIENTS | OPTION_SUBNET | OPTION_SUBNET6 | OPTION_MTU, true},
+        {"add", lab_add, OPTION_CLIENT, true},
+        {"remove", lab_remove, 0, true},
+        {"exec", lab_exec, OPTION_ANYWAY, false},
+        {"port", lab_port, OPTION_LISTEN, true},
+        {"status", lab_status, 0, false},
+        {"connections", lab_connections, 0, false},
+        {"down", lab_down, 0, true},
     };
     const char *verb = arguments->word_count > 1 ? arguments->words[1] : "status";
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
@@ -304,6 +327,8 @@ int run_lab(struct session *session, const struct arguments *arguments)
             return SESSION_USAGE;
         if (arguments->rest && verbs[i].run != lab_exec)
             return session_usage(session, "lab %s runs no command: only lab exec does", verb);
+        if (verbs[i].changes)
+            wire_client_set_timeout(session->client, CHANGE_TIMEOUT_NS);
         return verbs[i].run(session, arguments);
     }
     return session_usage(session,

@@ -5,7 +5,8 @@
  * code. Both are in one process group, so what a terminal sends reaches the program without help,
  * and stopping and continuing work as with any command. A shell in the node makes a group of its
  * own and takes the terminal; it is taken back at the end. If this process is killed the program
- * gets SIGTERM. */
+ * gets SIGTERM. It has standard input, output and error, and no other descriptor: one that whoever
+ * started severctl has left open may lead to where the node can't go. */
 #include "ctl/lab_exec.h"
 
 #include <errno.h>
@@ -19,6 +20,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/close_range.h>
 
 #include "ctl/clock_environment.h"
 #include "proxy/base/text.h"
@@ -88,11 +91,13 @@ static _Noreturn void become(char **argv, const sigset_t *mask)
     int result = lab_entry_limit();
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     sigprocmask(SIG_SETMASK, mask, NULL);
+    if (result == 0 && close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC))
+        result = -errno;
     if (result == 0)
         execvp(argv[0], argv);
     int code = result ? -result : errno;
     fprintf(stderr, "severctl: can't run %s%s: %s\n", argv[0],
-            result ? " without the rights that a node must not have" : "", strerror(code));
+            result ? " without what a node must not have" : "", strerror(code));
     _exit(code == ENOENT ? EXEC_NOT_FOUND : EXEC_NOT_EXECUTABLE);
 }
 

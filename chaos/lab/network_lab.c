@@ -61,8 +61,10 @@ static void set_subnets(const char *text, struct wire_lab_wanted *wanted)
 {
     size_t length = strcspn(text, ",");
     snprintf(wanted->subnet, sizeof(wanted->subnet), "%.*s", (int)length, text);
-    if (text[length])
-        snprintf(wanted->subnet6, sizeof(wanted->subnet6), "%s", text + length + 1);
+    if (!text[length])
+        return;
+    wanted->subnet6_optional = false;
+    snprintf(wanted->subnet6, sizeof(wanted->subnet6), "%s", text + length + 1);
 }
 
 static json_t *encode_wanted(const struct lab *lab)

@@ -84,7 +84,7 @@ _severctl() {
     flap | truncate | slice | slow-close | timeout | reset | limit | accept-delay | reject) options+=' --name --toxicity --first --after --match --route --direction' ;;
     faults) options+=' --name --distribution --table --correlation --reorder --burst --queue --shared --toxicity --first --after --match --route --direction' ;;
     capture) options+=' --write --count --duration --snaplen' ;;
-    lab) options+=' --client --clients --subnet --mtu --listen --anyway' ;;
+    lab) options+=' --client --clients --subnet --subnet6 --mtu --listen --anyway' ;;
     apply) options+=' --force' ;;
     exec) options+=' --anyway' ;;
     esac

@@ -10,7 +10,8 @@
  * memory is bounded: a connection has to hand in its request, and to take its answer, before its
  * deadline, which every request sets anew; the number of connections is limited, and one more ends
  * the connection whose deadline is next, so that silent clients never lock others out. Ending is a
- * shutdown of the socket, which libmicrohttpd then finds closed. */
+ * shutdown of the socket, which libmicrohttpd then finds closed. Who waits for a change of the lab
+ * has no deadline: the change has. */
 #include "proxy/api/api.h"
 
 #include <errno.h>
@@ -332,6 +333,7 @@ void api_destroy(struct api *api)
         return;
     api_captures_close(api);
     api_doctor_close(api);
+    api_lab_changes_close(api);
     api_listeners_close(&api->listeners);
     for (size_t i = 0; i < api->server_count; i++)
         close(api->servers[i].listener);
@@ -368,20 +370,10 @@ uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
     return deadline_ns;
 }
 
-/* What has happened to the lab unasked. */
-static void tell_news(struct api *api)
-{
-    char text[API_NEWS_MAX];
-    void *context = api->backend.context;
-    while (api->backend.lab.next_news(context, text))
-        api_listeners_tell_lab(&api->listeners, api->backend.current(context)->version, "severd",
-                               text);
-}
-
 void api_run(struct api *api, uint64_t now_ns)
 {
     api->now_ns = now_ns;
-    tell_news(api);
+    api_lab_changes_run(api);
     for (struct api_connection *c = api->connections; c; c = c->next)
         if (c->deadline_ns <= now_ns)
             end_connection(c);

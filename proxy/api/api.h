@@ -61,31 +61,54 @@ struct api_check {
     const char *advice; /* what to do when it isn't ok; "" when nothing can or need be done */
 };
 
-/* The lab. Each change of its nodes is one change of the ruleset, all or nothing, by `by`; calls
- * wait for the lab's keeper, some milliseconds a node. */
+enum api_lab_verb {
+    API_LAB_UP,
+    API_LAB_DOWN,
+    API_LAB_ADD_NODE,
+    API_LAB_REMOVE_NODE,
+    API_LAB_ADD_PORT,
+    API_LAB_REMOVE_PORT,
+};
+
+/* A change of the lab: what is asked for, and what has come of it. */
+struct api_lab_change {
+    enum api_lab_verb verb;
+    struct wire_lab_wanted wanted; /* up */
+    struct wire_lab_member member; /* add_node */
+    char name[RULESET_NAME_MAX];   /* remove_node */
+    struct wire_lab_port port;     /* add_port, and then its `listen` is the address really bound;
+                                      remove_port: `listen` */
+    char by[RULESET_NAME_MAX];
+    struct wire_lab_node node; /* add_node: what it has become */
+    int result;                /* 0, or -errno with error */
+    struct error error;
+};
+
+enum api_lab_event { API_LAB_NOTHING, API_LAB_STEP, API_LAB_NEWS, API_LAB_ENDED };
+
+/* The lab. Each change of its nodes is one change of the ruleset, all or nothing. It takes some
+ * milliseconds a node, and seconds when the machine is slow, so it is begun, and ends some time
+ * later; the lab does what concerns the control thread in steps. */
 struct api_lab {
     void (*get)(void *context, struct wire_lab *lab);
     bool (*has_node)(void *context, const char *name);
-    /* -EEXIST: it is up. -EINVAL, place "subnet", "nodes[2]", ...; -EPERM: not on this machine,
-     * with what to do about it. */
-    int (*up)(void *context, const struct wire_lab_wanted *wanted, const char *by,
-              struct error *error);
-    int (*down)(void *context, const char *by, struct error *error); /* -ENOENT: it is not up */
-    int (*add_node)(void *context, const struct wire_lab_member *member, const char *by,
-                    struct wire_lab_node *node, struct error *error);
-    int (*remove_node)(void *context, const char *name, const char *by, struct error *error);
-    /* port: its `listen` becomes the address really bound. The first one adds the gateway, a node.
-     */
-    int (*add_port)(void *context, struct wire_lab_port *port, const char *by, struct error *error);
-    int (*remove_port)(void *context, const char *listen, struct error *error);
+    /* One change at a time: the one begun before has ended. Copied. 0, or what it would end with at
+     * once: -EEXIST: it is up, or the node is there. -EINVAL, place "subnet", "nodes[2]", ...;
+     * -EPERM: not on this machine, with what to do about it. -ENOENT: no lab, or no such node or
+     * port. The first port adds the gateway, a node. */
+    int (*begin)(void *context, const struct api_lab_change *change, struct error *error);
+    /* Readable when there is a step to do, the same as long as the context; whether there is one;
+     * and doing it. A step may change the ruleset, once. API_LAB_NEWS: something has happened
+     * unasked, written to text. API_LAB_ENDED: the change begun has. */
+    int (*poll_fd)(void *context);
+    bool (*waits)(void *context);
+    enum api_lab_event (*step)(void *context, char text[API_NEWS_MAX]);
+    /* The change that has ended, until the next is begun. */
+    const struct api_lab_change *(*ended)(void *context);
     /* Writes the TCP connections that the nodes have, WIRE_LAB_CONNECTIONS_MAX at most; *more: how
      * many it left out. */
     int (*connections)(void *context, struct wire_lab_connection *list, size_t *count, size_t *more,
                        struct error *error);
-    /* Readable when something has happened unasked, the same as long as the context; then the news,
-     * one a call, false when there is none. */
-    int (*poll_fd)(void *context);
-    bool (*next_news)(void *context, char text[API_NEWS_MAX]);
 };
 
 struct capture; /* one capture, the backend's */

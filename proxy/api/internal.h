@@ -12,6 +12,7 @@
 #include "proxy/api/api.h"
 #include "proxy/api/captures.h"
 #include "proxy/api/doctor.h"
+#include "proxy/api/lab_changes.h"
 #include "proxy/api/listeners.h"
 #include "proxy/base/random.h"
 #include "proxy/base/text.h"
@@ -21,7 +22,8 @@ enum {
     API_TOKEN_MAX = 256,   /* with the NUL */
     API_OK = 200,
     API_CREATED = 201,
-    API_NO_CONTENT = 204
+    API_NO_CONTENT = 204,
+    API_LATER = 102, /* the handler is called again when the request is resumed */
 };
 
 /* One listening socket. */
@@ -52,6 +54,7 @@ struct api {
     uint64_t now_ns;   /* of this api_run */
     size_t body_bytes; /* of all requests that are being handed in; at most API_BODIES_MAX */
     struct api_listeners listeners;
+    struct api_lab_changes lab_changes;
     struct api_capture_streams captures;
     struct api_doctor doctor;
     struct api_options options;
@@ -69,9 +72,10 @@ struct api_call {
     json_t *answer;                /* set by the handler; NULL for none */
     struct text text;              /* instead of answer, unless it is empty: JSON as it goes out */
     struct MHD_Response *response; /* instead of both: the handler's own */
+    struct api_lab_wait *lab;      /* the change of the lab that it has asked for; NULL: none */
 };
 
-/* Answers the call: an HTTP status of success, or a negative errno with *error. */
+/* Answers the call: an HTTP status of success, or a negative errno with *error; or API_LATER. */
 typedef int (*api_handler)(struct api_call *call, struct error *error);
 
 struct api_query {

@@ -2,7 +2,10 @@
  *
  * The nodes of a lab are nodes of the ruleset, so what is done here changes the ruleset; the
  * backend does both at once. What changed is told as of any other change, and what is the lab's
- * alone (it came up, a port leads to a node, a node has ended) as an event "lab". */
+ * alone (it came up, a port leads to a node, a node has ended) as an event "lab".
+ *
+ * A change takes its time (lab_changes.h): its handler is called once to begin it, and once more
+ * when it has ended, to answer. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,30 +47,31 @@ static int code_of(int code, int missing)
     }
 }
 
-/* A change under way: the ruleset before it. */
-struct change {
-    struct api_call *call;
-    struct ruleset before;
-};
-
-static void begin(struct change *change, struct api_call *call)
+/* The change that this call asks for, to be filled in; NULL when it has ended already, and the call
+ * is there to be answered. */
+static struct api_lab_change *ask_for(struct api_call *call, enum api_lab_verb verb)
 {
-    change->call = call;
-    ruleset_copy(&change->before, api_current(call));
+    if (call->lab)
+        return NULL;
+    call->lab = memory_allocate_zeroed(1, sizeof(*call->lab));
+    call->lab->connection = call->connection;
+    call->lab->change.verb = verb;
+    snprintf(call->lab->change.by, sizeof(call->lab->change.by), "%s", call->by);
+    return &call->lab->change;
 }
 
-/* Tells the listeners when there is something to tell. */
-static void end(struct change *change)
+/* What has come of it: API_OK, API_LATER or a negative errno. code: of filling it in. */
+static int change_lab(struct api_call *call, int code, int missing, struct error *error)
 {
-    const struct ruleset *now = api_current(change->call);
-    if (now->version != change->before.version)
-        api_note_change(change->call->api, &change->before, now, change->call->by);
-    ruleset_free(&change->before);
-}
-
-static void tell(struct api_call *call, const char *text)
-{
-    api_listeners_tell_lab(&call->api->listeners, api_current(call)->version, call->by, text);
+    const struct api_lab_change *change = &call->lab->change;
+    if (code < 0)
+        return code;
+    if (!call->lab->ended && !api_lab_changes_submit(call->api, call->lab))
+        return API_LATER;
+    if (!change->result)
+        return API_OK;
+    *error = change->error;
+    return change->result == -EBUSY ? -EBUSY : code_of(change->result, missing);
 }
 
 static json_t *encode_lab(const struct api_call *call)
@@ -88,91 +92,66 @@ int api_get_lab(struct api_call *call, struct error *error)
 
 int api_put_lab(struct api_call *call, struct error *error)
 {
-    struct change change;
-    char text[API_NEWS_MAX];
-    struct wire_lab_wanted *wanted = memory_allocate_zeroed(1, sizeof(*wanted));
-    int code = wire_decode_lab_wanted(call->body, wanted, error);
-    if (code == 0) {
-        begin(&change, call);
-        code = code_of(lab_of(call)->up(context_of(call), wanted, call->by, error), -EIO);
-        end(&change);
-    }
-    snprintf(text, sizeof(text), "lab of %zu node%s up", wanted->node_count,
-             wanted->node_count == 1 ? "" : "s");
-    free(wanted);
-    if (code < 0)
+    struct api_lab_change *wanted = ask_for(call, API_LAB_UP);
+    int code = wanted ? wire_decode_lab_wanted(call->body, &wanted->wanted, error) : 0;
+    code = change_lab(call, code, -EIO, error);
+    if (code != API_OK)
         return code;
-    tell(call, text);
     call->answer = encode_lab(call);
     return API_CREATED;
 }
 
 int api_remove_lab(struct api_call *call, struct error *error)
 {
-    struct change change;
-    begin(&change, call);
-    int code = code_of(lab_of(call)->down(context_of(call), call->by, error), -ENOENT);
-    end(&change);
-    if (code < 0)
-        return code;
-    tell(call, "lab down");
-    return API_NO_CONTENT;
+    ask_for(call, API_LAB_DOWN);
+    int code = change_lab(call, 0, -ENOENT, error);
+    return code == API_OK ? API_NO_CONTENT : code;
 }
 
 int api_add_lab_node(struct api_call *call, struct error *error)
 {
-    struct change change;
-    struct wire_lab_member member;
-    struct wire_lab_node node;
-    int code = wire_decode_lab_member(call->body, &member, error);
-    if (code < 0)
+    struct api_lab_change *wanted = ask_for(call, API_LAB_ADD_NODE);
+    int code = wanted ? wire_decode_lab_member(call->body, &wanted->member, error) : 0;
+    code = change_lab(call, code, -EINVAL, error);
+    if (code != API_OK)
         return code;
-    begin(&change, call);
-    code = lab_of(call)->add_node(context_of(call), &member, call->by, &node, error);
-    end(&change);
-    if (code < 0)
-        return code_of(code, -EINVAL);
-    call->answer = wire_encode_lab_node(&node);
+    call->answer = wire_encode_lab_node(&call->lab->change.node);
     return API_CREATED;
 }
 
 int api_remove_lab_node(struct api_call *call, struct error *error)
 {
-    struct change change;
-    begin(&change, call);
-    int code = lab_of(call)->remove_node(context_of(call), call->name, call->by, error);
-    end(&change);
-    return code < 0 ? code_of(code, -ENOENT) : API_NO_CONTENT;
+    struct api_lab_change *wanted = ask_for(call, API_LAB_REMOVE_NODE);
+    int code = 0;
+    if (wanted && strlen(call->name) >= sizeof(wanted->name))
+        code = error_set(error, -ENOENT, "there is no node '%.128s' in the lab", call->name);
+    else if (wanted)
+        memcpy(wanted->name, call->name, strlen(call->name) + 1);
+    code = change_lab(call, code, -ENOENT, error);
+    return code == API_OK ? API_NO_CONTENT : code;
 }
 
 int api_add_lab_port(struct api_call *call, struct error *error)
 {
-    struct change change;
-    struct wire_lab_port port;
-    char text[API_NEWS_MAX];
-    int code = wire_decode_lab_port(call->body, &port, error);
-    if (code < 0)
+    struct api_lab_change *wanted = ask_for(call, API_LAB_ADD_PORT);
+    int code = wanted ? wire_decode_lab_port(call->body, &wanted->port, error) : 0;
+    code = change_lab(call, code, -EINVAL, error);
+    if (code != API_OK)
         return code;
-    begin(&change, call);
-    code = lab_of(call)->add_port(context_of(call), &port, call->by, error);
-    end(&change);
-    if (code < 0)
-        return code_of(code, -EINVAL);
-    snprintf(text, sizeof(text), "%s leads to %s port %u", port.listen, port.node, port.port);
-    tell(call, text);
-    call->answer = wire_encode_lab_port(&port);
+    call->answer = wire_encode_lab_port(&call->lab->change.port);
     return API_CREATED;
 }
 
 int api_remove_lab_port(struct api_call *call, struct error *error)
 {
-    char text[API_NEWS_MAX];
-    int code = lab_of(call)->remove_port(context_of(call), call->name, error);
-    if (code < 0)
-        return code_of(code, -ENOENT);
-    snprintf(text, sizeof(text), "%s leads nowhere any more", call->name);
-    tell(call, text);
-    return API_NO_CONTENT;
+    struct api_lab_change *wanted = ask_for(call, API_LAB_REMOVE_PORT);
+    int code = 0;
+    if (wanted && strlen(call->name) >= sizeof(wanted->port.listen))
+        code = error_set(error, -ENOENT, "nothing of the lab listens on '%.128s'", call->name);
+    else if (wanted)
+        memcpy(wanted->port.listen, call->name, strlen(call->name) + 1);
+    code = change_lab(call, code, -ENOENT, error);
+    return code == API_OK ? API_NO_CONTENT : code;
 }
 
 int api_list_lab_connections(struct api_call *call, struct error *error)

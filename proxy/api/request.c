@@ -6,7 +6,8 @@
  * answer in the middle of a body would close the connection under a client that is still sending.
  * A body that nobody will read (of a request that is refused, or of GET and DELETE), that is too
  * large, or for which there is no room among the bodies of all connections, is read on and thrown
- * away (the connection's deadline bounds that).
+ * away (the connection's deadline bounds that). A request that is answered later is suspended, and
+ * libmicrohttpd calls once more when it is resumed.
  *
  * A web page must not drive severd. Its requests carry the page's Origin, or tell in Sec-Fetch-Site
  * that they are from elsewhere (images and scripts have no Origin, and /v1/doctor and /v1/events
@@ -266,6 +267,8 @@ static int decide(struct api_request *request)
     struct error *error = &request->error;
     if (request->code < 0)
         return request->code;
+    if (call->lab)
+        return request->path->handler(call, error);
     if (wants_body(request)) {
         call->body = wire_parse_object(text_get(&request->body), request->body.length, error);
         forget_body(request);
@@ -381,6 +384,8 @@ static enum MHD_Result answer(struct api_request *request)
 {
     struct api_call *call = &request->call;
     int code = decide(request);
+    if (code == API_LATER)
+        return MHD_YES;
     if (code < 0) {
         json_decref(call->answer);
         call->answer = encode_error(&request->error);
@@ -430,6 +435,8 @@ void api_complete_request(void *context, struct MHD_Connection *connection, void
     api_set_deadline(connection, server->api->now_ns + REQUEST_NS);
     forget_body(request);
     text_free(&request->toxiproxy.location);
+    json_decref(request->call.body);
+    free(request->call.lab);
     free(request);
     *request_context = NULL;
 }

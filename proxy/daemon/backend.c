@@ -236,7 +236,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
     backend->states = memory_allocate_zeroed(1, sizeof(*backend->states));
     backend->clocks = clocks_create(options->directory, options->keep_pages);
     backend->ruleset.version = initial->version > 0 ? initial->version - 1 : 0;
-    int result = lab_state_create(&backend->lab, error);
+    int result = backend_lab_create(backend, error);
     if (!result)
         result = captures_create(options->workers, 0, &backend->captures, error);
     if (!result)
@@ -264,7 +264,7 @@ int backend_create(const struct backend_options *options, const struct ruleset *
 
 fail:
     captures_destroy(backend->captures);
-    lab_state_destroy(backend->lab);
+    backend_lab_destroy(backend);
     clocks_destroy(backend->clocks);
     free(backend->states);
     free(backend);
@@ -275,10 +275,11 @@ void backend_destroy(struct backend *backend)
 {
     if (!backend)
         return;
+    backend_lab_settle(backend);
     workers_destroy(backend->workers);
     destroy_publication(backend->published);
     captures_destroy(backend->captures);
-    lab_state_destroy(backend->lab);
+    backend_lab_destroy(backend);
     routes_destroy(backend->routes);
     match_set_destroy(backend->matches);
     fault_plan_destroy(backend->plan);

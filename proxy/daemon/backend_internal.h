@@ -6,6 +6,7 @@
 #include "proxy/daemon/backend.h"
 #include "proxy/daemon/clocks.h"
 #include "proxy/daemon/lab_state.h"
+#include "proxy/daemon/lab_thread.h"
 #include "proxy/daemon/routes.h"
 #include "proxy/daemon/worker.h"
 #include "proxy/match/match.h"
@@ -29,6 +30,12 @@ struct backend {
     struct workers *workers;
     struct clocks *clocks;
     struct lab_state *lab;
+    struct lab_thread *lab_thread;
+    struct api_lab_change lab_change; /* under way, or the last */
+    bool lab_has_gateway;             /* when it was looked for */
+    const char *lab_ended_node;       /* that is told of */
+    enum api_lab_event lab_event;     /* of the last step */
+    char lab_news[API_NEWS_MAX];
     struct captures *captures;
     struct backend_publication *published; /* what the workers are on */
     struct api_link_state link_baseline[NODE_SLOTS][NODE_SLOTS];
@@ -47,6 +54,11 @@ void backend_republish(struct backend *backend);
 
 /* backend_lab.c */
 struct api_lab backend_lab_api(void);
+int backend_lab_create(struct backend *backend, struct error *error);
+/* No change takes effect any more. */
+void backend_lab_settle(struct backend *backend);
+/* Ends the lab; the workers are gone. Also after a failure of backend_lab_create. */
+void backend_lab_destroy(struct backend *backend);
 
 /* backend_capture.c */
 struct api_captures backend_capture_api(void);

@@ -62,7 +62,9 @@ static const struct check checks[] = {
      "and, "
      "where it is there, kernel.apparmor_restrict_unprivileged_userns=0"},
     {"veth", false, doctor_veth, "labs: nodes can have a cable",
-     "no labs: severctl lab up is refused", "load the kernel's veth module"},
+     "no labs: severctl lab up is refused",
+     "modprobe veth, as root and on the host where severd is in a container; a kernel with "
+     "CONFIG_VETH has it"},
     {"packet sockets", false, doctor_packet, "labs: severd can hold the other end of a cable",
      "no labs: severctl lab up is refused", "a kernel with CONFIG_PACKET has them"},
     {"sch_netem", false, doctor_netem, "nothing: severd does not use it", "", ""},

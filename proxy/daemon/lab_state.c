@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "proxy/base/address.h"
@@ -27,52 +26,36 @@ struct entry {
     uint64_t serial;
     uint64_t lost; /* of a port that is gone */
     bool joining, leaving, running;
-    bool found; /* the ruleset had it before */
+    bool in_lab; /* the lab has it */
+    bool found;  /* the ruleset had it before */
 };
 
 struct lab_state {
+    /* The lab's thread's. */
     struct lab *lab; /* NULL: none */
     struct wire_lab_wanted options;
+    struct entry *made[LAB_NODES_MAX]; /* not in force yet */
+    size_t made_count;
+    struct entry *gone[LAB_NODES_MAX]; /* not any more: to be let go */
+    size_t gone_count;
+    /* The control thread's; the other reads `up` and `lost`, which change only while it waits. */
+    bool up, user_namespace;
+    pid_t keeper;
     struct entry *entries[LAB_NODES_MAX];
     size_t count;
     struct wire_lab_port ports[LAB_PORTS_MAX];
-    struct address bound[LAB_PORTS_MAX]; /* of the same */
     size_t port_count;
     uint64_t serials;
-    int epoll_fd; /* watches the lab that there is */
-    bool watched;
     bool ending; /* all leave */
     bool lost;   /* the keeper has ended */
 };
 
-int lab_state_create(struct lab_state **out, struct error *error)
+struct lab_state *lab_state_create(void)
 {
-    int fd = epoll_create1(EPOLL_CLOEXEC);
-    if (fd < 0)
-        return error_set(error, -errno, "watching a lab: %s", strerror(errno));
-    struct lab_state *state = memory_allocate_zeroed(1, sizeof(*state));
-    state->epoll_fd = fd;
-    *out = state;
-    return 0;
+    return memory_allocate_zeroed(1, sizeof(struct lab_state));
 }
 
-/* --- the lab and its nodes --- */
-
-static void watch(struct lab_state *state)
-{
-    int fd = lab_poll_fd(state->lab);
-    struct epoll_event event = {.events = EPOLLIN, .data = {.fd = fd}};
-    state->watched = epoll_ctl(state->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
-    if (!state->watched)
-        log_warn("the end of a node will not be noticed: %s", strerror(errno));
-}
-
-static void unwatch(struct lab_state *state)
-{
-    if (state->watched)
-        epoll_ctl(state->epoll_fd, EPOLL_CTL_DEL, lab_poll_fd(state->lab), NULL);
-    state->watched = false;
-}
+/* --- what the lab's thread makes, and lets go --- */
 
 static void close_fd(int *fd)
 {
@@ -81,44 +64,107 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-static void free_port(struct entry *entry)
-{
-    if (!entry->port)
-        return;
-    entry->lost = packet_port_lost(entry->port);
-    packet_port_destroy(entry->port);
-    entry->port = NULL;
-    close_fd(&entry->node.diagnosis);
-}
-
 static void free_entry(struct entry *entry)
 {
-    free_port(entry);
+    packet_port_destroy(entry->port);
     close_fd(&entry->node.diagnosis);
     free(entry);
 }
 
-/* Ends the whole lab. */
-static void end_lab(struct lab_state *state)
+/* Takes the node out of the lab, if it is there. */
+static void let_go(struct lab_state *state, struct entry *entry)
 {
-    for (size_t i = 0; i < state->count; i++)
-        free_entry(state->entries[i]);
-    if (state->lab)
-        unwatch(state);
+    struct error error = {0};
+    bool stays = state->up && !state->lost; /* else all goes at once */
+    packet_port_destroy(entry->port);
+    entry->port = NULL;
+    if (stays && entry->in_lab && lab_remove_node(state->lab, entry->node.name, &error) &&
+        error.code != -ENOENT)
+        log_warn("node %s of the lab: %s", entry->node.name, error.message);
+    free_entry(entry);
+}
+
+void lab_state_release(struct lab_state *state)
+{
+    while (state->made_count > 0)
+        let_go(state, state->made[--state->made_count]);
+    while (state->gone_count > 0)
+        let_go(state, state->gone[--state->gone_count]);
+    if (state->up)
+        return;
     lab_destroy(state->lab);
     state->lab = NULL;
-    state->count = state->port_count = 0;
-    state->ending = state->lost = false;
 }
 
 void lab_state_destroy(struct lab_state *state)
 {
-    if (!state)
-        return;
-    end_lab(state);
-    close(state->epoll_fd);
+    for (size_t i = 0; i < state->count; i++)
+        state->gone[state->gone_count++] = state->entries[i];
+    state->count = 0;
+    state->up = false;
+    lab_state_release(state);
     free(state);
 }
+
+int lab_state_make(struct lab_state *state, const struct wire_lab_member *member,
+                   struct error *error)
+{
+    struct entry *entry = memory_allocate_zeroed(1, sizeof(*entry));
+    int result = lab_add_node(state->lab, member->name, &entry->node, error);
+    if (result) {
+        free(entry);
+        return result;
+    }
+    result =
+        packet_port_create(entry->node.sockets, state->options.ring_bytes, &entry->port, error);
+    if (result)
+        for (int i = 0; i < PACKET_RINGS; i++)
+            close_fd(&entry->node.sockets[i]);
+    entry->kind = member->kind;
+    entry->running = entry->joining = entry->in_lab = true;
+    state->made[state->made_count++] = entry;
+    return result;
+}
+
+int lab_state_start(struct lab_state *state, const struct wire_lab_wanted *wanted,
+                    bool (*go_on)(void *context), void *context, struct error *error)
+{
+    const struct lab_options options = {.subnet = wanted->subnet,
+                                        .subnet6 = wanted->subnet6,
+                                        .subnet6_optional = wanted->subnet6_optional,
+                                        .mtu = wanted->mtu,
+                                        .ring_bytes = wanted->ring_bytes};
+    int result = lab_create(&options, &state->lab, error);
+    if (result) {
+        state->lab = NULL;
+        return result;
+    }
+    state->options = *wanted;
+    if (wanted->subnet6[0] && !lab_has_ipv6(state->lab)) {
+        log_warn("the lab has IPv4 only: this machine has no IPv6, or it is switched off");
+        state->options.subnet6[0] = '\0';
+    }
+    for (size_t i = 0; i < wanted->node_count && result == 0; i++) {
+        if (!go_on(context))
+            return error_set(error, -ECANCELED, "severd ends");
+        result = lab_state_make(state, &wanted->nodes[i], error);
+        if (result && error)
+            snprintf(error->place, sizeof(error->place), "nodes[%zu]", i);
+    }
+    return result == -EEXIST ? -EINVAL : result; /* twice in one list is no conflict */
+}
+
+const char *lab_state_check_nodes(struct lab_state *state)
+{
+    return state->lab && !state->lost ? lab_check(state->lab) : NULL;
+}
+
+int lab_state_poll_fd(const struct lab_state *state)
+{
+    return state->lab && !state->lost ? lab_poll_fd(state->lab) : -1;
+}
+
+/* --- nodes --- */
 
 static struct entry *find(const struct lab_state *state, const char *name)
 {
@@ -130,7 +176,7 @@ static struct entry *find(const struct lab_state *state, const char *name)
 
 bool lab_state_is_up(const struct lab_state *state)
 {
-    return state->lab != NULL;
+    return state->up;
 }
 
 size_t lab_state_node_count(const struct lab_state *state)
@@ -154,108 +200,37 @@ static int no_node(const char *name, struct error *error)
     return error_set(error, -ENOENT, "there is no node '%s' in the lab", name);
 }
 
-/* The lab has given the number of a node that has ended to the next one, but its address is that
- * node's in the ruleset until it is removed. */
-static int check_number(const struct lab_state *state, const struct lab_node *made,
-                        struct error *error)
+int lab_state_may_start(const struct lab_state *state, struct error *error)
 {
-    for (size_t i = 0; i < state->count; i++) {
-        const struct entry *entry = state->entries[i];
-        if (entry->node.number == made->number)
-            return error_set(error, -EINVAL,
-                             "node '%s' has ended and still has the next address: severctl lab "
-                             "remove %s first",
-                             entry->node.name, entry->node.name);
-    }
-    return 0;
+    if (!state->up)
+        return 0;
+    return error_set(error, -EEXIST,
+                     state->lost ? "the lab that was up has ended by itself: severctl lab down, "
+                                   "and up again"
+                                 : "a lab is up already: severctl lab down ends it, severctl "
+                                   "lab add NODE adds to it");
 }
 
-/* Makes the node and its port; an entry that is joining. */
-static int make_node(struct lab_state *state, const struct wire_lab_member *member,
-                     struct error *error)
+int lab_state_may_join(const struct lab_state *state, const char *name, struct error *error)
 {
-    if (state->count == LAB_NODES_MAX)
-        return error_set(error, -EINVAL, "a lab has at most %d nodes", LAB_NODES_MAX);
-    struct entry *entry = memory_allocate_zeroed(1, sizeof(*entry));
-    int result = lab_add_node(state->lab, member->name, &entry->node, error);
-    if (result) {
-        free(entry);
-        return result;
-    }
-    result =
-        packet_port_create(entry->node.sockets, state->options.ring_bytes, &entry->port, error);
-    if (result) {
-        for (int i = 0; i < PACKET_RINGS; i++)
-            close_fd(&entry->node.sockets[i]);
-        close_fd(&entry->node.diagnosis);
-        lab_remove_node(state->lab, member->name, NULL);
-        free(entry);
-        return result;
-    }
-    if ((result = check_number(state, &entry->node, error))) {
-        lab_remove_node(state->lab, member->name, NULL);
-        free_entry(entry);
-        return result;
-    }
-    entry->kind = member->kind;
-    entry->serial = ++state->serials;
-    entry->running = entry->joining = true;
-    state->entries[state->count++] = entry;
-    return 0;
-}
-
-int lab_state_start(struct lab_state *state, const struct wire_lab_wanted *wanted,
-                    struct error *error)
-{
-    const struct lab_options options = {.subnet = wanted->subnet,
-                                        .subnet6 = wanted->subnet6,
-                                        .mtu = wanted->mtu,
-                                        .ring_bytes = wanted->ring_bytes};
-    if (state->lab)
-        return error_set(error, -EEXIST,
-                         state->lost
-                             ? "the lab that was up has ended by itself: severctl lab down, "
-                               "and up again"
-                             : "a lab is up already: severctl lab down ends it, severctl "
-                               "lab add NODE adds to it");
-    int result = lab_create(&options, &state->lab, error);
-    if (result) {
-        state->lab = NULL;
-        return result;
-    }
-    state->options = *wanted;
-    watch(state);
-    for (size_t i = 0; i < wanted->node_count && result == 0; i++) {
-        char place[ERROR_PLACE_MAX];
-        snprintf(place, sizeof(place), "nodes[%zu]", i);
-        result = make_node(state, &wanted->nodes[i], error);
-        if (result && error)
-            snprintf(error->place, sizeof(error->place), "%s", place);
-    }
-    if (result)
-        end_lab(state);
-    return result == -EEXIST ? -EINVAL : result; /* twice in one list is no conflict */
-}
-
-int lab_state_join(struct lab_state *state, const struct wire_lab_member *member,
-                   struct error *error)
-{
-    if (!state->lab)
+    if (!state->up)
         return no_lab(error);
     if (state->lost)
         return error_set(error, -EINVAL, "the lab has ended by itself: severctl lab down, and up");
-    const struct entry *old = find(state, member->name);
-    if (old)
-        return error_set(error, -EEXIST,
-                         old->running ? "node '%s' is in the lab already"
-                                      : "node '%s' has ended: severctl lab remove it first",
-                         member->name);
-    return make_node(state, member, error);
+    if (state->count == LAB_NODES_MAX)
+        return error_set(error, -EINVAL, "a lab has at most %d nodes", LAB_NODES_MAX);
+    const struct entry *old = find(state, name);
+    if (!old)
+        return 0;
+    return error_set(error, -EEXIST,
+                     old->running ? "node '%s' is in the lab already"
+                                  : "node '%s' has ended: severctl lab remove it first",
+                     name);
 }
 
 int lab_state_leave(struct lab_state *state, const char *name, struct error *error)
 {
-    if (!state->lab)
+    if (!state->up)
         return no_lab(error);
     struct entry *entry = name ? find(state, name) : NULL;
     if (name && !entry)
@@ -366,16 +341,43 @@ static void edit_leaving(const struct entry *entry, struct ruleset *next)
     }
 }
 
+/* The lab gives the number of a node that has ended to another one only when no other is left, and
+ * then its address is that node's in the ruleset until it is removed. */
+static int check_number(const struct lab_state *state, const struct entry *made,
+                        struct error *error)
+{
+    for (size_t i = 0; i < state->count; i++) {
+        const struct entry *entry = state->entries[i];
+        if (entry != made && entry->node.number == made->node.number)
+            return error_set(error, -EINVAL,
+                             "node '%s' has ended and still has the next address: severctl lab "
+                             "remove %s first",
+                             entry->node.name, entry->node.name);
+    }
+    return 0;
+}
+
+/* What was made joins, in the order in which it was. */
+static void admit(struct lab_state *state)
+{
+    for (size_t i = 0; i < state->made_count; i++) {
+        state->made[i]->serial = ++state->serials;
+        state->entries[state->count++] = state->made[i];
+    }
+    state->made_count = 0;
+}
+
 int lab_state_edit(struct lab_state *state, const struct ruleset *current, struct ruleset *next,
                    struct error *error)
 {
     int result = 0;
+    admit(state);
     ruleset_copy(next, current);
     for (size_t i = 0; i < state->count && result == 0; i++) {
         struct entry *entry = state->entries[i];
-        if (entry->joining)
+        if (entry->joining && (result = check_number(state, entry, error)) == 0)
             result = edit_joining(entry, next, error);
-        else if (entry->leaving)
+        if (entry->leaving)
             edit_leaving(entry, next);
     }
     if (result)
@@ -445,32 +447,25 @@ struct packet_port_spec *lab_state_fill(const struct lab_state *state,
     return specs;
 }
 
-/* Host ports to this node, or by it (the gateway), or to any (NULL), lead nowhere. */
+/* Host ports to this node, or by it (the gateway), lead nowhere any more. */
 static void forget_ports(struct lab_state *state, const char *node)
 {
     bool all = strcmp(node, LAB_GATEWAY) == 0;
     size_t kept = 0;
     for (size_t i = 0; i < state->port_count; i++) {
-        if (all || strcmp(state->ports[i].node, node) == 0) {
-            lab_remove_port(state->lab, &state->bound[i], NULL);
+        if (all || strcmp(state->ports[i].node, node) == 0)
             continue;
-        }
-        state->ports[kept] = state->ports[i];
-        state->bound[kept++] = state->bound[i];
+        state->ports[kept++] = state->ports[i];
     }
     state->port_count = kept;
 }
 
-/* Takes the node out of the lab, and the entry out of the list. */
-static void remove_entry(struct lab_state *state, size_t index)
+/* Takes the entry out of the list. */
+static void dismiss(struct lab_state *state, size_t index)
 {
     struct entry *entry = state->entries[index];
-    struct error error = {0};
     forget_ports(state, entry->node.name);
-    free_port(entry);
-    if (!state->lost && lab_remove_node(state->lab, entry->node.name, &error) && entry->running)
-        log_warn("node %s of the lab: %s", entry->node.name, error.message);
-    free_entry(entry);
+    state->gone[state->gone_count++] = entry;
     state->count--;
     memmove(&state->entries[index], &state->entries[index + 1],
             (state->count - index) * sizeof(state->entries[0]));
@@ -478,43 +473,58 @@ static void remove_entry(struct lab_state *state, size_t index)
 
 void lab_state_commit(struct lab_state *state)
 {
-    if (state->ending) {
-        end_lab(state);
-        return;
-    }
     for (size_t i = state->count; i-- > 0;) {
         state->entries[i]->joining = false;
         if (state->entries[i]->leaving)
-            remove_entry(state, i);
+            dismiss(state, i);
     }
+    if (!state->up) {
+        state->user_namespace = lab_in_user_namespace(state->lab);
+        state->keeper = lab_keeper(state->lab);
+    }
+    state->up = !state->ending;
+    if (state->ending)
+        state->port_count = 0;
+    state->lost = state->lost && state->up;
+    state->ending = false;
 }
 
 void lab_state_abandon(struct lab_state *state)
 {
-    bool any = false;
     state->ending = false;
     for (size_t i = state->count; i-- > 0;) {
         state->entries[i]->leaving = false;
         if (state->entries[i]->joining)
-            remove_entry(state, i);
-        else
-            any = true;
+            dismiss(state, i);
     }
-    if (!any)
-        end_lab(state);
 }
 
 /* --- host ports --- */
 
-int lab_state_add_port(struct lab_state *state, struct wire_lab_port *port, struct error *error)
+int lab_state_may_lead(const struct lab_state *state, const char *name, struct error *error)
 {
-    struct address listen, bound;
-    if (!state->lab)
+    if (!state->up)
         return no_lab(error);
-    if (!lab_state_has(state, port->node))
-        return error_set_at(error, -EINVAL, "node", "there is no node '%s' in the lab", port->node);
+    const struct entry *entry = find(state, name);
+    if (!entry)
+        return error_set_at(error, -EINVAL, "node", "there is no node '%s' in the lab", name);
+    if (!entry->running)
+        return error_set_at(error, -EINVAL, "node",
+                            "node '%s' has ended: severctl lab remove it, and add it again", name);
     if (state->port_count == LAB_PORTS_MAX)
         return error_set(error, -E2BIG, "a lab has at most %d ports", LAB_PORTS_MAX);
+    return 0;
+}
+
+bool lab_state_is_running(const struct lab_state *state, const char *name)
+{
+    const struct entry *entry = find(state, name);
+    return entry && entry->running;
+}
+
+int lab_state_open_port(struct lab_state *state, struct wire_lab_port *port, struct error *error)
+{
+    struct address listen, bound;
     int result = address_parse(port->listen, &listen, error);
     if (result) {
         error_prefix_place(error, "listen");
@@ -523,32 +533,48 @@ int lab_state_add_port(struct lab_state *state, struct wire_lab_port *port, stru
     if (listen.storage.ss_family == AF_UNIX)
         return error_set_at(error, -EINVAL, "listen", "a port is host:port, no unix socket");
     result = lab_add_port(state->lab, &listen, port->node, port->port, &bound, error);
-    if (result)
-        return result;
-    address_format(&bound, port->listen);
-    state->ports[state->port_count] = *port;
-    state->bound[state->port_count++] = bound;
+    if (result == 0)
+        address_format(&bound, port->listen);
+    return result;
+}
+
+int lab_state_close_port(struct lab_state *state, const char *listen, struct error *error)
+{
+    struct address bound;
+    int result = address_parse(listen, &bound, error);
+    return result ? result : lab_remove_port(state->lab, &bound, error);
+}
+
+static size_t find_port(const struct lab_state *state, const char *listen)
+{
+    size_t i = 0;
+    while (i < state->port_count && strcmp(state->ports[i].listen, listen) != 0)
+        i++;
+    return i;
+}
+
+int lab_state_may_close(const struct lab_state *state, const char *listen, struct error *error)
+{
+    if (!state->up)
+        return no_lab(error);
+    if (find_port(state, listen) == state->port_count)
+        return error_set(error, -ENOENT, "nothing of the lab listens on '%.128s'", listen);
     return 0;
 }
 
-int lab_state_remove_port(struct lab_state *state, const char *listen, struct error *error)
+void lab_state_note_port(struct lab_state *state, const struct wire_lab_port *port)
 {
-    size_t i = 0;
-    if (!state->lab)
-        return no_lab(error);
-    while (i < state->port_count && strcmp(state->ports[i].listen, listen) != 0)
-        i++;
+    state->ports[state->port_count++] = *port;
+}
+
+void lab_state_forget_port(struct lab_state *state, const char *listen)
+{
+    size_t i = find_port(state, listen);
     if (i == state->port_count)
-        return error_set(error, -ENOENT, "nothing of the lab listens on '%.128s'", listen);
-    int result = lab_remove_port(state->lab, &state->bound[i], error);
-    if (result)
-        return result;
+        return;
     state->port_count--;
     memmove(&state->ports[i], &state->ports[i + 1],
             (state->port_count - i) * sizeof(state->ports[0]));
-    memmove(&state->bound[i], &state->bound[i + 1],
-            (state->port_count - i) * sizeof(state->bound[0]));
-    return 0;
 }
 
 /* --- looking --- */
@@ -573,11 +599,11 @@ static void describe_entry(const struct entry *entry, struct wire_lab_node *out)
 
 void lab_state_describe(const struct lab_state *state, struct wire_lab *lab)
 {
-    *lab = (struct wire_lab){.up = state->lab != NULL};
-    if (!state->lab)
+    *lab = (struct wire_lab){.up = state->up};
+    if (!state->up)
         return;
-    lab->user_namespace = lab_in_user_namespace(state->lab);
-    lab->keeper = lab_keeper(state->lab);
+    lab->user_namespace = state->user_namespace;
+    lab->keeper = state->keeper;
     lab->mtu = state->options.mtu;
     memcpy(lab->subnet, state->options.subnet, sizeof(lab->subnet));
     memcpy(lab->subnet6, state->options.subnet6, sizeof(lab->subnet6));
@@ -599,41 +625,43 @@ int lab_state_describe_node(const struct lab_state *state, const char *name,
 
 /* --- what happens unasked --- */
 
-int lab_state_poll_fd(const struct lab_state *state)
+void lab_state_end_node(struct lab_state *state, const char *name, char *text, size_t size)
 {
-    return state->epoll_fd;
+    bool all = !name[0];
+    for (size_t i = 0; i < state->count; i++)
+        if (all || strcmp(state->entries[i]->node.name, name) == 0)
+            state->entries[i]->running = state->entries[i]->in_lab = false;
+    if (!all) {
+        forget_ports(state, name);
+        snprintf(text, size,
+                 "node %s of the lab has ended, and all that ran in it: severctl lab "
+                 "remove %s",
+                 name, name);
+        return;
+    }
+    state->lost = true;
+    state->port_count = 0;
+    snprintf(text, size,
+             "the lab's keeper has ended, and with it every node: severctl lab down, and up again");
 }
 
-bool lab_state_next_news(struct lab_state *state, char *text, size_t size)
+/* What is left of a node; its entry stays. */
+static void bury(struct lab_state *state, struct entry *entry)
 {
-    const char *name = state->lab && !state->lost ? lab_check(state->lab) : NULL;
-    if (!name)
-        return false;
-    if (!name[0]) {
-        state->lost = true;
-        unwatch(state); /* it stays readable */
-        for (size_t i = 0; i < state->count; i++)
-            state->entries[i]->running = false;
-        snprintf(text, size,
-                 "the lab's keeper has ended, and with it every node: severctl lab "
-                 "down, and up again");
-        return true;
-    }
-    struct entry *entry = find(state, name);
-    if (entry)
-        entry->running = false;
-    snprintf(text, size,
-             "node %s of the lab has ended, and all that ran in it: severctl lab "
-             "remove %s",
-             name, name);
-    return true;
+    struct entry *remains = memory_allocate_zeroed(1, sizeof(*remains));
+    remains->port = entry->port;
+    remains->node.diagnosis = entry->node.diagnosis;
+    state->gone[state->gone_count++] = remains;
+    entry->lost = packet_port_lost(entry->port);
+    entry->port = NULL;
+    entry->node.diagnosis = -1;
 }
 
 void lab_state_bury(struct lab_state *state)
 {
     for (size_t i = 0; i < state->count; i++)
-        if (!state->entries[i]->running)
-            free_port(state->entries[i]);
+        if (!state->entries[i]->running && state->entries[i]->port)
+            bury(state, state->entries[i]);
 }
 
 /* --- connections --- */
@@ -686,7 +714,7 @@ int lab_state_connections(const struct lab_state *state, const struct fault_plan
 {
     struct dump dump = {.state = state, .plan = plan, .list = list, .count = count, .more = more};
     int result = 0;
-    if (!state->lab)
+    if (!state->up)
         return no_lab(error);
     for (size_t i = 0; i < state->count && result == 0; i++) {
         dump.entry = state->entries[i];

@@ -78,6 +78,20 @@ static bool set_sysctl(const char *path, const char *value)
     return done;
 }
 
+/* Whether the kernel has IPv6, and new namespaces have it. Where they have it switched off it is
+ * switched on for the lab, if that is allowed. */
+static bool find_ipv6(void)
+{
+    char value = '1';
+    int fd = open("/proc/sys/net/ipv6/conf/default/disable_ipv6", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool known = read(fd, &value, 1) == 1;
+    close(fd);
+    return known &&
+           (value == '0' || set_sysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", "0"));
+}
+
 int devices_open(struct devices *devices, struct error *error)
 {
     devices->namespace = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -86,7 +100,8 @@ int devices_open(struct devices *devices, struct error *error)
     devices->socket = connect_socket(error);
     if (!devices->socket)
         return error->code;
-    set_sysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+    devices->ipv6 = find_ipv6();
+    set_sysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"); /* of outer ends */
     return 0;
 }
 
@@ -299,8 +314,8 @@ static int configure_inside(const struct device_spec *spec, int *diagnosis, stru
         *diagnosis < 0 ? error_set(error, -errno, "socket for diagnosis: %s", strerror(errno)) : 0;
     if (result == 0) {
         set_sysctl("/proc/sys/net/ipv6/conf/" INNER_NAME "/accept_ra", "0");
-        if (spec->address_count < 2)
-            set_sysctl("/proc/sys/net/ipv6/conf/" INNER_NAME "/disable_ipv6", "1");
+        set_sysctl("/proc/sys/net/ipv6/conf/" INNER_NAME "/disable_ipv6",
+                   spec->address_count < 2 ? "1" : "0");
         allow_ping();
         result = configure_here(socket_route, spec, error);
     }

@@ -2,6 +2,7 @@
 #ifndef SEVER_LAB_DEVICES_H
 #define SEVER_LAB_DEVICES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -24,6 +25,7 @@ struct nl_sock;
 struct devices {
     struct nl_sock *socket;
     int namespace; /* -1: not open */
+    bool ipv6;     /* what is made from there can have it */
 };
 
 int devices_open(struct devices *devices, struct error *error);

@@ -17,6 +17,7 @@
 #include "proxy/lab/message.h"
 
 #define READY_NS (10 * NS_PER_S)
+#define END_NS (2 * NS_PER_S)
 
 /* Nothing is left of what the keeper has open but `socket`, which becomes descriptor 3. */
 static int leave_descriptors(int socket)
@@ -93,7 +94,7 @@ int holder_start(const char *name, struct holder *holder, struct error *error)
     result = await_ready(holder, error);
     if (result) {
         holder_kill(holder);
-        holder_reap(holder, monotonic_now_ns() + READY_NS);
+        holder_reap(holder, monotonic_now_ns() + END_NS);
     }
     return result;
 }

@@ -7,7 +7,7 @@
 #include "proxy/lab/subnet.h"
 
 struct lab_member {
-    bool used;
+    bool used; /* else: name is who had the number before, "" for nobody */
     char name[LAB_NAME_MAX];
     uint64_t serial;
     struct address addresses[LAB_NODE_ADDRESSES];
@@ -36,6 +36,7 @@ struct lab {
     uint32_t mtu;
     uint64_t ring_bytes;
     uint64_t serials;
+    unsigned numbers;                         /* 1 to this */
     struct lab_member members[LAB_NODES_MAX]; /* the node of number k is at k - 1 */
     struct lab_port ports[LAB_PORTS_MAX];     /* by slot */
     char ended[LAB_NAME_MAX];                 /* what lab_check said last */
@@ -43,6 +44,8 @@ struct lab {
 
 /* Starts the keeper's process; it waits for its first request. */
 int lab_keeper_spawn(struct lab_keeper *keeper, struct error *error);
+/* Whether somebody has stopped it: it does not even run. */
+bool lab_keeper_is_stopped(const struct lab_keeper *keeper);
 /* Closes its sockets, and waits until it is gone, with all that it has started. */
 void lab_keeper_end(struct lab_keeper *keeper);
 

@@ -71,6 +71,7 @@ static int start(struct keeper *keeper, struct keeper_reply *reply)
     if (result || (result = hosts_mount(&keeper->hosts, error)) ||
         (result = devices_open(&keeper->devices, error)))
         return result;
+    reply->ipv6 = keeper->devices.ipv6;
     return write_hosts(keeper, error);
 }
 

@@ -41,7 +41,8 @@ struct keeper_reply {
     int result; /* 0 or -errno, with error */
     struct error error;
     pid_t pid;           /* ADD: the holder */
-    bool user_namespace; /* START */
+    bool user_namespace; /* START, and whether nodes can have IPv6 addresses */
+    bool ipv6;
 };
 
 struct keeper_note { /* a node has ended unasked */

@@ -14,19 +14,33 @@
 #include "proxy/lab/internal.h"
 #include "proxy/lab/message.h"
 
-/* The keeper's own waits are shorter. */
+/* For one node; the keeper's own waits are shorter, but on a busy machine the kernel's are long.
+ * One that is stopped is given up sooner. */
 #define ANSWER_NS (20 * NS_PER_S)
+#define STOPPED_NS (5 * NS_PER_S)
 
 enum { MTU_MIN = 576, MTU_MIN_IPV6 = 1280, MTU_MAX = 65535 };
+
+static int await_reply(const struct lab *lab, struct keeper_reply *reply, int *fds, size_t fd_count)
+{
+    uint64_t begin_ns = monotonic_now_ns(), deadline_ns = begin_ns;
+    int result;
+    do {
+        deadline_ns += STOPPED_NS;
+        result =
+            message_receive(lab->keeper.control, reply, sizeof(*reply), fds, fd_count, deadline_ns);
+    } while (result == -ETIMEDOUT && deadline_ns < begin_ns + ANSWER_NS &&
+             !lab_keeper_is_stopped(&lab->keeper));
+    return result;
+}
 
 int lab_ask(struct lab *lab, const struct keeper_request *request, struct keeper_reply *reply,
             int *fds, size_t fd_count, struct error *error)
 {
-    int control = lab->keeper.control;
-    int result = lab->lost ? -EPIPE : message_send(control, request, sizeof(*request), NULL, 0);
+    int result =
+        lab->lost ? -EPIPE : message_send(lab->keeper.control, request, sizeof(*request), NULL, 0);
     if (result == 0)
-        result = message_receive(control, reply, sizeof(*reply), fds, fd_count,
-                                 monotonic_now_ns() + ANSWER_NS);
+        result = await_reply(lab, reply, fds, fd_count);
     if (result == -EMFILE)
         return error_set(error, result,
                          "no descriptors left for a node's sockets: raise the limit of open files");
@@ -61,6 +75,17 @@ static int take_subnet(struct lab *lab, const char *text, int family, const char
     return result;
 }
 
+/* How many numbers there are: addresses, and no more than nodes. */
+static unsigned count_numbers(const struct lab *lab)
+{
+    struct address address;
+    unsigned count = LAB_NODES_MAX;
+    for (size_t i = 0; i < lab->subnet_count; i++)
+        while (subnet_address(&lab->subnets[i], count, &address))
+            count--;
+    return count;
+}
+
 static int take_options(struct lab *lab, const struct lab_options *options, struct error *error)
 {
     bool ipv6 = options->subnet6[0] != '\0';
@@ -73,12 +98,13 @@ static int take_options(struct lab *lab, const struct lab_options *options, stru
     if (options->mtu < least || options->mtu > MTU_MAX)
         return error_set_at(error, -EINVAL, "mtu", "an MTU of %u: write %u to %d%s", options->mtu,
                             least, MTU_MAX, ipv6 ? " (IPv6 needs 1280)" : "");
+    lab->numbers = count_numbers(lab);
     lab->mtu = options->mtu;
     lab->ring_bytes = options->ring_bytes;
     return 0;
 }
 
-static int start(struct lab *lab, struct error *error)
+static int start(struct lab *lab, bool optional_ipv6, struct error *error)
 {
     struct keeper_request request = {.verb = KEEPER_START};
     struct keeper_reply reply;
@@ -90,9 +116,17 @@ static int start(struct lab *lab, struct error *error)
         result = lab_watch(lab, lab->keeper.notes, error);
     if (result == 0)
         result = lab_ask(lab, &request, &reply, NULL, 0, error);
-    if (result == 0)
-        lab->user_namespace = reply.user_namespace;
-    return result;
+    if (result)
+        return result;
+    lab->user_namespace = reply.user_namespace;
+    if (reply.ipv6 || !lab_has_ipv6(lab))
+        return 0;
+    if (!optional_ipv6)
+        return error_set_at(error, -EINVAL, "subnet6",
+                            "this machine has no IPv6, or it is switched off (sysctl "
+                            "net.ipv6.conf.default.disable_ipv6): a lab without has no subnet6");
+    lab->subnet_count--;
+    return 0;
 }
 
 int lab_create(const struct lab_options *options, struct lab **out, struct error *error)
@@ -102,7 +136,7 @@ int lab_create(const struct lab_options *options, struct lab **out, struct error
     lab->poll = lab->gateway = -1;
     int result = take_options(lab, options, error);
     if (result == 0)
-        result = start(lab, error);
+        result = start(lab, options->subnet6_optional, error);
     if (result) {
         lab_destroy(lab);
         return result;
@@ -131,6 +165,11 @@ bool lab_in_user_namespace(const struct lab *lab)
     return lab->user_namespace;
 }
 
+bool lab_has_ipv6(const struct lab *lab)
+{
+    return lab->subnet_count > 1;
+}
+
 struct lab_member *lab_find_member(struct lab *lab, const char *name)
 {
     for (size_t i = 0; i < LAB_NODES_MAX; i++)
@@ -139,38 +178,70 @@ struct lab_member *lab_find_member(struct lab *lab, const char *name)
     return NULL;
 }
 
+/* What every hosts file has already. */
+static bool is_reserved(const char *name)
+{
+    static const char *const reserved[] = {"localhost", "ip6-localhost", "ip6-loopback"};
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
+        if (strcasecmp(name, reserved[i]) == 0)
+            return true;
+    return false;
+}
+
 /* RFC 1123, and the underscore; not what reads as an address. */
 static int check_name(const char *name, struct error *error)
 {
     static const char fine[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
     size_t length = strlen(name);
     bool named = strpbrk(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL;
-    if (!named || length >= LAB_NAME_MAX || strspn(name, fine) != length ||
-        strchr("-_.", name[0]) || strcmp(name, "localhost") == 0)
+    if (!named || length >= LAB_NAME_MAX || strspn(name, fine) != length || strchr("-_.", name[0]))
         return error_set_at(error, -EINVAL, "name",
                             "'%.100s' can't be a host's name: write letters, digits and '-', at "
                             "most %d",
                             name, LAB_NAME_MAX - 1);
+    if (is_reserved(name))
+        return error_set_at(error, -EINVAL, "name",
+                            "'%s' means the loopback address in every hosts file: give the node "
+                            "another name",
+                            name);
     return 0;
 }
 
-/* The smallest number that no node has, with its addresses. */
-static int choose_number(const struct lab *lab, struct device_spec *device, struct error *error)
+/* The number that the name had before, if it is free; else the smallest that no node has ever had,
+ * so that what somebody still knows of one (its ARP entry, a client's address) meets no other; and
+ * when there is none, the smallest that is free. 0: none is. */
+static unsigned choose_number(const struct lab *lab, const char *name)
 {
-    unsigned number = 1;
-    while (number <= LAB_NODES_MAX && lab->members[number - 1].used)
-        number++;
-    if (number > LAB_NODES_MAX)
+    unsigned unknown = 0, free_one = 0;
+    for (unsigned number = 1; number <= lab->numbers; number++) {
+        const struct lab_member *member = &lab->members[number - 1];
+        if (member->used)
+            continue;
+        if (strcmp(member->name, name) == 0)
+            return number;
+        if (!unknown && !member->name[0])
+            unknown = number;
+        if (!free_one)
+            free_one = number;
+    }
+    return unknown ? unknown : free_one;
+}
+
+static int choose_addresses(const struct lab *lab, const char *name, struct device_spec *device,
+                            struct error *error)
+{
+    device->number = choose_number(lab, name);
+    if (!device->number && lab->numbers == LAB_NODES_MAX)
         return error_set(error, -ENOSPC, "a lab has at most %d nodes", LAB_NODES_MAX);
+    if (!device->number)
+        return error_set(error, -ENOSPC,
+                         "the lab's subnet has no address for a %u. node: make the lab with a "
+                         "larger one",
+                         lab->numbers + 1);
     for (size_t i = 0; i < lab->subnet_count; i++) {
-        if (subnet_address(&lab->subnets[i], number, &device->addresses[i]))
-            return error_set(error, -ENOSPC,
-                             "the lab's %s has no address for a %u. node: make the lab with a "
-                             "larger one",
-                             i ? "subnet6" : "subnet", number);
+        subnet_address(&lab->subnets[i], device->number, &device->addresses[i]);
         device->prefixes[i] = lab->subnets[i].prefix;
     }
-    device->number = number;
     device->address_count = lab->subnet_count;
     return 0;
 }
@@ -200,7 +271,7 @@ int lab_add_node(struct lab *lab, const char *name, struct lab_node *node, struc
         return result;
     if (lab_find_member(lab, name))
         return error_set_at(error, -EEXIST, "name", "the lab has a node '%s' already", name);
-    if ((result = choose_number(lab, device, error)))
+    if ((result = choose_addresses(lab, name, device, error)))
         return result;
     device->mtu = lab->mtu;
     const unsigned char mac[6] = {
@@ -226,7 +297,7 @@ int lab_add_node(struct lab *lab, const char *name, struct lab_node *node, struc
 static void forget_member(struct lab *lab, struct lab_member *member)
 {
     lab_ports_forget_node(lab, member->name);
-    member->used = false;
+    member->used = false; /* its name stays: so its number is known again */
 }
 
 int lab_remove_node(struct lab *lab, const char *name, struct error *error)
@@ -258,8 +329,10 @@ static const char *say(struct lab *lab, const char *name)
 static const char *check_gateway(struct lab *lab)
 {
     char byte;
-    if (lab->gateway < 0 || recv(lab->gateway, &byte, 1, MSG_DONTWAIT | MSG_PEEK) > 0 ||
-        errno == EAGAIN)
+    if (lab->gateway < 0)
+        return NULL;
+    ssize_t got = recv(lab->gateway, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
         return NULL;
     if (lab_remove_node(lab, LAB_GATEWAY, NULL))
         return NULL; /* the lab is lost */

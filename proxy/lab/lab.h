@@ -20,9 +20,10 @@
  * (wire/lab_entry.h, or nsenter(1)). An ordinary user keeps his own user id inside, with
  * CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE.
  *
- * Control thread only: the lab dies with the thread that has made it. Calls wait for the keeper,
- * some 30 ms for each node. (Most of it are the rings, and closing them takes as long: the kernel
- * waits until no processor can be using them.) */
+ * One thread only: the lab dies with the thread that has made it. Calls wait for the keeper, some
+ * 30 ms for each node. (Most of it are the rings, and closing them takes as long: the kernel waits
+ * until no processor can be using them.) A keeper that does not answer for 20 s, or 5 s when
+ * it is stopped, is killed, and with it the lab: -ETIMEDOUT. */
 #ifndef SEVER_LAB_LAB_H
 #define SEVER_LAB_LAB_H
 
@@ -40,8 +41,9 @@ enum { LAB_NAME_MAX = 64, LAB_NODES_MAX = 128, LAB_PORTS_MAX = 64, LAB_NODE_ADDR
 struct lab_options {
     const char *subnet;  /* IPv4 network "10.77.0.0/24", the k-th node has its k-th host address */
     const char *subnet6; /* IPv6 network "fd77::/64"; "": none */
-    uint32_t mtu;        /* 576..65535 (1280 at least with IPv6) */
-    uint64_t ring_bytes; /* of each node's port; 0: the default */
+    bool subnet6_optional; /* none where the machine has no IPv6, or it is switched off */
+    uint32_t mtu;          /* 576..65535 (1280 at least with IPv6) */
+    uint64_t ring_bytes;   /* of each node's port; 0: the default */
 };
 
 /* What the node is, once it is there. */
@@ -58,8 +60,8 @@ struct lab_node {
 
 struct lab;
 
-/* Starts the keeper. -EPERM, with what to do about it, where the kernel allows no namespaces;
- * -EINVAL for options, place "subnet" and so on. */
+/* Starts the keeper, some milliseconds. -EPERM, with what to do about it, where the kernel allows
+ * no namespaces; -EINVAL for options, place "subnet" and so on. */
 int lab_create(const struct lab_options *options, struct lab **lab, struct error *error);
 /* Ends all that runs in it; returns when it is gone. A process that was started from outside stays
  * a zombie until its parent has waited for it; that is not waited for longer than 5 s. NULL is
@@ -68,9 +70,12 @@ void lab_destroy(struct lab *lab);
 /* The keeper's pid, and whether its namespaces are a user namespace's. */
 pid_t lab_keeper(const struct lab *lab);
 bool lab_in_user_namespace(const struct lab *lab);
+/* Whether its nodes have IPv6 addresses, too. */
+bool lab_has_ipv6(const struct lab *lab);
 
-/* -EEXIST, -ENOSPC (no address left), -EINVAL for a name that is no host name. The number is the
- * smallest that no node has. */
+/* -EEXIST, -ENOSPC (no address left), -EINVAL for a name that is no host name, or means loopback.
+ * The number is the one that a node of that name had before, if it is free, else the smallest that
+ * no node has had, and when there is no such one the smallest that is free. */
 int lab_add_node(struct lab *lab, const char *name, struct lab_node *node, struct error *error);
 /* Kills what runs in it; its device is gone, and so are its name, its number, and ports that lead
  * to it (all ports, when it is the gateway). Zombies: as in lab_destroy, 2 s. -ENOENT. */
@@ -88,7 +93,7 @@ int lab_remove_port(struct lab *lab, const struct address *bound, struct error *
 /* Readable when a node, or the keeper, has ended unasked: then lab_check says which, once, "" for
  * the keeper (the whole lab is gone: destroy it; the descriptor stays readable), NULL when there is
  * none (any more). The node is gone as if it had been removed. The text is valid until the next
- * call. The gateway ends with its process. */
+ * call. The gateway ends with its process, and when that does not answer for 10 s. */
 int lab_poll_fd(const struct lab *lab);
 const char *lab_check(struct lab *lab);
 

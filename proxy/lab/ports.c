@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "proxy/base/monotonic.h"
@@ -18,8 +19,10 @@ static int take_reply(struct lab *lab, struct error *error)
     struct gateway_reply reply;
     int result = message_receive(lab->gateway, &reply, sizeof(reply), NULL, 0,
                                  monotonic_now_ns() + ANSWER_NS);
-    if (result)
+    if (result) {
+        shutdown(lab->gateway, SHUT_RDWR); /* lab_check takes it for ended */
         return error_set(error, -EIO, "the lab's gateway does not answer: %s", strerror(-result));
+    }
     if (reply.result && error)
         *error = reply.error;
     return reply.result;

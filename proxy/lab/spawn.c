@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -77,6 +78,19 @@ int lab_keeper_spawn(struct lab_keeper *keeper, struct error *error)
     return 0;
 }
 
+bool lab_keeper_is_stopped(const struct lab_keeper *keeper)
+{
+    char path[64], text[256];
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)keeper->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    text[got > 0 ? got : 0] = '\0';
+    const char *state = strrchr(text, ')'); /* behind the program's name */
+    return state && (strncmp(state, ") T", 3) == 0 || strncmp(state, ") t", 3) == 0);
+}
+
 static void await_end(int pidfd)
 {
     struct pollfd poll_fd = {.fd = pidfd, .events = POLLIN};
@@ -94,7 +108,8 @@ void lab_keeper_end(struct lab_keeper *keeper)
     message_close_fds(&keeper->notes, 1);
     if (keeper->pid <= 0)
         return;
-    await_end(keeper->pidfd);
+    if (!lab_keeper_is_stopped(keeper))
+        await_end(keeper->pidfd);
     kill(keeper->pid, SIGKILL); /* no effect on one that has ended: its pid is still its own */
     while (waitpid(keeper->pid, NULL, 0) < 0 && errno == EINTR)
         ;

@@ -15,8 +15,10 @@ static const char *const none[] = {NULL};
 
 void wire_lab_wanted_init(struct wire_lab_wanted *wanted)
 {
-    *wanted = (struct wire_lab_wanted){
-        .subnet = "10.77.0.0/24", .subnet6 = "fd77::/64", .mtu = MTU_DEFAULT};
+    *wanted = (struct wire_lab_wanted){.subnet = "10.77.0.0/24",
+                                       .subnet6 = "fd77::/64",
+                                       .subnet6_optional = true,
+                                       .mtu = MTU_DEFAULT};
 }
 
 const struct wire_lab_node *wire_lab_find_node(const struct wire_lab *lab, const char *name)
@@ -98,6 +100,16 @@ static void read_members(struct reader *reader, struct wire_lab_wanted *wanted)
     }
 }
 
+/* null is none, too. */
+static void read_subnet6(struct reader *reader, struct wire_lab_wanted *wanted)
+{
+    const json_t *value = json_object_get(reader->object, "subnet6");
+    wanted->subnet6_optional = value == NULL;
+    if (json_is_null(value))
+        wanted->subnet6[0] = '\0';
+    reader_text(reader, "subnet6", false, wanted->subnet6, sizeof(wanted->subnet6));
+}
+
 int wire_decode_lab_wanted(json_t *json, struct wire_lab_wanted *out, struct error *error)
 {
     static const char *const keys[] = {"nodes", "subnet", "subnet6", "mtu", "ring_bytes", NULL};
@@ -109,7 +121,7 @@ int wire_decode_lab_wanted(json_t *json, struct wire_lab_wanted *out, struct err
     reader_open(&reader, json, keys, none, error ? error : &ignored);
     read_members(&reader, &wanted);
     reader_text(&reader, "subnet", false, wanted.subnet, sizeof(wanted.subnet));
-    reader_text(&reader, "subnet6", false, wanted.subnet6, sizeof(wanted.subnet6));
+    read_subnet6(&reader, &wanted);
     read_number(&reader, "mtu", false, UINT32_MAX, &mtu);
     reader_unsigned(&reader, "ring_bytes", false, &wanted.ring_bytes);
     wanted.mtu = (uint32_t)mtu;
@@ -249,14 +261,22 @@ json_t *wire_encode_lab_member(const struct wire_lab_member *member)
                           ruleset_node_kind_name(member->kind)));
 }
 
+static json_t *encode_subnet6(const char *subnet6)
+{
+    return must(subnet6[0] ? json_string(subnet6) : json_null());
+}
+
 json_t *wire_encode_lab_wanted(const struct wire_lab_wanted *wanted)
 {
     json_t *nodes = must(json_array());
     for (size_t i = 0; i < wanted->node_count; i++)
         json_array_append_new(nodes, wire_encode_lab_member(&wanted->nodes[i]));
-    return must(json_pack("{s:o, s:s, s:s, s:o, s:o}", "nodes", nodes, "subnet", wanted->subnet,
-                          "subnet6", wanted->subnet6, "mtu", count(wanted->mtu), "ring_bytes",
-                          count(wanted->ring_bytes)));
+    json_t *json = must(json_pack("{s:o, s:s}", "nodes", nodes, "subnet", wanted->subnet));
+    if (!wanted->subnet6_optional)
+        json_object_set_new(json, "subnet6", encode_subnet6(wanted->subnet6));
+    json_object_set_new(json, "mtu", count(wanted->mtu));
+    json_object_set_new(json, "ring_bytes", count(wanted->ring_bytes));
+    return json;
 }
 
 json_t *wire_encode_lab_port(const struct wire_lab_port *port)
@@ -285,10 +305,10 @@ json_t *wire_encode_lab(const struct wire_lab *lab)
         json_array_append_new(nodes, wire_encode_lab_node(&lab->nodes[i]));
     for (size_t i = 0; i < lab->port_count; i++)
         json_array_append_new(ports, wire_encode_lab_port(&lab->ports[i]));
-    return must(json_pack("{s:b, s:b, s:o, s:s, s:s, s:o, s:o, s:o}", "up", 1, "user_namespace",
+    return must(json_pack("{s:b, s:b, s:o, s:s, s:o, s:o, s:o, s:o}", "up", 1, "user_namespace",
                           (int)lab->user_namespace, "keeper", count((uint64_t)lab->keeper),
-                          "subnet", lab->subnet, "subnet6", lab->subnet6, "mtu", count(lab->mtu),
-                          "nodes", nodes, "ports", ports));
+                          "subnet", lab->subnet, "subnet6", encode_subnet6(lab->subnet6), "mtu",
+                          count(lab->mtu), "nodes", nodes, "ports", ports));
 }
 
 json_t *wire_encode_lab_connection(const struct wire_lab_connection *connection)

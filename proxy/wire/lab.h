@@ -39,6 +39,7 @@ struct wire_lab_wanted {
     struct wire_lab_member nodes[WIRE_LAB_NODES_MAX];
     size_t node_count;
     char subnet[WIRE_LAB_ADDRESS_MAX], subnet6[WIRE_LAB_ADDRESS_MAX]; /* subnet6 "": no IPv6 */
+    bool subnet6_optional; /* nothing was said of it: no IPv6 where the machine has none */
     uint32_t mtu;
     uint64_t ring_bytes; /* 0: the default */
 };
@@ -69,7 +70,7 @@ struct wire_lab {
     bool up;
     bool user_namespace;
     pid_t keeper;
-    char subnet[WIRE_LAB_ADDRESS_MAX], subnet6[WIRE_LAB_ADDRESS_MAX];
+    char subnet[WIRE_LAB_ADDRESS_MAX], subnet6[WIRE_LAB_ADDRESS_MAX]; /* subnet6 "": no IPv6 */
     uint32_t mtu;
     struct wire_lab_node nodes[WIRE_LAB_NODES_MAX];
     size_t node_count;

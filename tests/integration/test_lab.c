@@ -3,8 +3,11 @@
 #include "tests/lib/test.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <net/if.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "tests/integration/lab_roles.h"
@@ -31,15 +34,20 @@ static void become_nobody(struct severd *severd)
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* forgotten with the ids */
 }
 
-static void start_severd(struct fixture *fixture)
+static void launch(struct fixture *fixture, void (*become)(struct severd *severd))
 {
-    severd_launch(&fixture->severd, "2", NULL, fixture->as_nobody ? become_nobody : NULL);
+    severd_launch(&fixture->severd, "2", NULL, become);
     severd_await_log(&fixture->severd, "ready: control");
     snprintf(fixture->url_setting, sizeof(fixture->url_setting), "SEVER_URL=%s",
              fixture->severd.url);
     fixture->environment[0] = fixture->url_setting;
     fixture->environment[1] =
         "ASAN_OPTIONS=verify_asan_link_order=0"; /* the clock's library first */
+}
+
+static void start_severd(struct fixture *fixture)
+{
+    launch(fixture, fixture->as_nobody ? become_nobody : NULL);
 }
 
 static int open_fixture(void **state, bool as_nobody)
@@ -627,6 +635,161 @@ static void a_killed_node_is_told_and_the_others_go_on(void **state)
     text_free(&output);
 }
 
+/* Nothing of severd waits for a keeper that does not answer, and nobody without end. */
+static void a_stopped_keeper_stops_nothing_else(void **state)
+{
+    struct fixture *fixture = *state;
+    struct text output = {0};
+    struct child adding, client, server;
+    struct traces traces;
+    struct line line;
+    char words[] = "lab add n9", told[256];
+    start_busy_lab(fixture, &server, &client, &traces);
+    assert_int_equal(kill(traces.keeper, SIGSTOP), 0);
+    begin_line(&line, fixture);
+    add_words(&line, words);
+    child_start(&adding, line.words, fixture->environment);
+    uint64_t begin_ns = monotonic_now_ns();
+    must(fixture, "cut n1 n3");
+    assert_int_equal(ctl(fixture, &output, "lab status"), 0);
+    must(fixture, "heal");
+    assert_true(monotonic_now_ns() - begin_ns < NS_PER_S);
+    assert_null(strstr(text_get(&output), "ended"));
+    assert_null(strstr(text_get(&output), "n9"));
+    assert_true(child_read_line(&adding, told, sizeof(told)));
+    assert_non_null(strstr(told, "does not answer"));
+    assert_int_equal(child_finish(&adding, NULL), 1);
+    severd_await_log(&fixture->severd, "the lab's keeper has ended");
+    must(fixture, "lab down");
+    net_await(nothing_left(&traces));
+    child_finish(&server, NULL);
+    child_kill(&client);
+    must(fixture, "lab up 2");
+    assert_int_equal(ping(fixture, "n1", "n2"), 5);
+    text_free(&output);
+}
+
+/* The process that serves host ports: the younger one of that name; the other is its node's. */
+static pid_t find_gateway(pid_t keeper)
+{
+    char path[64], name[32] = "";
+    struct dirent *entry;
+    pid_t found = 0;
+    DIR *processes = opendir("/proc");
+    while ((entry = readdir(processes))) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10), parent = 0;
+        snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+        FILE *file = pid > 0 ? fopen(path, "re") : NULL;
+        if (file && fscanf(file, "%*d (%31[^)]) %*c %d", name, &parent) == 2 && parent == keeper &&
+            strcmp(name, "lab-gateway") == 0 && pid > found)
+            found = pid;
+        if (file)
+            fclose(file);
+    }
+    closedir(processes);
+    return found;
+}
+
+static void a_killed_gateway_is_told_and_the_next_port_makes_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct text output = {0};
+    struct child server;
+    must(fixture, "lab up 2");
+    start_server(fixture, &server, "n1");
+    must(fixture, "lab port n1 2379");
+    assert_int_equal(ctl(fixture, &output, "lab status --json"), 0);
+    const char *keeper = strstr(text_get(&output), "\"keeper\":");
+    assert_non_null(keeper);
+    pid_t gateway = find_gateway((pid_t)strtol(keeper + 9, NULL, 10));
+    assert_true(gateway > 0);
+    assert_int_equal(kill(gateway, SIGKILL), 0);
+    severd_await_log(&fixture->severd, "node gateway of the lab has ended");
+    assert_int_equal(ctl(fixture, &output, "lab status"), 0);
+    assert_non_null(strstr(text_get(&output), "ended"));
+    assert_null(strstr(text_get(&output), "LISTEN")); /* no port any more */
+    must(fixture, "lab port n1 2379");
+    assert_int_equal(ctl(fixture, &output, "lab status"), 0);
+    assert_null(strstr(text_get(&output), "ended"));
+    assert_non_null(strstr(text_get(&output), "LISTEN"));
+    assert_int_equal(ping(fixture, "n1", "n2"), 5);
+    child_kill(&server);
+    text_free(&output);
+}
+
+static void a_lab_may_do_without_ipv6(void **state)
+{
+    struct fixture *fixture = *state;
+    struct text output = {0};
+    must(fixture, "lab up 2 --subnet6 none");
+    assert_int_equal(ctl(fixture, &output, "lab status --json"), 0);
+    assert_non_null(strstr(text_get(&output), "\"subnet6\": null"));
+    assert_int_equal(ctl(fixture, &output, "lab exec n1 -- ip -6 address show dev eth0"), 0);
+    assert_null(strstr(text_get(&output), "inet6"));
+    assert_int_equal(ping(fixture, "n1", "n2"), 5);
+    text_free(&output);
+}
+
+/* What would tell of IPv6 is not there. (Each namespace has a /proc/sys/net/ipv6 of its own.) */
+static void become_one_without_ipv6(struct severd *severd)
+{
+    (void)severd;
+    if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+        mount("tmpfs", "/proc/sys", "tmpfs", 0, NULL))
+        _exit(126);
+}
+
+static void become_nobody_without_ipv6(struct severd *severd)
+{
+    become_one_without_ipv6(severd);
+    become_nobody(severd);
+}
+
+/* Where the machine has no IPv6 a lab has none, and says so; one that must have it is refused. */
+static void a_machine_without_ipv6_has_labs(void **state)
+{
+    struct fixture *fixture = *state;
+    struct text output = {0};
+    if (geteuid() != 0)
+        skip();
+    severd_stop(&fixture->severd);
+    launch(fixture, fixture->as_nobody ? become_nobody_without_ipv6 : become_one_without_ipv6);
+    assert_int_equal(ctl(fixture, &output, "lab up 2 --subnet6 fd01::/64"), 1);
+    assert_non_null(strstr(text_get(&output), "has no IPv6"));
+    assert_int_equal(ctl(fixture, &output, "lab up 2"), 0);
+    assert_non_null(strstr(text_get(&output), "IPv4 only"));
+    assert_int_equal(ping(fixture, "n1", "n2"), 5);
+    text_free(&output);
+}
+
+/* What the caller has open by accident is not the node's. */
+static void exec_hands_on_no_other_descriptor(void **state)
+{
+    struct fixture *fixture = *state;
+    struct text output = {0};
+    must(fixture, "lab up 1");
+    int leaked = fcntl(STDERR_FILENO, F_DUPFD, 77);
+    assert_true(leaked >= 77);
+    assert_int_equal(ctl(fixture, &output, "lab exec n1 -- ls /proc/self/fd"), 0);
+    assert_string_equal(text_get(&output), "0\n1\n2\n3\n"); /* 3: of ls */
+    close(leaked);
+    text_free(&output);
+}
+
+static void what_is_no_node_is_said_to_be_none(void **state)
+{
+    struct fixture *fixture = *state;
+    struct text output = {0};
+    assert_int_equal(ctl(fixture, &output, "lab up n1 localhost"), 1);
+    assert_non_null(strstr(text_get(&output), "means the loopback address"));
+    must(fixture, "lab up 2");
+    assert_int_equal(ctl(fixture, &output, "capture n1 n99 --duration 1s"), 1);
+    assert_non_null(strstr(text_get(&output), "'n99' is no node of the lab"));
+    assert_int_equal(ctl(fixture, &output, "capture n99 --duration 1s"), 1);
+    assert_non_null(strstr(text_get(&output), "'n99' is no node of the lab"));
+    text_free(&output);
+}
+
 static void without_severd_it_says_how_to_start_one(void **state)
 {
     struct fixture fixture = *(struct fixture *)*state;
@@ -664,6 +827,12 @@ int main(int argc, char **argv)
         TEST(severd_ended_leaves_nothing),
         TEST(a_killed_keeper_is_told_and_leaves_nothing),
         TEST(a_killed_node_is_told_and_the_others_go_on),
+        TEST(a_stopped_keeper_stops_nothing_else),
+        TEST(a_killed_gateway_is_told_and_the_next_port_makes_one),
+        TEST(a_lab_may_do_without_ipv6),
+        TEST(a_machine_without_ipv6_has_labs),
+        TEST(exec_hands_on_no_other_descriptor),
+        TEST(what_is_no_node_is_said_to_be_none),
         TEST(without_severd_it_says_how_to_start_one),
     };
     return cmocka_run_group_tests_name("integration/lab", tests, NULL, NULL);

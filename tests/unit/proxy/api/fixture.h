@@ -56,6 +56,9 @@ struct fixture {
     _Atomic bool doctor_waits; /* an examination lasts until something is written to doctor_fd */
     _Atomic unsigned examinations;
     int doctor_fd;
+    _Atomic bool lab_slow; /* changes of the lab take until this is false */
+    bool lab_changing;
+    struct api_lab_change lab_change;
 };
 
 static inline const struct ruleset *fixture_current(void *context)
@@ -289,33 +292,78 @@ static inline int fixture_lab_connections(void *context, struct wire_lab_connect
     return 0;
 }
 
+static inline int fixture_lab_do(struct fixture *fixture, struct api_lab_change *change,
+                                 struct error *error)
+{
+    switch (change->verb) {
+    case API_LAB_UP:
+        return fixture_lab_up(fixture, &change->wanted, change->by, error);
+    case API_LAB_DOWN:
+        return fixture_lab_down(fixture, change->by, error);
+    case API_LAB_ADD_NODE:
+        return fixture_lab_add(fixture, &change->member, change->by, &change->node, error);
+    case API_LAB_REMOVE_NODE:
+        return fixture_lab_remove(fixture, change->name, change->by, error);
+    case API_LAB_ADD_PORT:
+        return fixture_lab_add_port(fixture, &change->port, change->by, error);
+    default:
+        return fixture_lab_remove_port(fixture, change->port.listen, error);
+    }
+}
+
+/* Ends at once, or when the test says so (lab_slow). */
+static inline int fixture_lab_begin(void *context, const struct api_lab_change *change,
+                                    struct error *error)
+{
+    struct fixture *fixture = context;
+    (void)error;
+    assert_false(fixture->lab_changing); /* one at a time */
+    fixture->lab_change = *change;
+    fixture->lab_changing = true;
+    return 0;
+}
+
 static inline int fixture_lab_poll_fd(void *context)
 {
     return ((struct fixture *)context)->news_fd;
 }
 
-static inline bool fixture_lab_news(void *context, char text[API_NEWS_MAX])
+static inline bool fixture_lab_waits(void *context)
 {
     struct fixture *fixture = context;
-    if (!atomic_exchange(&fixture->has_news, false))
-        return false;
+    return atomic_load(&fixture->has_news) ||
+           (fixture->lab_changing && !atomic_load(&fixture->lab_slow));
+}
+
+static inline enum api_lab_event fixture_lab_step(void *context, char text[API_NEWS_MAX])
+{
+    struct fixture *fixture = context;
+    struct api_lab_change *change = &fixture->lab_change;
+    eventfd_t count;
+    eventfd_read(fixture->news_fd, &count);
     snprintf(text, API_NEWS_MAX, "node n1 of the lab has ended");
-    return true;
+    if (atomic_exchange(&fixture->has_news, false))
+        return API_LAB_NEWS;
+    change->result = fixture_lab_do(fixture, change, &change->error);
+    fixture->lab_changing = false;
+    return API_LAB_ENDED;
+}
+
+static inline const struct api_lab_change *fixture_lab_ended(void *context)
+{
+    return &((struct fixture *)context)->lab_change;
 }
 
 static inline struct api_lab fixture_lab(void)
 {
     return (struct api_lab){.get = fixture_lab_get,
                             .has_node = fixture_lab_has,
-                            .up = fixture_lab_up,
-                            .down = fixture_lab_down,
-                            .add_node = fixture_lab_add,
-                            .remove_node = fixture_lab_remove,
-                            .add_port = fixture_lab_add_port,
-                            .remove_port = fixture_lab_remove_port,
-                            .connections = fixture_lab_connections,
+                            .begin = fixture_lab_begin,
                             .poll_fd = fixture_lab_poll_fd,
-                            .next_news = fixture_lab_news};
+                            .waits = fixture_lab_waits,
+                            .step = fixture_lab_step,
+                            .ended = fixture_lab_ended,
+                            .connections = fixture_lab_connections};
 }
 
 /* --- captures --- */

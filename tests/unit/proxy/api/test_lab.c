@@ -152,6 +152,81 @@ static void a_node_that_ends_is_an_event(void **state)
     close(fd);
 }
 
+static void release(void)
+{
+    atomic_store(&fixture->lab_slow, false);
+    assert_int_equal(eventfd_write(fixture->news_fd, 1), 0);
+}
+
+static int send_request(const char *request)
+{
+    int fd = fixture_connect(fixture);
+    fixture_send(fd, request, strlen(request));
+    return fd;
+}
+
+static const char add_m2[] =
+    "POST /v1/lab/nodes HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    "Content-Length: 13\r\n\r\n{\"name\":\"m2\"}";
+static const char remove_m2[] =
+    "DELETE /v1/lab/nodes/m2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+/* Others are served meanwhile; a second change has its turn when the first one has ended. */
+static void nobody_waits_for_a_change_but_who_asked(void **state)
+{
+    (void)state;
+    up();
+    atomic_store(&fixture->lab_slow, true);
+    int first = send_request(add_m2), second = send_request(remove_m2);
+    for (int i = 0; i < 3; i++)
+        assert_null(strstr(expect(0, "GET", "/v1/lab", NULL), "m2"));
+    expect(0, "POST", "/v1/nodes", "{\"name\":\"other\"}");
+    char byte;
+    assert_int_equal(recv(first, &byte, 1, MSG_DONTWAIT), -1);
+    release();
+    text_clear(&text);
+    assert_true(until(first, "201"));
+    assert_true(until(first, "\"name\":\"m2\""));
+    text_clear(&text);
+    assert_true(until(second, "204"));
+    assert_null(strstr(expect(0, "GET", "/v1/lab", NULL), "m2"));
+    close(first);
+    close(second);
+}
+
+/* Who has gone is no obstacle, and what was asked for is done. */
+static void a_change_is_seen_through_when_its_client_has_gone(void **state)
+{
+    (void)state;
+    up();
+    atomic_store(&fixture->lab_slow, true);
+    int fd = send_request(add_m2);
+    expect(0, "GET", "/v1/lab", NULL);
+    close(fd);
+    expect(0, "GET", "/v1/lab", NULL);
+    release();
+    expect(0, "DELETE", "/v1/lab/nodes/m2", NULL);
+}
+
+/* fixture_stop ends the API with both. */
+static void severd_may_end_while_changes_wait(void **state)
+{
+    (void)state;
+    up();
+    atomic_store(&fixture->lab_slow, true);
+    int first = send_request(add_m2), second = send_request(remove_m2);
+    expect(0, "GET", "/v1/lab", NULL);
+    fixture_stop(fixture);
+    char bytes[1024];
+    while (recv(first, bytes, sizeof(bytes), 0) > 0)
+        ;
+    while (recv(second, bytes, sizeof(bytes), 0) > 0)
+        ;
+    close(first);
+    close(second);
+    fixture = fixture_start("127.0.0.1:0");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -164,6 +239,9 @@ int main(void)
         TEST(ports_lead_to_nodes),
         TEST(connections_are_told_with_what_was_left_out),
         TEST(a_node_that_ends_is_an_event),
+        TEST(nobody_waits_for_a_change_but_who_asked),
+        TEST(a_change_is_seen_through_when_its_client_has_gone),
+        TEST(severd_may_end_while_changes_wait),
     };
     return cmocka_run_group_tests_name("proxy/api/lab", tests, NULL, NULL);
 }

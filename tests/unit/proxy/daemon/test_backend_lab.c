@@ -3,6 +3,7 @@
 #include "tests/lib/test.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "proxy/daemon/backend.h"
 #include "proxy/lab/lab.h"
 
-#define PATIENCE_NS (20 * NS_PER_S)
+enum { PATIENCE_MS = 20000 };
 
 static struct {
     struct backend *backend;
@@ -81,17 +82,49 @@ static void expect_refused(const char *wanted)
     assert_int_equal(current()->version, version);
 }
 
+/* Steps until the next event; API_LAB_NOTHING: none came. */
+static enum api_lab_event await_event(char news[API_NEWS_MAX])
+{
+    struct pollfd polled = {.fd = rig.api.lab.poll_fd(rig.backend), .events = POLLIN};
+    enum api_lab_event event = API_LAB_STEP;
+    while (event == API_LAB_STEP || event == API_LAB_NOTHING) {
+        if (poll(&polled, 1, PATIENCE_MS) != 1)
+            return API_LAB_NOTHING;
+        event = rig.api.lab.step(rig.backend, news);
+    }
+    return event;
+}
+
+/* Begins the change and waits for its end. News that come meanwhile are passed over. */
+static int do_change(struct api_lab_change *change, struct error *error)
+{
+    char news[API_NEWS_MAX];
+    enum api_lab_event event;
+    snprintf(change->by, sizeof(change->by), "tester");
+    struct error *told = error ? error : &change->error;
+    int result = rig.api.lab.begin(rig.backend, change, told);
+    if (!result) {
+        while ((event = await_event(news)) != API_LAB_ENDED)
+            assert_int_equal(event, API_LAB_NEWS);
+        *change = *rig.api.lab.ended(rig.backend);
+        result = change->result;
+        *told = change->error;
+    }
+    ruleset_free(&rig.next);
+    ruleset_copy(&rig.next, current());
+    return result;
+}
+
 static int try_up(const char *const *names, struct error *error)
 {
-    struct wire_lab_wanted *wanted = calloc(1, sizeof(*wanted));
+    struct api_lab_change *change = calloc(1, sizeof(*change));
+    struct wire_lab_wanted *wanted = &change->wanted;
     wire_lab_wanted_init(wanted);
     wanted->ring_bytes = 4 << 20;
     for (; *names; names++)
         snprintf(wanted->nodes[wanted->node_count++].name, RULESET_NAME_MAX, "%s", *names);
-    int result = rig.api.lab.up(rig.backend, wanted, "tester", error);
-    free(wanted);
-    ruleset_free(&rig.next);
-    ruleset_copy(&rig.next, current());
+    int result = do_change(change, error);
+    free(change);
     return result;
 }
 
@@ -105,16 +138,37 @@ static void up(const char *const *names)
 
 static void down(void)
 {
-    assert_int_equal(rig.api.lab.down(rig.backend, "tester", NULL), 0);
-    ruleset_free(&rig.next);
-    ruleset_copy(&rig.next, current());
+    struct api_lab_change change = {.verb = API_LAB_DOWN};
+    assert_int_equal(do_change(&change, NULL), 0);
+}
+
+static int try_join(const char *name, struct error *error)
+{
+    struct api_lab_change change = {.verb = API_LAB_ADD_NODE};
+    snprintf(change.member.name, sizeof(change.member.name), "%s", name);
+    return do_change(&change, error);
 }
 
 static void remove_node(const char *name)
 {
-    assert_int_equal(rig.api.lab.remove_node(rig.backend, name, "tester", NULL), 0);
-    ruleset_free(&rig.next);
-    ruleset_copy(&rig.next, current());
+    struct api_lab_change change = {.verb = API_LAB_REMOVE_NODE};
+    snprintf(change.name, sizeof(change.name), "%s", name);
+    assert_int_equal(do_change(&change, NULL), 0);
+}
+
+static int try_port(struct wire_lab_port *port, struct error *error)
+{
+    struct api_lab_change change = {.verb = API_LAB_ADD_PORT, .port = *port};
+    int result = do_change(&change, error);
+    *port = change.port;
+    return result;
+}
+
+static int try_remove_port(const char *listen)
+{
+    struct api_lab_change change = {.verb = API_LAB_REMOVE_PORT};
+    snprintf(change.port.listen, sizeof(change.port.listen), "%s", listen);
+    return do_change(&change, NULL);
 }
 
 static void add_node(const char *name, const char *address)
@@ -182,9 +236,7 @@ static void up_is_undone_as_a_whole(void **state)
     assert_int_equal(try_up((const char *const[]){"no name", NULL}, &error), -EINVAL);
     assert_false(look()->up);
     UP("n1"); /* 10.77.0.1 is free */
-    struct wire_lab_node node;
-    struct wire_lab_member member = {.name = "n2"};
-    assert_true(rig.api.lab.add_node(rig.backend, &member, "tester", &node, &error) < 0);
+    assert_true(try_join("n2", &error) < 0);
     assert_int_equal(look()->node_count, 1);
     assert_int_equal(current()->version, version + 1);
 }
@@ -264,37 +316,32 @@ static void a_node_that_a_route_names_stays_in_the_ruleset(void **state)
     assert_int_equal(ruleset_find_node(current(), "n2")->address_count, 0);
 }
 
-static bool await_news(char text[API_NEWS_MAX])
+static void await_news(char text[API_NEWS_MAX])
 {
-    uint64_t end_ns = monotonic_now_ns() + PATIENCE_NS;
-    while (!rig.api.lab.next_news(rig.backend, text)) {
-        if (monotonic_now_ns() > end_ns)
-            return false;
-        monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
-    }
-    return true;
+    assert_int_equal(await_event(text), API_LAB_NEWS);
 }
 
 static void a_node_that_is_killed_is_told_and_can_be_removed(void **state)
 {
     char text[API_NEWS_MAX];
-    struct wire_lab_node node;
-    struct wire_lab_member member = {.name = "n3"};
     struct error error = {0};
     (void)state;
     UP("n1", "n2");
-    assert_false(rig.api.lab.next_news(rig.backend, text));
+    assert_false(rig.api.lab.waits(rig.backend));
     assert_int_equal(kill(wire_lab_find_node(look(), "n2")->pid, SIGKILL), 0);
-    assert_true(await_news(text));
+    await_news(text);
     assert_non_null(strstr(text, "node n2 of the lab has ended"));
     assert_false(wire_lab_find_node(look(), "n2")->running);
     assert_true(wire_lab_find_node(look(), "n1")->running);
     assert_true(has_address("n2", "10.77.0.2")); /* until it is removed */
-    assert_int_equal(rig.api.lab.add_node(rig.backend, &member, "tester", &node, &error), -EINVAL);
-    assert_non_null(strstr(error.message, "severctl lab remove n2"));
+    assert_int_equal(try_join("n2", &error), -EEXIST);
+    assert_non_null(strstr(error.message, "severctl lab remove"));
+    assert_int_equal(try_join("n3", &error), 0);
+    assert_true(has_address("n3", "10.77.0.3"));
     remove_node("n2");
-    assert_int_equal(rig.api.lab.add_node(rig.backend, &member, "tester", &node, &error), 0);
-    assert_int_equal(look()->node_count, 2);
+    assert_int_equal(try_join("n2", &error), 0);
+    assert_true(has_address("n2", "10.77.0.2")); /* as before */
+    assert_int_equal(look()->node_count, 3);
 }
 
 static void a_keeper_that_is_killed_ends_every_node(void **state)
@@ -304,9 +351,9 @@ static void a_keeper_that_is_killed_ends_every_node(void **state)
     (void)state;
     UP("n1", "n2");
     assert_int_equal(kill(look()->keeper, SIGKILL), 0);
-    assert_true(await_news(text));
-    while (rig.api.lab.next_news(rig.backend, text))
-        ;
+    do
+        await_news(text);
+    while (!strstr(text, "keeper"));
     assert_true(look()->up);
     for (size_t i = 0; i < rig.lab.node_count; i++)
         assert_false(rig.lab.nodes[i].running);
@@ -316,6 +363,49 @@ static void a_keeper_that_is_killed_ends_every_node(void **state)
     UP("n1");
 }
 
+/* Nothing else waits for it, and it is not waited for without end. */
+static void a_keeper_that_is_stopped_is_given_up(void **state)
+{
+    struct api_lab_change change = {.verb = API_LAB_ADD_NODE, .member = {.name = "n2"}};
+    char text[API_NEWS_MAX];
+    struct error error = {0};
+    (void)state;
+    UP("n1");
+    pid_t keeper = look()->keeper;
+    assert_int_equal(kill(keeper, SIGSTOP), 0);
+    uint64_t begin_ns = monotonic_now_ns();
+    assert_int_equal(rig.api.lab.begin(rig.backend, &change, &error), 0);
+    add_node("other", "127.0.9.1");
+    must_change();
+    assert_true(monotonic_now_ns() - begin_ns < NS_PER_S);
+    assert_int_equal(look()->node_count, 1);
+    assert_int_equal(await_event(text), API_LAB_ENDED);
+    change = *rig.api.lab.ended(rig.backend);
+    assert_int_equal(change.result, -ETIMEDOUT);
+    assert_non_null(strstr(change.error.message, "does not answer"));
+    await_news(text);
+    assert_non_null(strstr(text, "keeper has ended"));
+    down();
+    assert_int_equal(kill(keeper, 0), -1);
+    UP("n1");
+}
+
+/* As SIGTERM does, in the middle of a change. */
+static void severd_ends_while_a_lab_is_made(void **state)
+{
+    struct api_lab_change *change = calloc(1, sizeof(*change));
+    struct error error = {0};
+    (void)state;
+    wire_lab_wanted_init(&change->wanted);
+    change->wanted.ring_bytes = 4 << 20;
+    for (change->wanted.node_count = 0; change->wanted.node_count < 64; change->wanted.node_count++)
+        snprintf(change->wanted.nodes[change->wanted.node_count].name, RULESET_NAME_MAX, "n%zu",
+                 change->wanted.node_count + 1);
+    assert_int_equal(rig.api.lab.begin(rig.backend, change, &error), 0);
+    free(change);
+    assert_false(look()->up); /* not yet; close_rig ends it */
+}
+
 static void the_first_port_brings_the_gateway(void **state)
 {
     struct wire_lab_port port = {.listen = "127.0.0.1:0", .node = "n1", .port = 9};
@@ -323,19 +413,56 @@ static void the_first_port_brings_the_gateway(void **state)
     struct error error = {0};
     (void)state;
     UP("n1");
-    assert_true(rig.api.lab.add_port(rig.backend, &wrong, "tester", &error) < 0);
+    assert_true(try_port(&wrong, &error) < 0);
     assert_string_equal(error.place, "listen");
     assert_int_equal(current()->node_count, 1); /* it has gone again */
-    assert_int_equal(rig.api.lab.add_port(rig.backend, &port, "tester", &error), 0);
+    assert_int_equal(try_port(&port, &error), 0);
     assert_int_equal(ruleset_find_node(current(), "gateway")->kind, RULESET_NODE_CLIENT);
     assert_int_equal(look()->port_count, 1);
     assert_string_equal(rig.lab.ports[0].listen, port.listen);
-    assert_int_equal(rig.api.lab.remove_port(rig.backend, "127.0.0.1:1", NULL), -ENOENT);
-    assert_int_equal(rig.api.lab.remove_port(rig.backend, port.listen, NULL), 0);
-    snprintf(port.listen, sizeof(port.listen), "127.0.0.1:0");
-    assert_int_equal(rig.api.lab.add_port(rig.backend, &port, "tester", &error), 0);
+    assert_int_equal(try_remove_port("127.0.0.1:1"), -ENOENT);
+    assert_int_equal(try_remove_port(port.listen), 0);
+    assert_int_equal(try_port(&port, &error), 0); /* the same address is free again */
     remove_node("n1");
     assert_int_equal(look()->port_count, 0);
+}
+
+static void ports_end_with_their_node(void **state)
+{
+    struct wire_lab_port ended = {.listen = "127.0.0.1:0", .node = "n1", .port = 9};
+    struct wire_lab_port other = {.listen = "127.0.0.1:0", .node = "n2", .port = 9};
+    char text[API_NEWS_MAX];
+    struct error error = {0};
+    (void)state;
+    UP("n1", "n2");
+    assert_int_equal(try_port(&ended, &error), 0);
+    assert_int_equal(try_port(&other, &error), 0);
+    assert_int_equal(kill(wire_lab_find_node(look(), "n1")->pid, SIGKILL), 0);
+    await_news(text);
+    assert_int_equal(look()->port_count, 1);
+    assert_string_equal(rig.lab.ports[0].node, "n2");
+    assert_int_equal(try_port(&ended, &error), -EINVAL); /* to a node that has ended */
+    snprintf(ended.node, sizeof(ended.node), "n2");
+    assert_int_equal(try_port(&ended, &error), 0); /* its address is free */
+}
+
+static void a_gateway_that_is_killed_is_told_and_made_anew(void **state)
+{
+    struct wire_lab_port port = {.listen = "127.0.0.1:0", .node = "n1", .port = 9};
+    char text[API_NEWS_MAX];
+    struct error error = {0};
+    (void)state;
+    UP("n1");
+    assert_int_equal(try_port(&port, &error), 0);
+    pid_t pid = wire_lab_find_node(look(), LAB_GATEWAY)->pid;
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    await_news(text);
+    assert_non_null(strstr(text, "node gateway of the lab has ended"));
+    assert_false(wire_lab_find_node(look(), LAB_GATEWAY)->running);
+    assert_int_equal(rig.lab.port_count, 0);
+    assert_int_equal(try_port(&port, &error), 0);
+    assert_true(wire_lab_find_node(look(), LAB_GATEWAY)->running);
+    assert_int_equal(rig.lab.port_count, 1);
 }
 
 static bool can_have_labs(void)
@@ -365,7 +492,11 @@ int main(int argc, char **argv)
         TEST(a_node_that_a_route_names_stays_in_the_ruleset),
         TEST(a_node_that_is_killed_is_told_and_can_be_removed),
         TEST(a_keeper_that_is_killed_ends_every_node),
+        TEST(a_keeper_that_is_stopped_is_given_up),
+        TEST(severd_ends_while_a_lab_is_made),
         TEST(the_first_port_brings_the_gateway),
+        TEST(ports_end_with_their_node),
+        TEST(a_gateway_that_is_killed_is_told_and_made_anew),
     };
     return can_have_labs()
                ? cmocka_run_group_tests_name("proxy/daemon/backend_lab", tests, NULL, NULL)

@@ -333,19 +333,36 @@ static void diagnosis_sees_the_nodes_sockets(void **state)
     lab_destroy(lab);
 }
 
-/* The smallest number that is free: who comes back has its old addresses. */
-static void numbers_are_reused(void **state)
+/* Who comes back has its old addresses, and nobody else has them while others are left. */
+static void numbers_come_back_with_their_names(void **state)
 {
     (void)state;
-    struct lab *lab = rig_lab();
+    struct lab_options options = rig_options();
+    struct lab *lab = NULL;
     struct lab_node nodes[4];
+    struct error error = {0};
+    options.subnet = "10.77.0.0/29"; /* six addresses */
+    options.subnet6 = "";
+    assert_int_equal(lab_create(&options, &lab, &error), 0);
     rig_add(lab, "n1", &nodes[0]);
     rig_add(lab, "n2", &nodes[1]);
     rig_add(lab, "n3", &nodes[2]);
-    assert_int_equal(lab_remove_node(lab, "n2", NULL), 0);
-    rig_add(lab, "n4", &nodes[3]);
-    assert_int_equal(nodes[3].number, 2);
-    for (int i = 0; i < 4; i++)
+    assert_int_equal(nodes[2].number, 3);
+    static const struct {
+        const char *removed, *added;
+        unsigned number;
+    } steps[] = {
+        {"n2", "n4", 4}, {"n1", "n1", 1}, {"n1", "n2", 2}, {"n4", "n5", 5},
+        {"n5", "n6", 6}, {"n6", "n7", 1}, /* none is new any more: the smallest that is free */
+        {"n2", "n1", 2},                  /* and its own is taken */
+    };
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        assert_int_equal(lab_remove_node(lab, steps[i].removed, NULL), 0);
+        rig_add(lab, steps[i].added, &nodes[3]);
+        assert_int_equal(nodes[3].number, steps[i].number);
+        rig_close(&nodes[3]);
+    }
+    for (int i = 0; i < 3; i++)
         rig_close(&nodes[i]);
     lab_destroy(lab);
 }
@@ -419,6 +436,8 @@ static void names_are_refused_with_the_reason(void **state)
         "n 1",
         "n/1",
         "localhost",
+        "Localhost",
+        "ip6-loopback",
         "n\n127.0.0.1",
         "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"};
     struct lab *lab = rig_lab();
@@ -492,7 +511,7 @@ int main(int argc, char **argv)
         rig_test_both(what_a_node_sends_is_in_its_rings),
         rig_test_both(what_is_for_no_node_has_its_route_or_none),
         rig_test_both(diagnosis_sees_the_nodes_sockets),
-        rig_test_both(numbers_are_reused),
+        rig_test_both(numbers_come_back_with_their_names),
         rig_test_both(devices_make_only_packets_that_can_be_told),
         rig_test_both(a_node_cannot_change_the_names_of_all),
         cmocka_unit_test(options_are_refused_with_their_place),

@@ -50,7 +50,7 @@ static void others_are_refused_with_the_reason(void **state)
     refuses("", AF_INET, "write one such as 10.77.0.0/24");
     refuses("10.77.0.0", AF_INET, "is no network");
     refuses("10.77.0.0/", AF_INET, "prefix length");
-    refuses("10.77.0.0/31", AF_INET, "prefix length");
+    refuses("10.77.0.0/31", AF_INET, "not a valid prefix length");
     refuses("10.0.0.0/7", AF_INET, "prefix length");
     refuses("10.77.0.0/24x", AF_INET, "prefix length");
     refuses("10.77.0/24", AF_INET, "is no IPv4 network");

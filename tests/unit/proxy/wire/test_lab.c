@@ -109,7 +109,34 @@ static void what_is_asked_for_can_be_written_too(void **state)
     assert_string_equal(decode_wanted("{\"nodes\":[\"n1\"],\"mtu\":1280}"), "");
     expect_text(wire_encode_lab_wanted(&wanted),
                 "{\"nodes\":[{\"name\":\"n1\",\"kind\":\"member\"}],\"subnet\":\"10.77.0.0/24\","
-                "\"subnet6\":\"fd77::/64\",\"mtu\":1280,\"ring_bytes\":0}");
+                "\"mtu\":1280,\"ring_bytes\":0}");
+}
+
+/* Not said: where there is IPv6. Null: none. A network: that, or no lab. */
+static void ipv6_is_optional_wanted_or_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *subnet6, *again;
+        bool optional;
+    } cases[] = {
+        {"", "fd77::/64", "", true},
+        {",\"subnet6\":null", "", "\"subnet6\":null,", false},
+        {",\"subnet6\":\"\"", "", "\"subnet6\":null,", false},
+        {",\"subnet6\":\"fd77::/64\"", "fd77::/64", "\"subnet6\":\"fd77::/64\",", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[160];
+        snprintf(text, sizeof(text), "{\"nodes\":[\"n1\"]%s}", cases[i].text);
+        assert_string_equal(decode_wanted(text), "");
+        assert_string_equal(wanted.subnet6, cases[i].subnet6);
+        assert_int_equal(wanted.subnet6_optional, cases[i].optional);
+        snprintf(text, sizeof(text),
+                 "{\"nodes\":[{\"name\":\"n1\",\"kind\":\"member\"}],\"subnet\":"
+                 "\"10.77.0.0/24\",%s\"mtu\":1500,\"ring_bytes\":0}",
+                 cases[i].again);
+        expect_text(wire_encode_lab_wanted(&wanted), text);
+    }
 }
 
 static void a_port_has_a_node_and_a_number(void **state)
@@ -217,6 +244,7 @@ int main(void)
         cmocka_unit_test(what_is_no_lab_is_refused_with_its_place),
         cmocka_unit_test(no_more_nodes_than_fit),
         cmocka_unit_test(what_is_asked_for_can_be_written_too),
+        cmocka_unit_test(ipv6_is_optional_wanted_or_not),
         cmocka_unit_test(a_port_has_a_node_and_a_number),
         cmocka_unit_test(an_answer_survives_the_way_there_and_back),
         cmocka_unit_test(an_answer_may_say_more_or_less),

@@ -1,0 +1,36 @@
+/* Changes of the lab that requests wait for: one at a time, in the order in which they came.
+ *
+ * A request that has to wait is suspended in libmicrohttpd, and everybody else is served. */
+#ifndef SEVER_API_LAB_CHANGES_H
+#define SEVER_API_LAB_CHANGES_H
+
+#include <stdbool.h>
+
+#include <microhttpd.h>
+
+#include "proxy/api/api.h"
+
+struct api;
+
+/* One of them: of a request, until that is answered. */
+struct api_lab_wait {
+    struct api_lab_wait *next;
+    struct MHD_Connection *connection;
+    struct api_lab_change change; /* with what came of it when it has ended */
+    bool ended, suspended;
+};
+
+/* Zero-initialised is fine. The first one is under way. */
+struct api_lab_changes {
+    struct api_lab_wait *first, *last;
+};
+
+/* Begins the change, or queues it. True: it has ended already. False: the request is suspended, and
+ * will be resumed when it has. */
+bool api_lab_changes_submit(struct api *api, struct api_lab_wait *wait);
+/* Does what the lab wants done on the control thread. */
+void api_lab_changes_run(struct api *api);
+/* Nobody waits any more: severd ends. */
+void api_lab_changes_close(struct api *api);
+
+#endif
