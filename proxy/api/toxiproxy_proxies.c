@@ -212,7 +212,7 @@ static unsigned finish(struct toxiproxy_call *call, struct change *change, unsig
 static unsigned create(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxy)
 {
     struct change change;
-    struct ruleset_route route = {.enabled = proxy->enabled};
+    struct ruleset_route route = {.enabled = proxy->enabled, .close_unreached = true};
     char listen[RULESET_ADDRESS_MAX];
     bool everywhere;
     if (ruleset_find_route(api_current(call->call), proxy->name)) {

@@ -4,7 +4,9 @@
  * Then, as DIALLING, it first waits for the address of an upstream that is given by name (its
  * server's end has no socket yet), looked up anew for each connection; then for the connect. A name
  * with several addresses is tried in their order, each with a look-up of its own, so that nothing
- * needs to be remembered but how many have failed. The last failure resets the client.
+ * needs to be remembered but how many have failed. The last failure resets the client, or closes it
+ * where the route says so: a reset may fail the client's connect already, which those who take a
+ * connect for the sign that the route is there can't have.
  *
  * A cut that comes meanwhile puts the dial off, unless the upstream has answered already: a look-up
  * that is answered, a SYN that is sent again or another address would cross it, and so would the
@@ -21,7 +23,7 @@ static void dial_address(struct stream_connection *connection, const struct addr
 static void give_up(struct stream_connection *connection)
 {
     fault_counter_add(&connection->flows[STREAM_UP].counters->refused, 1);
-    stream_connection_end(connection, true);
+    stream_connection_end(connection, !connection->listener->spec->close_unreached);
 }
 
 static void on_resolved(struct resolver_waiter *waiter, const struct address *addresses,

@@ -316,6 +316,56 @@ static void reset_peer_spares_whom_it_does_not_hit(void **state)
     close(client);
 }
 
+/* --- whether anybody is there --- */
+
+/* What a connect that does not block ends with, as most clients' do: *fd, or -errno. */
+static int connect_without_blocking(int port, int *fd)
+{
+    struct sockaddr_in address = loopback(port);
+    int error;
+    socklen_t length = sizeof(error);
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct pollfd wait = {.fd = *fd, .events = POLLOUT};
+    if (connect(*fd, (struct sockaddr *)&address, sizeof(address)) && errno != EINPROGRESS)
+        return -errno;
+    assert_int_equal(poll(&wait, 1, SERVER_PATIENCE_S * 1000), 1);
+    assert_int_equal(getsockopt(*fd, SOL_SOCKET, SO_ERROR, &error, &length), 0);
+    return -error;
+}
+
+/* Clients take a connect for the sign that the proxy is up, whatever is behind it. */
+static void an_upstream_that_is_down_fails_no_connect(void **state)
+{
+    enum { TIMES = 200 };
+    (void)state;
+    int down_port, fd;
+    close(listen_anywhere(1, &down_port));
+    int port = server_add_proxy(&server, "a", down_port);
+    for (int i = 0; i < TIMES; i++) {
+        struct pollfd wait = {.events = POLLIN};
+        assert_int_equal(connect_without_blocking(port, &fd), 0);
+        wait.fd = fd;
+        assert_int_equal(poll(&wait, 1, SERVER_PATIENCE_S * 1000), 1);
+        assert_int_equal(receive_byte(fd), 0);
+        close(fd);
+    }
+}
+
+/* Who wants a connect to fail asks for it. */
+static void a_connect_can_be_refused(void **state)
+{
+    (void)state;
+    int fd, port = server_add_proxy(&server, "a", upstream_port);
+    server_tell(&server, "POST", "/v1/faults",
+                "{\"name\":\"f\",\"type\":\"reject\",\"probability\":1,\"route\":\"a\"}", 201);
+    assert_int_equal(connect_without_blocking(port, &fd), -ECONNREFUSED);
+    close(fd);
+    server_tell(&server, "DELETE", "/v1/faults/f", NULL, 204);
+    assert_int_equal(connect_without_blocking(port, &fd), 0);
+    close(accept_from(upstream));
+    close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -330,6 +380,8 @@ int main(void)
         TEST(a_reset_is_a_reset),
         TEST(reset_peer_resets),
         TEST(reset_peer_spares_whom_it_does_not_hit),
+        TEST(an_upstream_that_is_down_fails_no_connect),
+        TEST(a_connect_can_be_refused),
     };
     return cmocka_run_group_tests_name("toxiproxy defects", tests, NULL, NULL);
 }

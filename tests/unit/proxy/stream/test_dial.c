@@ -1,4 +1,4 @@
-/* Plans that change while an upstream is looked up or dialled. */
+/* Plans that change while an upstream is looked up or dialled, and dials that fail. */
 #include "tests/unit/proxy/stream/rig.h"
 
 #include "proxy/io/filter.h"
@@ -98,6 +98,38 @@ static void a_refusal_waits_for_the_heal(void **state)
     rig_close(&rig);
 }
 
+/* A client that is connected, whose upstream answers with RST. */
+static int dial_nobody(struct rig *rig, bool close_unreached)
+{
+    rig_open(rig, 4, 8 << 20);
+    rig->spec.close_unreached = close_unreached;
+    rig->spec.serial++;
+    rig_apply(rig);
+    close(rig->upstream);
+    rig->upstream = -1;
+    return rig_connect(rig);
+}
+
+static void whom_nobody_answers_is_reset(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client = dial_nobody(&rig, false);
+    rig_await(&rig, rig_has_reset(client));
+    close(client);
+    rig_close(&rig);
+}
+
+static void whom_nobody_answers_is_closed_where_the_route_says_so(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client = dial_nobody(&rig, true);
+    rig_await(&rig, rig_has_end(client));
+    close(client);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +137,8 @@ int main(void)
         cmocka_unit_test(a_cut_puts_off_a_look_up),
         cmocka_unit_test(a_cut_puts_off_a_dial),
         cmocka_unit_test(a_refusal_waits_for_the_heal),
+        cmocka_unit_test(whom_nobody_answers_is_reset),
+        cmocka_unit_test(whom_nobody_answers_is_closed_where_the_route_says_so),
     };
     return cmocka_run_group_tests_name("proxy/stream dial", tests, NULL, NULL);
 }
