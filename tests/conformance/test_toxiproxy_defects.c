@@ -1,5 +1,7 @@
 /* What the server that clients know does wrong (its own issues say so), shown right here: one test
  * each, with real connections. */
+#include <pthread.h>
+
 #include "tests/conformance/server.h"
 
 enum { PROMPT_S = 5 }; /* an answer that nobody keeps waiting, on a busy machine */
@@ -366,6 +368,52 @@ static void a_connect_can_be_refused(void **state)
     close(fd);
 }
 
+/* --- a delay stays what it is --- */
+
+enum { MESSAGES = 20000, MESSAGE_BYTES = 1024, MESSAGE_INTERVAL_NS = 50000 };
+
+/* 20,000 a second; each begins with the time at which it was to be sent. */
+static void *send_messages(void *context)
+{
+    const int *fd = context;
+    char message[MESSAGE_BYTES] = "";
+    uint64_t due_ns = monotonic_now_ns();
+    for (int i = 0; i < MESSAGES; i++, due_ns += MESSAGE_INTERVAL_NS) {
+        while (monotonic_now_ns() < due_ns)
+            (void)monotonic_sleep_until(due_ns);
+        memcpy(message, &due_ns, sizeof(due_ns));
+        if (send(*fd, message, sizeof(message), MSG_NOSIGNAL) != sizeof(message))
+            break;
+    }
+    return NULL;
+}
+
+/* What waits for its time is no reason to read no more: 20 MB do. */
+static void a_second_stays_a_second_under_load(void **state)
+{
+    (void)state;
+    int port = server_add_proxy(&server, "a", upstream_port), late = 0;
+    server_tell(&server, "POST", "/proxies/a/toxics",
+                "{\"type\":\"latency\",\"stream\":\"upstream\",\"attributes\":{\"latency\":1000}}",
+                200);
+    int client = connect_to(port), behind = accept_from(upstream);
+    pthread_t sender;
+    assert_int_equal(pthread_create(&sender, NULL, send_messages, &client), 0);
+    for (int i = 0; i < MESSAGES; i++) {
+        char message[MESSAGE_BYTES];
+        uint64_t due_ns;
+        assert_int_equal(recv(behind, message, sizeof(message), MSG_WAITALL), sizeof(message));
+        uint64_t now_ns = monotonic_now_ns();
+        memcpy(&due_ns, message, sizeof(due_ns));
+        assert_true(now_ns >= due_ns + NS_PER_S);
+        late += now_ns > due_ns + NS_PER_S + NS_PER_S / 2;
+    }
+    assert_in_range(late, 0, MESSAGES / 2);
+    pthread_join(sender, NULL);
+    close(client);
+    close(behind);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -382,6 +430,7 @@ int main(void)
         TEST(reset_peer_spares_whom_it_does_not_hit),
         TEST(an_upstream_that_is_down_fails_no_connect),
         TEST(a_connect_can_be_refused),
+        TEST(a_second_stays_a_second_under_load),
     };
     return cmocka_run_group_tests_name("toxiproxy defects", tests, NULL, NULL);
 }
