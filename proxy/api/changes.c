@@ -59,7 +59,7 @@ static bool same_route(const void *a, const void *b)
     return one->protocol == other->protocol && strcmp(one->listen, other->listen) == 0 &&
            strcmp(one->upstream, other->upstream) == 0 && strcmp(one->from, other->from) == 0 &&
            strcmp(one->to, other->to) == 0 && one->enabled == other->enabled &&
-           one->spread == other->spread;
+           one->spread == other->spread && one->close_unreached == other->close_unreached;
 }
 
 static bool same_partition(const void *a, const void *b)

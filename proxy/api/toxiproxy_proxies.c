@@ -210,7 +210,7 @@ static unsigned finish(struct toxiproxy_call *call, struct change *change, unsig
 static int put_new(struct toxiproxy_call *call, const struct toxiproxy_proxy *proxy,
                    struct change *change)
 {
-    struct ruleset_route route = {.enabled = proxy->enabled};
+    struct ruleset_route route = {.enabled = proxy->enabled, .close_unreached = true};
     char listen[RULESET_ADDRESS_MAX];
     int code = toxiproxy_normalize_listen(proxy->listen, listen, &call->error);
     if (code < 0)

@@ -61,7 +61,8 @@ static bool same_socket(const struct entry *entry, const struct ruleset_route *r
 static bool same_route(const struct entry *entry, const struct ruleset_route *route)
 {
     return same_socket(entry, route) && strcmp(entry->route.upstream, route->upstream) == 0 &&
-           strcmp(entry->route.from, route->from) == 0 && strcmp(entry->route.to, route->to) == 0;
+           strcmp(entry->route.from, route->from) == 0 && strcmp(entry->route.to, route->to) == 0 &&
+           entry->route.close_unreached == route->close_unreached;
 }
 
 static void sockets_release(struct socket_set *sockets)
@@ -228,6 +229,7 @@ static int add_entry(struct routes *next, const struct ruleset_route *route, siz
     entry->route = *route;
     entry->spec.fd = -1;
     entry->spec.slot = slot;
+    entry->spec.close_unreached = route->close_unreached;
     entry->spec.from_peer = route->from[0] == '\0';
     entry->spec.from =
         entry->spec.from_peer ? FAULT_NO_NODE : fault_plan_node_slot(plan, route->from);

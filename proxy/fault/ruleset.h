@@ -77,6 +77,9 @@ struct ruleset_route {
      * of their addresses. Without it the route lives on one worker, which accepts in order, so that
      * the k-th connection is the same in each run. Not for unix sockets. */
     bool spread;
+    /* A connection whose upstream can't be reached ends with FIN, so that the peer's connect always
+     * succeeds. Without it, with RST, which connect may fail with already. Not for UDP. */
+    bool close_unreached;
 };
 
 /* A partition: a named set of cut links. A link is open only while no partition holds it. A split

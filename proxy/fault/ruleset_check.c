@@ -188,6 +188,9 @@ static int check_route(struct checker *checker, const struct ruleset_route *rout
     if (route->spread && strncmp(route->listen, "unix:", 5) == 0)
         return refuse(checker, -EINVAL, "a unix socket is listened to by one worker",
                       "routes[%zu].spread", index);
+    if (route->close_unreached && route->protocol == RULESET_UDP)
+        return refuse(checker, -EINVAL, "a udp route has no connections to close",
+                      "routes[%zu].close_unreached", index);
     if (!text_is_fine(route->upstream, sizeof(route->upstream), false))
         return refuse(checker, -EINVAL, "write where to connect to, as host:port or unix:/path",
                       "routes[%zu].upstream", index);

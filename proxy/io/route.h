@@ -27,8 +27,9 @@ struct route_spec {
     /* Of a route that is spread over the workers: how many connections it has had, by source node
      * slot (ROUTE_NODE_SLOTS), counted by all. NULL: the worker counts for itself. */
     _Atomic uint32_t *ordinals;
-    bool from_peer; /* the dialling node is found by the peer's address */
-    uint16_t from;  /* else this one */
+    bool close_unreached; /* a failed dial ends the peer's connection with FIN, not RST */
+    bool from_peer;       /* the dialling node is found by the peer's address */
+    uint16_t from;        /* else this one */
     uint16_t to;
 };
 

@@ -5,7 +5,7 @@
  *
  * HELD is passed at once unless the link is cut or an accept_delay fault says so; at its end reject
  * faults judge (admission.c). In HELD and DIALLING nothing is read from the client: its bytes, and
- * its FIN, wait in the kernel. A failed dial resets the client. OPEN ends when both directions have
+ * its FIN, wait in the kernel. A failed dial ends the client. OPEN ends when both directions have
  * delivered their FIN, or when a reset has reached the other side, which may be later than its
  * arrival: until then the connection has one socket (the other end's fd is -1) and the flow towards
  * the lost socket discards. A fault ends a connection by way of CLOSING (close.c), which may take

@@ -4,7 +4,10 @@
  * Then, as DIALLING, it first waits for the address of an upstream that is given by name (its
  * server's end has no socket yet), looked up anew for each connection; then for the connect. A name
  * with several addresses is tried in their order, each with a look-up of its own, so that nothing
- * needs to be remembered but how many have failed. The last failure resets the client.
+ * needs to be remembered but how many have failed. The last failure resets the client, or closes it
+ * where the route says so: a reset may fail the client's connect already, which those who take a
+ * connect for the sign that the route is there can't have. An upstream that has answered, and reset
+ * the connection before that was seen, has not failed: its reset crosses like any other.
  *
  * A cut that comes meanwhile puts the dial off, unless the upstream has answered already: a look-up
  * that is answered, a SYN that is sent again or another address would cross it, and so would the
@@ -12,6 +15,7 @@
  *
  * The socket has its filter before its SYN goes out, so that the answer is lost like all else. */
 #include <assert.h>
+#include <errno.h>
 
 #include "proxy/io/socket.h"
 #include "proxy/stream/internal.h"
@@ -21,7 +25,7 @@ static void dial_address(struct stream_connection *connection, const struct addr
 static void give_up(struct stream_connection *connection)
 {
     fault_counter_add(&connection->flows[STREAM_UP].counters->refused, 1);
-    stream_connection_end(connection, true);
+    stream_connection_end(connection, !connection->listener->spec->close_unreached);
 }
 
 static void on_resolved(struct resolver_waiter *waiter, const struct address *addresses,
@@ -129,12 +133,15 @@ void stream_connection_dial(struct stream_connection *connection)
 
 void stream_connection_dialled(struct stream_connection *connection)
 {
+    struct stream_end *server = &connection->ends[STREAM_SERVER];
     assert(connection->state == STREAM_DIALLING);
-    if (socket_take_error(connection->ends[STREAM_SERVER].fd) < 0) {
+    int error = socket_take_error(server->fd);
+    if (error < 0 && error != -ECONNRESET) {
         if (!stream_connection_put_off(connection))
             try_next(connection);
         return;
     }
     connection->state = STREAM_OPEN;
-    stream_connection_update(connection);
+    if (error == 0 || stream_end_broken(server)) /* it has answered, and reset it since */
+        stream_connection_update(connection);
 }

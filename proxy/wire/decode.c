@@ -55,8 +55,8 @@ int wire_decode_node(json_t *json, struct ruleset_node *out, struct error *error
     return 0;
 }
 
-static const char *const route_keys[] = {"name", "protocol", "listen", "upstream", "from",
-                                         "to",   "enabled",  "spread", NULL};
+static const char *const route_keys[] = {"name", "protocol", "listen", "upstream",        "from",
+                                         "to",   "enabled",  "spread", "close_unreached", NULL};
 static const char *const route_reported[] = {"listening", "refusing", NULL};
 
 int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *error)
@@ -74,6 +74,7 @@ int wire_decode_route(json_t *json, struct ruleset_route *out, struct error *err
     reader_text(&reader, "to", false, route.to, sizeof(route.to));
     reader_bool(&reader, "enabled", &route.enabled);
     reader_bool(&reader, "spread", &route.spread);
+    reader_bool(&reader, "close_unreached", &route.close_unreached);
     if (reader.code < 0)
         return reader.code;
     route.protocol = (enum ruleset_protocol)protocol;
@@ -99,6 +100,8 @@ static void refuse_other_route(struct reader *reader, const struct ruleset_route
         reader_fail(reader, "to", message);
     if (route->spread != patched->spread)
         reader_fail(reader, "spread", message);
+    if (route->close_unreached != patched->close_unreached)
+        reader_fail(reader, "close_unreached", message);
 }
 
 int wire_decode_route_patch(json_t *json, struct ruleset_route *route, struct error *error)
@@ -117,6 +120,7 @@ int wire_decode_route_patch(json_t *json, struct ruleset_route *route, struct er
     reader_text(&reader, "to", false, patched.to, sizeof(patched.to));
     reader_bool(&reader, "enabled", &patched.enabled);
     reader_bool(&reader, "spread", &patched.spread);
+    reader_bool(&reader, "close_unreached", &patched.close_unreached);
     refuse_other_route(&reader, route, &patched);
     if (reader.code == 0)
         *route = patched;

@@ -46,11 +46,12 @@ json_t *wire_encode_node(const struct ruleset_node *node)
 
 json_t *wire_encode_route(const struct ruleset_route *route)
 {
-    return must(json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:b}", "name", route->name,
+    return must(json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:b, s:b}", "name", route->name,
                           "protocol", ruleset_protocol_name(route->protocol), "listen",
                           route->listen, "upstream", route->upstream, "from",
                           text_or_null(route->from), "to", text_or_null(route->to), "enabled",
-                          route->enabled, "spread", route->spread));
+                          route->enabled, "spread", route->spread, "close_unreached",
+                          route->close_unreached));
 }
 
 static void set_origin(json_t *object, const char *set_by, int64_t set_at_ns)

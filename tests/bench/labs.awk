@@ -29,8 +29,8 @@ function lab_packets_row(target, title) {
 }
 function lab_delay_row(target, title) {
     if (!has("lab-delay", target, "error_p50_us") && !has("lab-delay", target, "failed")) return
-    printf "%-34s %9s %9s %9s %9s\n", title, cell("lab-delay", target, "error_min_us", "%.1f", 1), cell("lab-delay", target, "error_p50_us", "%.1f", 1), \
-        cell("lab-delay", target, "error_p99_us", "%.1f", 1), cell("lab-delay", target, "error_p999_us", "%.1f", 1)
+    printf "%-34s %9s %9s %9s %9s %9s\n", title, cell("lab-delay", target, "error_min_us", "%.1f", 1), cell("lab-delay", target, "error_p50_us", "%.1f", 1), \
+        cell("lab-delay", target, "error_p99_us", "%.1f", 1), cell("lab-delay", target, "error_p999_us", "%.1f", 1), cell("lab-delay", target, "error_max_us", "%.1f", 1)
 }
 # Of what was asked, in how many of 100 measurements the figure lies within this of it: 99. Losses of
 # a Gilbert-Elliott link come together, so that their number varies more.
@@ -79,8 +79,8 @@ function print_lab_packets(    i) {
     lab_packets_row("veth-plain", "veth pair, no offloads"); lab_packets_row("lab single packets", "lab, cut into single packets")
 }
 function print_lab_fidelity() {
-    if (has("lab-delay", "lab", "error_p50_us")) printf "\n%-34s %9s %9s %9s %9s\n", "labs: delay error one way, us", "min", "p50", "p99", "p99.9"
-    lab_delay_row("veth", "veth pair"); lab_delay_row("lab", "lab, no delay"); lab_delay_row("lab 1 ms", "lab, 1 ms"); lab_delay_row("lab 10 ms", "lab, 10 ms"); lab_delay_row("lab 100 ms", "lab, 100 ms")
+    if (has("lab-delay", "lab", "error_p50_us")) printf "\n%-34s %9s %9s %9s %9s %9s\n", "labs: delay error one way, us", "min", "p50", "p99", "p99.9", "max"
+    lab_delay_row("veth", "veth pair"); lab_delay_row("lab", "lab, no delay"); lab_delay_row("lab 1 ms", "lab, 1 ms"); lab_delay_row("lab 10 ms", "lab, 10 ms"); lab_delay_row("lab 100 ms", "lab, 100 ms"); lab_delay_row("bare sleep", "bare sleep")
     if (has("lab-loss", "lab loss 1 %", "sent")) printf "\n%-34s %9s %9s %9s %9s %9s\n", "labs: loss, all rounds", "packets", "asked %", "lost %", "+- (99 %)", ""
     lab_loss_row("lab loss 1 %"); lab_loss_row("lab loss 10 %"); lab_loss_row("lab bursts of 4")
     if (has("lab-rate", "lab 1 Gbit/s", "gbit_per_s")) printf "\n%-34s %9s %9s %11s\n", "labs: rate, Mbit/s", "asked", "measured", "error"

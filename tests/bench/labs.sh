@@ -144,7 +144,7 @@ lab_targets_of() { # SECTION: one a line
     case $1 in
     lab-throughput | lab-rtt) printf '%s\n' "${cables[@]}" pasta slirp4netns ;;
     lab-packets) printf '%s\n' "${cables[@]}" ;;
-    lab-delay) printf '%s\n' lab veth 'lab 1 ms' 'lab 10 ms' 'lab 100 ms' ;;
+    lab-delay) printf '%s\n' 'bare sleep' lab veth 'lab 1 ms' 'lab 10 ms' 'lab 100 ms' ;;
     lab-loss) printf '%s\n' 'lab loss 1 %' 'lab loss 10 %' 'lab bursts of 4' ;;
     lab-rate) printf '%s\n' 'lab 100 Mbit/s' 'lab 1 Gbit/s' ;;
     lab-64) printf '%s\n' 'lab of 64' ;;
@@ -177,6 +177,7 @@ measure_lab-packets() { # a flood, and so many as are received; alone, and 50 at
     done
 }
 measure_lab-delay() {
+    [ "$1" != 'bare sleep' ] || { measure_sleep lab-delay; return; }
     # shellcheck disable=SC2086
     measure lab-delay "$1" delay ${ends[$1]} -u -c "$sink" -s "${seconds}s" -d "${delay_ns[$1]:-0}ns"
 }

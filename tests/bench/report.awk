@@ -44,9 +44,9 @@ function row(target,    peer) {
 }
 function delay_row(target) {
     if (!has("delay", target, "error_p50_us") && !has("delay", target, "failed")) return
-    printf "%-22s %9s %9s %9s %9s\n", target == "direct" ? "direct, no delay" : target, \
+    printf "%-22s %9s %9s %9s %9s %9s\n", target == "direct" ? "direct, no delay" : target, \
         cell("delay", target, "error_min_us", "%.1f", 1), cell("delay", target, "error_p50_us", "%.1f", 1), \
-        cell("delay", target, "error_p99_us", "%.1f", 1), cell("delay", target, "error_p999_us", "%.1f", 1)
+        cell("delay", target, "error_p99_us", "%.1f", 1), cell("delay", target, "error_p999_us", "%.1f", 1), cell("delay", target, "error_max_us", "%.1f", 1)
 }
 function split_row(title, name) {
     if (!has("split", "severd", name "_p50_us")) return
@@ -114,8 +114,8 @@ function print_routes(    i, rows, order) {
         "toxiproxy;toxiproxy 1 ms;toxiproxy 20 ms;toxiproxy 100 ms", order, ";")
     for (i = 1; i <= rows; i++) row(order[i])
     if (has("delay", "direct", "error_p50_us"))
-        printf "\n%-22s %9s %9s %9s %9s\n", "delay error, us", "min", "p50", "p99", "p99.9"
-    rows = split("severd 1 ms;severd 5 ms;severd 20 ms;severd 200 ms;direct;toxiproxy 1 ms;toxiproxy 5 ms;toxiproxy 20 ms;toxiproxy 200 ms", delays, ";")
+        printf "\n%-22s %9s %9s %9s %9s %9s\n", "delay error, us", "min", "p50", "p99", "p99.9", "max"
+    rows = split("severd 1 ms;severd 5 ms;severd 20 ms;severd 200 ms;direct;bare sleep;toxiproxy 1 ms;toxiproxy 5 ms;toxiproxy 20 ms;toxiproxy 200 ms", delays, ";")
     for (i = 1; i <= rows; i++) delay_row(delays[i])
     if (has("split", "severd", "split_p50_us"))
         printf "\n%-44s %9s %9s\n", "split of 100 nodes, 200 live connections, us", "p50", "p99"

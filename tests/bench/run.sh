@@ -99,7 +99,11 @@ measure_datagrams() {
     # shellcheck disable=SC2046
     measure datagrams "$1" datagrams -c "${udp[$1]}" -s "${seconds}s" $(of_peer "$1")
 }
-measure_delay() { measure delay "$1" delay -c "${port[$1]}" -s "${seconds}s" -d "${delay_ns[$1]:-0}ns"; }
+measure_sleep() { measure "$1" 'bare sleep' sleep -s "${seconds}s"; } # SECTION
+measure_delay() {
+    [ "$1" != 'bare sleep' ] || { measure_sleep delay; return; }
+    measure delay "$1" delay -c "${port[$1]}" -s "${seconds}s" -d "${delay_ns[$1]:-0}ns"
+}
 measure_split() { # severd without routes; what it says of itself is in its log
     new_port control
     stop severd
@@ -131,7 +135,7 @@ targets_of() { # SECTION: one a line, of those that have a port
     memory) list=(severd haproxy nginx socat toxiproxy) ;;
     datagrams) list=(direct severd nginx) ;;
     rtt | connections) list=(direct severd haproxy nginx socat toxiproxy) ;;
-    delay) list=(direct 'severd 1 ms' 'severd 5 ms' 'severd 20 ms' 'severd 200 ms'
+    delay) list=(direct 'severd 1 ms' 'severd 5 ms' 'severd 20 ms' 'severd 200 ms' 'bare sleep'
         'toxiproxy 1 ms' 'toxiproxy 5 ms' 'toxiproxy 20 ms' 'toxiproxy 200 ms') ;;
     split) list=(severd) ;;
     esac
@@ -176,6 +180,7 @@ for section in ${only//,/ }; do
     }
 done
 new_port sink
+port['bare sleep']=$sink # it has none, and is measured
 ! is_wanted "${sections[@]}" || start_peers "${peers[@]}"
 ! is_wanted "${lab_sections[@]}" || start_peers "${lab_peers[@]}"
 for peer in "${!absent[@]}"; do record note "$peer" absent 1; done

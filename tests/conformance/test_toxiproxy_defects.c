@@ -1,5 +1,7 @@
 /* What the server that clients know does wrong (its own issues say so), shown right here: one test
  * each, with real connections. */
+#include <pthread.h>
+
 #include "tests/conformance/server.h"
 
 enum { PROMPT_S = 5 }; /* an answer that nobody keeps waiting, on a busy machine */
@@ -316,6 +318,104 @@ static void reset_peer_spares_whom_it_does_not_hit(void **state)
     close(client);
 }
 
+/* --- whether anybody is there --- */
+
+/* What a connect that does not block ends with, as most clients' do: *fd, or -errno. */
+static int connect_without_blocking(int port, int *fd)
+{
+    struct sockaddr_in address = loopback(port);
+    int error;
+    socklen_t length = sizeof(error);
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct pollfd wait = {.fd = *fd, .events = POLLOUT};
+    if (connect(*fd, (struct sockaddr *)&address, sizeof(address)) && errno != EINPROGRESS)
+        return -errno;
+    assert_int_equal(poll(&wait, 1, SERVER_PATIENCE_S * 1000), 1);
+    assert_int_equal(getsockopt(*fd, SOL_SOCKET, SO_ERROR, &error, &length), 0);
+    return -error;
+}
+
+/* Clients take a connect for the sign that the proxy is up, whatever is behind it. */
+static void an_upstream_that_is_down_fails_no_connect(void **state)
+{
+    enum { TIMES = 200 };
+    (void)state;
+    int down_port, fd;
+    close(listen_anywhere(1, &down_port));
+    int port = server_add_proxy(&server, "a", down_port);
+    for (int i = 0; i < TIMES; i++) {
+        struct pollfd wait = {.events = POLLIN};
+        assert_int_equal(connect_without_blocking(port, &fd), 0);
+        wait.fd = fd;
+        assert_int_equal(poll(&wait, 1, SERVER_PATIENCE_S * 1000), 1);
+        assert_int_equal(receive_byte(fd), 0);
+        close(fd);
+    }
+}
+
+/* Who wants a connect to fail asks for it. */
+static void a_connect_can_be_refused(void **state)
+{
+    (void)state;
+    int fd, port = server_add_proxy(&server, "a", upstream_port);
+    server_tell(&server, "POST", "/v1/faults",
+                "{\"name\":\"f\",\"type\":\"reject\",\"probability\":1,\"route\":\"a\"}", 201);
+    assert_int_equal(connect_without_blocking(port, &fd), -ECONNREFUSED);
+    close(fd);
+    server_tell(&server, "DELETE", "/v1/faults/f", NULL, 204);
+    assert_int_equal(connect_without_blocking(port, &fd), 0);
+    close(accept_from(upstream));
+    close(fd);
+}
+
+/* --- a delay stays what it is --- */
+
+enum { MESSAGES = 20000, MESSAGE_BYTES = 1024, MESSAGE_INTERVAL_NS = 50000 };
+
+/* 20,000 a second; each begins with the time at which it is sent. */
+static void *send_messages(void *context)
+{
+    const int *fd = context;
+    char message[MESSAGE_BYTES] = "";
+    uint64_t due_ns = monotonic_now_ns();
+    for (int i = 0; i < MESSAGES; i++, due_ns += MESSAGE_INTERVAL_NS) {
+        while (monotonic_now_ns() < due_ns)
+            (void)monotonic_sleep_until(due_ns);
+        uint64_t now_ns = monotonic_now_ns();
+        memcpy(message, &now_ns, sizeof(now_ns));
+        if (send(*fd, message, sizeof(message), MSG_NOSIGNAL) != sizeof(message))
+            break;
+    }
+    return NULL;
+}
+
+/* What waits for its time is no reason to read no more: 20 MB do. Half of it may be late, by a
+ * whole second more, for the machine may be busy. */
+static void a_second_stays_a_second_under_load(void **state)
+{
+    (void)state;
+    int port = server_add_proxy(&server, "a", upstream_port), late = 0;
+    server_tell(&server, "POST", "/proxies/a/toxics",
+                "{\"type\":\"latency\",\"stream\":\"upstream\",\"attributes\":{\"latency\":1000}}",
+                200);
+    int client = connect_to(port), behind = accept_from(upstream);
+    pthread_t sender;
+    assert_int_equal(pthread_create(&sender, NULL, send_messages, &client), 0);
+    for (int i = 0; i < MESSAGES; i++) {
+        char message[MESSAGE_BYTES];
+        uint64_t sent_ns;
+        assert_int_equal(recv(behind, message, sizeof(message), MSG_WAITALL), sizeof(message));
+        uint64_t now_ns = monotonic_now_ns();
+        memcpy(&sent_ns, message, sizeof(sent_ns));
+        assert_true(now_ns >= sent_ns + NS_PER_S);
+        late += now_ns > sent_ns + 2 * NS_PER_S;
+    }
+    assert_in_range(late, 0, MESSAGES / 2);
+    pthread_join(sender, NULL);
+    close(client);
+    close(behind);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -330,6 +430,9 @@ int main(void)
         TEST(a_reset_is_a_reset),
         TEST(reset_peer_resets),
         TEST(reset_peer_spares_whom_it_does_not_hit),
+        TEST(an_upstream_that_is_down_fails_no_connect),
+        TEST(a_connect_can_be_refused),
+        TEST(a_second_stays_a_second_under_load),
     };
     return cmocka_run_group_tests_name("toxiproxy defects", tests, NULL, NULL);
 }

@@ -43,4 +43,5 @@ void samples_print(struct samples *samples, const char *prefix)
     printf("%sp99_us %.1f\n", prefix, percentile_us(samples, 990));
     printf("%sp999_us %.1f\n", prefix, percentile_us(samples, 999));
     printf("%smin_us %.1f\n", prefix, percentile_us(samples, 0));
+    printf("%smax_us %.1f\n", prefix, percentile_us(samples, 1000));
 }

@@ -12,8 +12,8 @@ struct samples {
 
 void samples_create(struct samples *samples, size_t capacity); /* for the rest of the program */
 void samples_add(struct samples *samples, int64_t value_ns);   /* above capacity: not kept */
-/* Prints "PREFIXp50_us 12.3" and so on, for p50, p99 and p99.9, and the smallest. Sorts the values;
- * without any it ends the program. */
+/* Prints "PREFIXp50_us 12.3" and so on, for p50, p99 and p99.9, the smallest and the largest. Sorts
+ * the values; without any it ends the program. */
 void samples_print(struct samples *samples, const char *prefix);
 
 #endif

@@ -180,10 +180,12 @@ static void routes(void **state)
                      0);
     assert_has("\"protocol\":\"tcp\"");
     assert_has("\"from\":null,\"to\":\"n2\",\"enabled\":true,\"spread\":false,"
+               "\"close_unreached\":false,"
                "\"listening\":\"127.0.0.1:4242\",\"refusing\":false}");
     assert_int_equal(ask("GET", path, NULL), 0);
     assert_int_equal(ask("PATCH", path, "{\"enabled\":false}"), 0);
-    assert_has("\"enabled\":false,\"spread\":false,\"listening\":null,\"refusing\":false}");
+    assert_has("\"enabled\":false,\"spread\":false,\"close_unreached\":false,"
+               "\"listening\":null,\"refusing\":false}");
     assert_int_equal(ask("PATCH", path, "{\"upstream\":\"127.0.0.1:2\",\"enabled\":true}"), 0);
     assert_has("\"upstream\":\"127.0.0.1:2\"");
     assert_int_equal(ask("PATCH", path, "{\"listen\":\"127.0.0.1:2\"}"), -EINVAL);

@@ -252,6 +252,17 @@ static void a_unix_socket_is_not_spread(void **state)
     ruleset_free(&ruleset);
 }
 
+static void a_udp_route_closes_no_connections(void **state)
+{
+    (void)state;
+    struct ruleset ruleset = base();
+    ruleset.routes[0].close_unreached = true;
+    expect(&ruleset, "", "");
+    ruleset.routes[2].close_unreached = true;
+    expect(&ruleset, "routes[2].close_unreached", "no connections");
+    ruleset_free(&ruleset);
+}
+
 /* A name of a route and a toxic, as the Toxiproxy API makes them, is longer than others. */
 static void a_fault_has_room_for_a_route_and_a_toxic(void **state)
 {
@@ -281,6 +292,7 @@ int main(void)
         cmocka_unit_test(values_are_what_their_use_can_take),
         cmocka_unit_test(tables_are_bounded_and_named),
         cmocka_unit_test(a_unix_socket_is_not_spread),
+        cmocka_unit_test(a_udp_route_closes_no_connections),
         cmocka_unit_test(a_fault_has_room_for_a_route_and_a_toxic),
     };
     return cmocka_run_group_tests_name("proxy/fault/ruleset_faults", tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Plans that change while an upstream is looked up or dialled. */
+/* Plans that change while an upstream is looked up or dialled, and dials that fail. */
 #include "tests/unit/proxy/stream/rig.h"
 
 #include "proxy/io/filter.h"
@@ -98,6 +98,48 @@ static void a_refusal_waits_for_the_heal(void **state)
     rig_close(&rig);
 }
 
+/* Elsewhere it is reset: test_relay. */
+static void a_refused_upstream_closes_the_client_where_the_route_says_so(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 4, 8 << 20);
+    rig.spec.close_unreached = true;
+    rig.spec.serial++;
+    rig_apply(&rig);
+    close(rig.upstream);
+    rig.upstream = -1;
+    int client = rig_connect(&rig);
+    rig_await(&rig, rig_has_end(client));
+    close(client);
+    rig_close(&rig);
+}
+
+/* Before anybody has seen that it answered. */
+static void an_upstream_that_resets_at_once_has_answered(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int server;
+    char bytes[2];
+    struct linger linger = {.l_onoff = 1};
+    rig_open(&rig, 4, 8 << 20);
+    rig.spec.close_unreached = true;
+    rig.spec.serial++;
+    rig_apply(&rig);
+    int client = rig_connect(&rig);
+    rig_await(&rig, rig_try_accept(&rig, &server));
+    assert_int_equal(send(server, "b", 1, 0), 1);
+    assert_int_equal(setsockopt(server, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+    close(server);
+    rig_await(&rig, rig_has_bytes(client, 1));
+    assert_int_equal(recv(client, bytes, sizeof(bytes), 0), 1);
+    rig_await(&rig, rig_has_reset(client));
+    assert_int_equal(fault_counter_get(&rig_link(&rig, "a", "b")->refused), 0);
+    close(client);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +147,8 @@ int main(void)
         cmocka_unit_test(a_cut_puts_off_a_look_up),
         cmocka_unit_test(a_cut_puts_off_a_dial),
         cmocka_unit_test(a_refusal_waits_for_the_heal),
+        cmocka_unit_test(a_refused_upstream_closes_the_client_where_the_route_says_so),
+        cmocka_unit_test(an_upstream_that_resets_at_once_has_answered),
     };
     return cmocka_run_group_tests_name("proxy/stream dial", tests, NULL, NULL);
 }

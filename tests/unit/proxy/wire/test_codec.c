@@ -41,6 +41,7 @@ static void random_routes(struct random_stream *dice, struct ruleset *ruleset)
         struct ruleset_route route = {.protocol = (enum ruleset_protocol)below(dice, 2),
                                       .enabled = below(dice, 2),
                                       .spread = below(dice, 2)};
+        route.close_unreached = route.protocol == RULESET_TCP && below(dice, 2);
         snprintf(route.name, sizeof(route.name), "r\xc3\xb6ute %zu/\"\\", i);
         snprintf(route.listen, sizeof(route.listen), "127.3.0.1:%zu", 1000 + i);
         snprintf(route.upstream, sizeof(route.upstream), "127.3.0.2:%zu", 1000 + i);
