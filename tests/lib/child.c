@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -85,8 +86,10 @@ static size_t read_some(struct child *child, char *buffer, size_t size, const ch
         int ready = poll(&poll_fd, 1, wait_ms);
         if (ready < 0 && errno == EINTR)
             continue;
-        if (ready == 0)
-            fail_msg("the child was silent for %d s; it had said: %s", PATIENCE_S, so_far);
+        if (ready == 0) {
+            fprintf(stderr, "%s\n", so_far); /* fail_msg would cut it */
+            fail_msg("the child was silent for %d s; what it had said is above", PATIENCE_S);
+        }
         ssize_t got = read(child->output, buffer, size);
         if (got < 0 && errno == EINTR)
             continue;
