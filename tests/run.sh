@@ -43,17 +43,17 @@ finish() { # PROGRAM INDEX
     printf '  run it again: %s\n' "$1"
 }
 
-total_passed=0 total_failed=0 next=0 done=0
+total_passed=0 total_failed=0 next=0 running=0
 programs=("$@")
-while [ "$done" -lt "${#programs[@]}" ]; do
-    while [ "$next" -lt "${#programs[@]}" ] && [ $((next - done)) -lt "$jobs" ]; do
+while [ "$next" -lt "${#programs[@]}" ] || [ "$running" -gt 0 ]; do
+    while [ "$next" -lt "${#programs[@]}" ] && [ "$running" -lt "$jobs" ]; do
         run_one "${programs[$next]}" "$next" &
-        pids[next]=$!
-        next=$((next + 1))
+        index_of[$!]=$next
+        next=$((next + 1)) running=$((running + 1))
     done
-    wait "${pids[$done]}"
-    finish "${programs[$done]}" "$done"
-    done=$((done + 1))
+    wait -n -p pid # whichever ends first: none waits for a place behind a long one
+    finish "${programs[${index_of[$pid]}]}" "${index_of[$pid]}"
+    running=$((running - 1))
 done
 printf '%s: %d passed, %d failed\n' "$label" "$total_passed" "$total_failed"
 [ "$total_failed" -eq 0 ]

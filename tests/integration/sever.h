@@ -186,8 +186,10 @@ static inline int run(const char *experiment, const char *name, const char *cons
 
 static inline void expect_code(int code, int expected, const struct text *output)
 {
-    if (code != expected)
-        fail_msg("exit code %d instead of %d:\n%s", code, expected, text_get(output));
+    if (code == expected)
+        return;
+    fprintf(stderr, "%s\n", text_get(output)); /* fail_msg would cut it */
+    fail_msg("exit code %d instead of %d: its output is above", code, expected);
 }
 
 /* Reads the story until a line has this text. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -73,10 +74,11 @@ void child_write(struct child *child, const char *text)
     }
 }
 
-/* At most size bytes; 0 at the end. Fails at the deadline, with what the child had said so far. */
-static size_t read_some(struct child *child, char *buffer, size_t size, uint64_t deadline_ns,
-                        const char *so_far)
+/* At most size bytes; 0 at the end. Fails when the child is silent for so long: what says something
+ * now and then may be slow. */
+static size_t read_some(struct child *child, char *buffer, size_t size, const char *so_far)
 {
+    uint64_t deadline_ns = monotonic_now_ns() + PATIENCE_S * NS_PER_S;
     for (;;) {
         uint64_t now_ns = monotonic_now_ns();
         struct pollfd poll_fd = {.fd = child->output, .events = POLLIN};
@@ -84,8 +86,10 @@ static size_t read_some(struct child *child, char *buffer, size_t size, uint64_t
         int ready = poll(&poll_fd, 1, wait_ms);
         if (ready < 0 && errno == EINTR)
             continue;
-        if (ready == 0)
-            fail_msg("the child did not end in %d s; it had said: %s", PATIENCE_S, so_far);
+        if (ready == 0) {
+            fprintf(stderr, "%s\n", so_far); /* fail_msg would cut it */
+            fail_msg("the child was silent for %d s; what it had said is above", PATIENCE_S);
+        }
         ssize_t got = read(child->output, buffer, size);
         if (got < 0 && errno == EINTR)
             continue;
@@ -96,10 +100,9 @@ static size_t read_some(struct child *child, char *buffer, size_t size, uint64_t
 
 int child_read_line(struct child *child, char *line, size_t size)
 {
-    uint64_t deadline_ns = monotonic_now_ns() + PATIENCE_S * NS_PER_S;
     size_t length = 0;
     line[0] = '\0';
-    for (char byte; read_some(child, &byte, 1, deadline_ns, line) == 1;) {
+    for (char byte; read_some(child, &byte, 1, line) == 1;) {
         if (byte == '\n')
             return 1;
         assert_true(length + 1 < size);
@@ -130,10 +133,9 @@ int child_finish(struct child *child, struct text *output)
 {
     close(child->input);
     child->input = -1;
-    uint64_t deadline_ns = monotonic_now_ns() + PATIENCE_S * NS_PER_S;
     char buffer[4096];
-    for (size_t got; (got = read_some(child, buffer, sizeof(buffer), deadline_ns,
-                                      output ? text_get(output) : "?")) > 0;)
+    for (size_t got;
+         (got = read_some(child, buffer, sizeof(buffer), output ? text_get(output) : "?")) > 0;)
         if (output)
             text_append_bytes(output, buffer, got);
     close_ends(child);

@@ -20,10 +20,10 @@ struct child {
  * add or replace, "NAME" to remove; NULL for none. */
 void child_start(struct child *child, const char *const argv[], const char *const environment[]);
 void child_write(struct child *child, const char *text);
-/* One line without its newline, within 30 s. False at the end of the output. */
+/* One line without its newline. False at the end of the output. Fails after 30 s of silence. */
 int child_read_line(struct child *child, char *line, size_t size);
-/* Closes its input, appends the rest of its output to *output (may be NULL), waits up to 30 s.
- * Returns its exit code, or 128 + the signal. */
+/* Closes its input, appends the rest of its output to *output (may be NULL), waits for its end.
+ * Fails after 30 s of silence. Returns its exit code, or 128 + the signal. */
 int child_finish(struct child *child, struct text *output);
 /* SIGKILL and wait; nothing when it does not run. */
 void child_kill(struct child *child);
