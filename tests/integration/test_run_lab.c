@@ -103,6 +103,35 @@ static void what_packets_can_not_have_is_refused(void **state)
     text_free(&output);
 }
 
+/* Two masters that know nothing of each other. */
+static void who_is_not_ready_is_told_and_why(void **state)
+{
+    become_as_asked(state);
+    char name[64];
+    struct text output = {0};
+    write_experiment(
+        "apart.yaml",
+        "name: apart\n"
+        "duration: 1s\n"
+        "cluster:\n"
+        "  network: lab\n"
+        "  system: redis\n"
+        "  nodes: 2\n"
+        "  command: [sh, -c, 'redis-server --protected-mode no > /dev/null & echo last words;\n"
+        "            wait']\n"
+        "  ports: {client: 6379}\n"
+        "  ready: {within: 3s}\n"
+        "workload: {kind: set, clients: 2}\n",
+        "expect: [no acknowledged write lost]\n");
+    expect_code(run("apart.yaml", name_of("apart", name, sizeof(name)), NULL, &output), CANNOT_RUN,
+                &output);
+    assert_non_null(
+        strstr(text_get(&output),
+               "n1 is not ready: it waits for replicas: 0 of 1 are connected (its log: "));
+    assert_non_null(strstr(text_get(&output), "/n1/log): last words\n"));
+    text_free(&output);
+}
+
 /* A server that its shell leaves to the node's first process: it is the node's all the same. */
 static void an_orphan_is_killed_with_its_node(void **state)
 {
@@ -176,6 +205,7 @@ int main(void)
         cmocka_unit_test(what_packets_can_not_have_is_refused),
         AS_BOTH(the_verdict_is_that_of_routes),
         AS_BOTH(every_kind_of_step_is_proved),
+        AS_BOTH(who_is_not_ready_is_told_and_why),
         AS_BOTH(an_orphan_is_killed_with_its_node),
         AS_BOTH(an_ended_run_leaves_nothing),
         AS_BOTH(without_severd_the_run_ends),
