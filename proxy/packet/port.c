@@ -2,7 +2,8 @@
  *
  * When a ring has frames, a batch of them is taken, each goes to the links that it is for, and when
  * all that leaves has been sent they are given back to the kernel. One callback takes so many
- * frames and bytes and no more, for nobody else runs meanwhile.
+ * frames and bytes and no more, for nobody else runs meanwhile. Behind a frame another one or its
+ * answer is likely to come at once, so the loop lingers.
  *
  * What a ring had no room for was on no link yet: it is counted on the node's link to no node. The
  * kernel is asked a moment after frames have come, so not while nothing goes on. */
@@ -234,6 +235,7 @@ static void node_on_event(struct loop_watch *watch, uint32_t events)
     packet_plane_settle(plane);
     for (unsigned i = 0; i < count; i++)
         packet_port_release(port, &plane->frames[i]);
+    loop_linger(plane->loop);
     if (!plane->lost_timer.loop)
         loop_timer_set(plane->loop, &plane->lost_timer, loop_now_ns(plane->loop) + LOST_AFTER_NS);
 }

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -285,6 +287,51 @@ static void the_deadline_ends_a_turn(void **state)
     assert_true(monotonic_now_ns() - begin_ns < NS_PER_S);
 }
 
+static void count_run(struct loop_timer *timer)
+{
+    (void)timer;
+    fixture.order_count++;
+}
+
+/* How often the thread sleeps in as many turns, each of which waits a moment for a timer. */
+static long count_sleeps(int turns, bool lingers)
+{
+    struct loop_timer timer = {.fn = count_run};
+    struct rusage before, after;
+    fixture.order_count = 0;
+    getrusage(RUSAGE_THREAD, &before);
+    for (int i = 0; i < turns; i++) {
+        if (lingers)
+            loop_linger(fixture.loop);
+        loop_timer_set(fixture.loop, &timer, monotonic_now_ns() + 30 * NS_PER_US);
+        while (timer.loop)
+            assert_int_equal(loop_turn(fixture.loop, UINT64_MAX), 0);
+    }
+    getrusage(RUSAGE_THREAD, &after);
+    assert_int_equal(fixture.order_count, turns);
+    return after.ru_nvcsw - before.ru_nvcsw;
+}
+
+static void a_loop_that_lingers_does_not_sleep(void **state)
+{
+    (void)state;
+    enum { TURNS = 300 };
+    assert_true(count_sleeps(TURNS, true) * 2 < count_sleeps(TURNS, false));
+}
+
+static void events_and_deadlines_end_lingering(void **state)
+{
+    (void)state;
+    loop_linger(fixture.loop);
+    poke_all();
+    assert_int_equal(loop_turn(fixture.loop, UINT64_MAX), 0);
+    assert_int_equal(total_calls(), WATCHES);
+    loop_linger(fixture.loop);
+    uint64_t deadline_ns = monotonic_now_ns() + 2 * NS_PER_MS;
+    assert_int_equal(loop_turn(fixture.loop, deadline_ns), 0);
+    assert_true(loop_now_ns(fixture.loop) >= deadline_ns);
+}
+
 static int turn_starts;
 
 static void on_turn_start(void *context)
@@ -388,6 +435,8 @@ int main(void)
         TEST(cancelling_is_final),
         TEST(a_timer_armed_for_now_by_a_timer_runs_next_turn),
         TEST(the_deadline_ends_a_turn),
+        TEST(a_loop_that_lingers_does_not_sleep),
+        TEST(events_and_deadlines_end_lingering),
         TEST(another_thread_can_wake_it),
         TEST(a_wake_in_mid_turn_is_answered_between_callbacks),
         TEST(run_goes_on_until_stop),
