@@ -19,7 +19,8 @@ static void take_cuts(struct capture_set *set, const struct ruleset *ruleset)
     for (size_t i = 0; i < ruleset->partition_count; i++) {
         const struct ruleset_partition *partition = &ruleset->partitions[i];
         for (size_t j = 0; j < partition->link_count; j++) {
-            uint16_t from = fault_plan_node_slot(set->plan, partition->ends[partition->links[j].from]);
+            uint16_t from =
+                fault_plan_node_slot(set->plan, partition->ends[partition->links[j].from]);
             uint16_t to = fault_plan_node_slot(set->plan, partition->ends[partition->links[j].to]);
             if (from >= RULESET_NODES_MAX || to >= RULESET_NODES_MAX)
                 continue;

@@ -1,6 +1,6 @@
-/* How many descriptors the data planes of a process have between them. What they don't get is left
- * for the control API, listeners and pipes, so that a crowd of clients can't lock out those who
- * would change something about it. Any thread; nobody waits. */
+/* How many descriptors the data planes of a process have between them, for connections, sessions
+ * and pipes. What they don't get is left for the control API and listeners, so that a crowd of
+ * clients can't lock out those who would change something about it. Any thread; nobody waits. */
 #ifndef SEVER_IO_DESCRIPTORS_H
 #define SEVER_IO_DESCRIPTORS_H
 

@@ -24,30 +24,36 @@
 enum {
     PIPE_BYTES = 1024 * 1024,
     FILLED_BYTES = PIPE_BYTES / 4 * 3, /* not filled any further */
-    FILES_SHARE = 64,                  /* one conduit, two files, for so many that may be open */
-    OPEN_KEPT = 4,                     /* that nobody needs for now */
+    FILES_SHARE = 32,                  /* one conduit, two files, for so many that may be open */
+    PIPE_FILES = 2,
+    OPEN_KEPT = 4, /* that nobody needs for now */
 };
 
 #define RETRY_NS (NS_PER_S / 10)
 
-static void conduit_close(struct stream_conduit *conduit)
+static void conduit_close(struct stream_plane *plane, struct stream_conduit *conduit)
 {
-    for (int i = 0; i < 2; i++) {
-        if (conduit->fds[i] >= 0)
-            close(conduit->fds[i]);
+    if (conduit->fds[0] < 0)
+        return;
+    for (int i = 0; i < PIPE_FILES; i++) {
+        close(conduit->fds[i]);
         conduit->fds[i] = -1;
     }
+    descriptors_give(plane->descriptors, PIPE_FILES);
 }
 
-static bool conduit_open(struct stream_conduit *conduit)
+static bool conduit_open(struct stream_plane *plane, struct stream_conduit *conduit)
 {
+    if (!descriptors_take(plane->descriptors, PIPE_FILES))
+        return false;
     if (pipe2(conduit->fds, O_NONBLOCK | O_CLOEXEC)) {
         conduit->fds[0] = conduit->fds[1] = -1;
+        descriptors_give(plane->descriptors, PIPE_FILES);
         return false;
     }
     if (fcntl(conduit->fds[1], F_SETPIPE_SZ, PIPE_BYTES) >= PIPE_BYTES)
         return true;
-    conduit_close(conduit);
+    conduit_close(plane, conduit);
     return false;
 }
 
@@ -74,10 +80,10 @@ void stream_conduits_destroy(struct stream_plane *plane)
 {
     assert(plane->conduit_bytes == 0);
     for (size_t i = 0; i < plane->conduit_count; i++)
-        conduit_close(&plane->conduits[i]);
+        conduit_close(plane, &plane->conduits[i]);
 }
 
-/* NULL: there is none. When the kernel refuses to open one, it is asked again after a while. */
+/* NULL: there is none. When one can't be opened, that is tried again after a while. */
 static struct stream_conduit *conduit_take(struct stream_plane *plane)
 {
     struct stream_conduit *conduit = plane->open_conduits;
@@ -89,7 +95,7 @@ static struct stream_conduit *conduit_take(struct stream_plane *plane)
     conduit = plane->closed_conduits;
     if (!conduit || loop_now_ns(plane->loop) < plane->conduits_refused_ns + RETRY_NS)
         return NULL;
-    if (!conduit_open(conduit)) {
+    if (!conduit_open(plane, conduit)) {
         plane->conduits_refused_ns = loop_now_ns(plane->loop);
         return NULL;
     }
@@ -103,7 +109,7 @@ static void conduit_give(struct stream_plane *plane, struct stream_conduit *cond
     struct stream_conduit **list = keep ? &plane->open_conduits : &plane->closed_conduits;
     assert(conduit->bytes == 0);
     if (!keep)
-        conduit_close(conduit);
+        conduit_close(plane, conduit);
     plane->open_conduit_count += keep;
     conduit->stale = false;
     conduit->next = *list;

@@ -14,7 +14,7 @@ enum {
     STREAM_SCRATCH_BYTES = 256 * 1024, /* one read, or all reads of one event */
     STREAM_BULK_BYTES = 512 * 1024,    /* one read without copying */
     STREAM_BULK_MIN = 16 * 1024,       /* a read that got that much: the next is without copying */
-    STREAM_CONDUITS_MAX = 256,
+    STREAM_CONDUITS_MAX = 1024,
     STREAM_CHUNK_BYTES = 64 * 1024, /* data in one chunk */
     STREAM_CHUNKS_PER_READ = 64,    /* pieces read at one event */
     STREAM_WRITE_VECTORS = 32,
@@ -177,7 +177,7 @@ struct stream_plane {
     struct stream_conduit conduits[STREAM_CONDUITS_MAX];
     struct stream_conduit *open_conduits, *closed_conduits; /* free ones, with pipe and without */
     size_t conduit_count, open_conduit_count;               /* in all; on that list */
-    uint64_t conduits_refused_ns;                           /* when the kernel last did */
+    uint64_t conduits_refused_ns;                           /* when one could not be opened */
     uint64_t conduit_bytes; /* in all of them; they count against the pool's bound */
     _Atomic uint64_t open_count, total_count;
     unsigned char scratch[STREAM_SCRATCH_BYTES];

@@ -85,6 +85,31 @@ static void without_conduits_bytes_are_copied(void **state)
     rig_close(&rig);
 }
 
+/* Pipes have what connections leave of the descriptors. */
+static void pipes_are_descriptors_too(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct descriptors descriptors;
+    int clients[2], servers[2];
+    rig_open(&rig, 4, 8 << 20);
+    rig.plane->descriptors = &descriptors;
+    atomic_store(&descriptors.left, 3);
+    rig_pair(&rig, &clients[0], &servers[0]);
+    cross(&rig, clients[0], servers[0], 4 << 20, 200000, 200000);
+    assert_int_equal(count_open(&rig), 0);
+    assert_int_equal(atomic_load(&descriptors.left), 1);
+    atomic_store(&descriptors.left, 100);
+    rig.plane->conduits_refused_ns = 0;
+    rig_pair(&rig, &clients[1], &servers[1]);
+    cross(&rig, clients[1], servers[1], 4 << 20, 200000, 200000);
+    assert_true(count_open(&rig) > 0);
+    assert_int_equal(atomic_load(&descriptors.left), 98 - 2 * count_open(&rig));
+    close_pair(clients[0], servers[0]);
+    close_pair(clients[1], servers[1]);
+    rig_close(&rig);
+}
+
 /* Writes until nothing more goes. */
 static void fill(struct rig *rig, int client)
 {
@@ -159,6 +184,7 @@ int main(void)
         cmocka_unit_test(large_reads_are_spliced),
         cmocka_unit_test(small_reads_are_not),
         cmocka_unit_test(without_conduits_bytes_are_copied),
+        cmocka_unit_test(pipes_are_descriptors_too),
         cmocka_unit_test(what_is_held_is_bounded_and_discarded),
         cmocka_unit_test(many_small_pieces_cross),
     };
