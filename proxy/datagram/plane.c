@@ -298,8 +298,8 @@ static bool heals_clients(const struct datagram_listener *listener,
     const struct route_spec *spec = listener->spec;
     if (!spec->from_peer)
         return datagram_plane_heals(listener->plane, change, spec->from, spec->to);
-    for (uint16_t from = 0; from < ROUTE_NODE_SLOTS; from++)
-        if (datagram_plane_heals(listener->plane, change, from, spec->to))
+    for (int from = 0; from < ROUTE_NODE_SLOTS; from++)
+        if (datagram_plane_heals(listener->plane, change, (uint16_t)from, spec->to))
             return true;
     return false;
 }

@@ -20,8 +20,9 @@ enum {
     RESOLVER_ADDRESSES_MAX = 4,
     RESOLVER_NAME_MAX = 256
 };
-#define RESOLVER_PATIENCE_NS UINT64_C(5000000000) /* as long as the C library waits for a server   \
-                                                   */
+#define RESOLVER_PATIENCE_NS                                                                       \
+    UINT64_C(5000000000) /* as long as the C library waits for a server                            \
+                          */
 
 struct resolver;
 struct resolver_waiter;
