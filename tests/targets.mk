@@ -72,8 +72,10 @@ build-all: all $(platform_ALL) $(unit_ALL) $(sim_ALL) $(conformance_ALL) $(integ
 lint: ## format, include table, banned calls, sizes, clang-tidy, cppcheck
 	@tests/lint/run.sh
 
-# Not under valgrind: it hides the vDSO, and takes descriptors that a test of their limit counts.
-VALGRIND_TESTS = $(filter-out %/test_vdso %/test_listener,$(unit_ALL) $(sim_ALL))
+# Not under valgrind: it hides the vDSO, takes descriptors that a test of their limit counts, and can't
+# run what makes namespaces: it knows no pidfd_open, and no program of its own in /proc/self/exe.
+VALGRIND_LABS := %/test_lab_entry %/test_backend_lab $(addprefix %/proxy/lab/test_,ends nodes ports)
+VALGRIND_TESTS = $(filter-out %/test_vdso %/test_listener $(VALGRIND_LABS),$(unit_ALL) $(sim_ALL))
 valgrind: $(unit_ALL) $(sim_ALL) ## unit and simulation tests under valgrind's memcheck
 	@TEST_WRAPPER='valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite' \
 	    SEVER_SIM_SEEDS=20 $(RUN_ENV) tests/run.sh -j $(UNIT_JOBS) -t 900 -l valgrind $(VALGRIND_TESTS)

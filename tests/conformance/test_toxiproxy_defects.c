@@ -335,13 +335,24 @@ static int connect_without_blocking(int port, int *fd)
     return -error;
 }
 
+/* A port that refuses, and that nobody else gets meanwhile: bound, and no listener. */
+static int hold_port(int *port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = loopback(0);
+    socklen_t length = sizeof(address);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    *port = ntohs(address.sin_port);
+    return fd;
+}
+
 /* Clients take a connect for the sign that the proxy is up, whatever is behind it. */
 static void an_upstream_that_is_down_fails_no_connect(void **state)
 {
     enum { TIMES = 200 };
     (void)state;
-    int down_port, fd;
-    close(listen_anywhere(1, &down_port));
+    int down_port, down = hold_port(&down_port), fd;
     int port = server_add_proxy(&server, "a", down_port);
     for (int i = 0; i < TIMES; i++) {
         struct pollfd wait = {.events = POLLIN};
@@ -351,6 +362,7 @@ static void an_upstream_that_is_down_fails_no_connect(void **state)
         assert_int_equal(receive_byte(fd), 0);
         close(fd);
     }
+    close(down);
 }
 
 /* Who wants a connect to fail asks for it. */
