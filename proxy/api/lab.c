@@ -6,6 +6,7 @@
  *
  * A change takes its time (lab_changes.h): its handler is called once to begin it, and once more
  * when it has ended, to answer. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,7 @@ static struct api_lab_change *ask_for(struct api_call *call, enum api_lab_verb v
 /* What has come of it: API_OK, API_LATER or a negative errno. code: of filling it in. */
 static int change_lab(struct api_call *call, int code, int missing, struct error *error)
 {
+    assert(call->lab);
     const struct api_lab_change *change = &call->lab->change;
     if (code < 0)
         return code;

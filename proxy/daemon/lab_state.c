@@ -633,10 +633,11 @@ void lab_state_end_node(struct lab_state *state, const char *name, char *text, s
             state->entries[i]->running = state->entries[i]->in_lab = false;
     if (!all) {
         forget_ports(state, name);
-        snprintf(text, size,
-                 "node %s of the lab has ended, and all that ran in it: severctl lab "
-                 "remove %s",
-                 name, name);
+        snprintf(text, size, "node %s of the lab has ended, and %s%s", name,
+                 strcmp(name, LAB_GATEWAY) == 0
+                     ? "with it all host ports: severctl lab port makes it anew"
+                     : "all that ran in it: severctl lab remove ",
+                 strcmp(name, LAB_GATEWAY) == 0 ? "" : name);
         return;
     }
     state->lost = true;

@@ -173,12 +173,13 @@ static inline int role_ping(const char *host, const char *count)
         return role_fail(errno, monotonic_now_ns());
     for (unsigned long i = 0; i < asked; i++) {
         struct icmphdr echo = {.type = ipv6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO};
-        uint64_t end_ns = monotonic_now_ns() + 50 * NS_PER_MS;
+        uint64_t wait_ms = i + 1 < asked ? 50 : 500; /* on a busy machine an answer may be late */
+        uint64_t end_ns = monotonic_now_ns() + wait_ms * NS_PER_MS;
         echo.un.echo.id = id;
         echo.un.echo.sequence = htons((uint16_t)i);
         echo.checksum = role_checksum(&echo, sizeof(echo));
         sendto(fd, &echo, sizeof(echo), 0, (struct sockaddr *)&found.storage, found.length);
-        while (role_wait(fd, POLLIN, end_ns) && monotonic_now_ns() < end_ns) {
+        while (answered < asked && role_wait(fd, POLLIN, end_ns) && monotonic_now_ns() < end_ns) {
             unsigned char bytes[256];
             ssize_t got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
             answered += role_is_answer(bytes, got, ipv6, id);
