@@ -30,7 +30,8 @@ bool offloads_is_beyond_header(const char *feature)
     for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++)
         if (strcmp(feature, beyond[i]) == 0)
             return true;
-    if (strncmp(feature, "tx-", 3) != 0 || length < tail || strcmp(feature + length - tail, end))
+    if (strncmp(feature, "tx-", 3) != 0 || length < tail ||
+        strcmp(feature + length - tail, end) != 0)
         return false;
     return strncmp(feature, "tx-tcp", 6) != 0 && strcmp(feature, "tx-udp-segmentation") != 0;
 }

@@ -4,7 +4,8 @@
  *   talk HOST PORT MS [LIMIT]  connects within MS milliseconds, and for each line "N" on standard
  *                              input sends N bytes and reads them back, within MS; LIMIT: its
  *                              TCP_USER_TIMEOUT
- *   ping HOST COUNT            ICMP echo, one each 50 ms; says how many were answered in time
+ *   ping HOST COUNT            ICMP echo, one each 50 ms; says how many were answered within a
+ *                              second of the last
  *   sleep                      waits to be ended; says "ready" first
  *
  * Each says one line a step: "connected US", "echoed US RETRANSMITS", or "failed REASON MS", the
@@ -159,6 +160,19 @@ static inline bool role_is_answer(const unsigned char *bytes, ssize_t got, bool 
     return echo.type == (ipv6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY) && echo.un.echo.id == id;
 }
 
+/* How many come before the end, at most `wanted`. */
+static inline unsigned long role_answers(int fd, bool ipv6, uint16_t id, unsigned long wanted,
+                                         uint64_t end_ns)
+{
+    unsigned long answered = 0;
+    while (answered < wanted && role_wait(fd, POLLIN, end_ns) && monotonic_now_ns() < end_ns) {
+        unsigned char bytes[256];
+        ssize_t got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+        answered += role_is_answer(bytes, got, ipv6, id);
+    }
+    return answered;
+}
+
 static inline int role_ping(const char *host, const char *count)
 {
     struct address found;
@@ -168,23 +182,21 @@ static inline int role_ping(const char *host, const char *count)
     int fd = socket(found.storage.ss_family, SOCK_RAW | SOCK_CLOEXEC,
                     ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
     unsigned long asked = strtoul(count, NULL, 10), answered = 0;
+    uint64_t end_ns;
     uint16_t id = htons((uint16_t)getpid());
     if (fd < 0)
         return role_fail(errno, monotonic_now_ns());
     for (unsigned long i = 0; i < asked; i++) {
         struct icmphdr echo = {.type = ipv6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO};
-        uint64_t wait_ms = i + 1 < asked ? 50 : 500; /* on a busy machine an answer may be late */
-        uint64_t end_ns = monotonic_now_ns() + wait_ms * NS_PER_MS;
         echo.un.echo.id = id;
         echo.un.echo.sequence = htons((uint16_t)i);
         echo.checksum = role_checksum(&echo, sizeof(echo));
         sendto(fd, &echo, sizeof(echo), 0, (struct sockaddr *)&found.storage, found.length);
-        while (answered < asked && role_wait(fd, POLLIN, end_ns) && monotonic_now_ns() < end_ns) {
-            unsigned char bytes[256];
-            ssize_t got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-            answered += role_is_answer(bytes, got, ipv6, id);
-        }
+        end_ns = monotonic_now_ns() + 50 * NS_PER_MS;
+        answered += role_answers(fd, ipv6, id, asked, end_ns);
     }
+    end_ns = monotonic_now_ns() + NS_PER_S;
+    answered += role_answers(fd, ipv6, id, answered < asked ? asked - answered : 0, end_ns);
     printf("answered %lu of %lu\n", answered, asked);
     return 0;
 }

@@ -239,7 +239,7 @@ static void a_cut_is_silence_and_a_heal_goes_on(void **state)
     struct child server, stubborn, impatient, late;
     must(fixture, "lab up 3");
     start_server(fixture, &server, "n2");
-    start(fixture, &stubborn, "n1", "talk n2 2379 20000");
+    start(fixture, &stubborn, "n1", "talk n2 2379 60000"); /* twice the cut, if need be */
     start(fixture, &impatient, "n1", "talk 10.77.0.2 2379 20000 800");
     hear(&stubborn, "connected");
     hear(&impatient, "connected");

@@ -22,7 +22,7 @@ format() {
 includes() { awk -f tests/lint/includes.awk tests/lint/includes.txt "${sources[@]}"; }
 banned() { awk -f tests/lint/banned.awk "${sources[@]}"; }
 sizes() { awk -f tests/lint/sizes.awk tests/lint/exceptions.txt "${sources[@]}"; }
-packages=$(pkg-config --cflags cmocka jansson libcurl libmicrohttpd libfyaml libpq 2>/dev/null)
+packages=$(pkg-config --cflags cmocka jansson libcurl libmicrohttpd libfyaml libpq libnl-route-3.0 libpcap 2>/dev/null)
 tidy_some() { # CHECKS added to .clang-tidy's; files on standard input
     xargs -P "$(nproc)" -n 4 sh -c 'clang-tidy --quiet --checks="'"$1"'" "$@" -- -I. -D_GNU_SOURCE -std=c11 '"$packages"' 2>/dev/null' tidy |
         grep -E '(warning|error):' | sed "s|^$PWD/||" | sort -u
