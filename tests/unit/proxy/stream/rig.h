@@ -190,6 +190,17 @@ static inline uint64_t rig_held(const struct rig *rig, int way)
     return fault_counter_get(&route->received[way]) - gone;
 }
 
+/* The upstream refuses from now on, and keeps its port: it is bound, and no listener. */
+static inline void rig_refuse(struct rig *rig)
+{
+    struct sockaddr *address = (struct sockaddr *)&rig->upstream_address.storage;
+    int on = 1;
+    close(rig->upstream);
+    rig->upstream = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(rig->upstream, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    assert_int_equal(bind(rig->upstream, address, rig->upstream_address.length), 0);
+}
+
 /* In each test: every byte and every connection is accounted for. */
 static inline void rig_close(struct rig *rig)
 {

@@ -88,8 +88,7 @@ static void a_refusal_waits_for_the_heal(void **state)
     (void)state;
     struct rig rig;
     int client = dial_a_silent_upstream(&rig);
-    close(rig.upstream);
-    rig.upstream = -1;
+    rig_refuse(&rig);
     rig_turn_for(&rig, 1500 * NS_PER_MS);
     assert_true(rig_is_silent(client));
     rig_heal(&rig, "cut");
@@ -107,8 +106,7 @@ static void a_refused_upstream_closes_the_client_where_the_route_says_so(void **
     rig.spec.close_unreached = true;
     rig.spec.serial++;
     rig_apply(&rig);
-    close(rig.upstream);
-    rig.upstream = -1;
+    rig_refuse(&rig);
     int client = rig_connect(&rig);
     rig_await(&rig, rig_has_end(client));
     close(client);

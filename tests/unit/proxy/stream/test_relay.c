@@ -195,8 +195,7 @@ static void a_refused_upstream_resets_the_client(void **state)
     (void)state;
     struct rig rig;
     rig_open(&rig, 8, 8 << 20);
-    close(rig.upstream);
-    rig.upstream = -1;
+    rig_refuse(&rig);
     int client = rig_connect(&rig);
     rig_await(&rig, rig_has_reset(client));
     assert_int_equal(fault_counter_get(&rig_link(&rig, "a", "b")->refused), 1);
