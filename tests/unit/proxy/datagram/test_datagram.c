@@ -306,7 +306,7 @@ static void sessions_are_bounded_and_expire(void **state)
     struct rig rig;
     char buffer[64];
     int clients[3];
-    rig_open(&rig, (struct rig_options){.sessions_max = 2, .idle_ns = 30 * NS_PER_MS});
+    rig_open(&rig, (struct rig_options){.sessions_max = 2, .idle_ns = NS_PER_S / 2});
     for (int i = 0; i < 3; i++) {
         clients[i] = rig_connect(&rig.route_address);
         send_text(clients[i], "x");

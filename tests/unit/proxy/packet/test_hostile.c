@@ -100,6 +100,7 @@ static int open_super(struct rig *rig, unsigned node, struct sockaddr_ll *device
 {
     int on = 1, fd = rig_open_raw(rig, node), buffer = 8 << 20;
     socklen_t size = sizeof(*device);
+    *device = (struct sockaddr_ll){0}; /* its name is shorter */
     assert_int_equal(getsockname(fd, (struct sockaddr *)device, &size), 0);
     device->sll_protocol = htons(ETH_P_IP);
     assert_int_equal(setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)), 0);

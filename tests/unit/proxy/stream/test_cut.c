@@ -246,7 +246,7 @@ static void the_source_is_known_by_its_address(void **state)
     int server, client = socket_connect(&rig.route_address, &c_address, NULL);
     assert_true(client >= 0);
     rig_await(&rig, rig_try_accept(&rig, &server));
-    assert_int_equal(fault_counter_get(&rig_link(&rig, "c", "b")->connections), 1);
+    rig_await(&rig, fault_counter_get(&rig_link(&rig, "c", "b")->connections) == 1);
     struct ruleset_partition partition = {.name = "p"};
     ruleset_partition_add_link(&partition, "c", "b");
     ruleset_add_partition(&rig.ruleset, &partition);
