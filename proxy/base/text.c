@@ -28,6 +28,15 @@ void *memory_resize(void *block, size_t count, size_t size)
     return memory_must(reallocarray(block, count ? count : 1, size ? size : 1));
 }
 
+void *memory_copy(const void *array, size_t count, size_t size)
+{
+    if (count == 0)
+        return NULL;
+    void *copy = memory_allocate(count * size);
+    memcpy(copy, array, count * size);
+    return copy;
+}
+
 char *memory_copy_text(const char *text)
 {
     return memory_must(strdup(text));

@@ -29,6 +29,7 @@ memory_must(void *block); /* the same for what another library has allocated: bl
 void *memory_allocate(size_t size);
 void *memory_allocate_zeroed(size_t count, size_t size);
 void *memory_resize(void *block, size_t count, size_t size);
+void *memory_copy(const void *array, size_t count, size_t size); /* NULL when count is 0 */
 char *memory_copy_text(const char *text);
 
 #endif

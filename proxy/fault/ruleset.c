@@ -43,15 +43,6 @@ static void *append(void **array, size_t *count, const void *element, size_t siz
         (array) = block;                                                                           \
     } while (0)
 
-static void *copy_array(const void *array, size_t count, size_t size)
-{
-    if (count == 0)
-        return NULL;
-    void *copy = memory_allocate(count * size);
-    memcpy(copy, array, count * size);
-    return copy;
-}
-
 void ruleset_free(struct ruleset *ruleset)
 {
     for (size_t i = 0; i < ruleset->partition_count; i++)
@@ -70,17 +61,18 @@ void ruleset_free(struct ruleset *ruleset)
 void ruleset_copy(struct ruleset *to, const struct ruleset *from)
 {
     *to = *from;
-    to->nodes = copy_array(from->nodes, from->node_count, sizeof(*from->nodes));
-    to->routes = copy_array(from->routes, from->route_count, sizeof(*from->routes));
-    to->partitions = copy_array(from->partitions, from->partition_count, sizeof(*from->partitions));
-    to->faults = copy_array(from->faults, from->fault_count, sizeof(*from->faults));
-    to->clocks = copy_array(from->clocks, from->clock_count, sizeof(*from->clocks));
-    to->tables = copy_array(from->tables, from->table_count, sizeof(*from->tables));
+    to->nodes = memory_copy(from->nodes, from->node_count, sizeof(*from->nodes));
+    to->routes = memory_copy(from->routes, from->route_count, sizeof(*from->routes));
+    to->partitions =
+        memory_copy(from->partitions, from->partition_count, sizeof(*from->partitions));
+    to->faults = memory_copy(from->faults, from->fault_count, sizeof(*from->faults));
+    to->clocks = memory_copy(from->clocks, from->clock_count, sizeof(*from->clocks));
+    to->tables = memory_copy(from->tables, from->table_count, sizeof(*from->tables));
     for (size_t i = 0; i < from->partition_count; i++)
         ruleset_partition_copy(&to->partitions[i], &from->partitions[i]);
     for (size_t i = 0; i < from->table_count; i++)
         to->tables[i].values =
-            copy_array(from->tables[i].values, from->tables[i].count, sizeof(int32_t));
+            memory_copy(from->tables[i].values, from->tables[i].count, sizeof(int32_t));
 }
 
 struct ruleset_node *ruleset_add_node(struct ruleset *ruleset, const struct ruleset_node *node)
@@ -116,7 +108,7 @@ struct ruleset_partition *ruleset_add_partition(struct ruleset *ruleset,
 struct ruleset_table *ruleset_set_table(struct ruleset *ruleset, const struct ruleset_table *table)
 {
     struct ruleset_table copy = *table, *set = ruleset_find_table(ruleset, table->name);
-    copy.values = copy_array(table->values, table->count, sizeof(*table->values));
+    copy.values = memory_copy(table->values, table->count, sizeof(*table->values));
     if (set) {
         free(set->values);
         *set = copy;

@@ -131,20 +131,11 @@ void ruleset_partition_remove_node(struct ruleset_partition *partition, const ch
     drop_unused_ends(partition);
 }
 
-static void *copy_array(const void *array, size_t count, size_t size)
-{
-    if (count == 0)
-        return NULL;
-    void *copy = memory_allocate(count * size);
-    memcpy(copy, array, count * size);
-    return copy;
-}
-
 void ruleset_partition_copy(struct ruleset_partition *to, const struct ruleset_partition *from)
 {
     struct ruleset_partition copy = *from;
-    copy.ends = copy_array(from->ends, from->end_count, sizeof(*from->ends));
-    copy.links = copy_array(from->links, from->link_count, sizeof(*from->links));
+    copy.ends = memory_copy(from->ends, from->end_count, sizeof(*from->ends));
+    copy.links = memory_copy(from->links, from->link_count, sizeof(*from->links));
     *to = copy;
 }
 
