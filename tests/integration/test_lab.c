@@ -592,6 +592,18 @@ static void severd_ended_leaves_nothing(void **state)
     child_kill(&client);
 }
 
+/* Ends what start_busy_lab began, and has another lab. */
+static void begin_anew(struct fixture *fixture, struct child *server, struct child *client,
+                       const struct traces *traces)
+{
+    must(fixture, "lab down");
+    net_await(nothing_left(traces));
+    child_finish(server, NULL);
+    child_kill(client);
+    must(fixture, "lab up 2");
+    assert_int_equal(ping(fixture, "n1", "n2"), 5);
+}
+
 static void a_killed_keeper_is_told_and_leaves_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -604,12 +616,7 @@ static void a_killed_keeper_is_told_and_leaves_nothing(void **state)
     net_await(ctl(fixture, &output, "lab status") == 0 && strstr(text_get(&output), "ended") &&
               !strstr(text_get(&output), "running"));
     assert_int_equal(ctl(fixture, &output, "lab up 2"), 1);
-    must(fixture, "lab down");
-    net_await(nothing_left(&traces));
-    child_finish(&server, NULL);
-    child_kill(&client);
-    must(fixture, "lab up 2");
-    assert_int_equal(ping(fixture, "n1", "n2"), 5);
+    begin_anew(fixture, &server, &client, &traces);
     text_free(&output);
 }
 
@@ -662,12 +669,7 @@ static void a_stopped_keeper_stops_nothing_else(void **state)
     assert_non_null(strstr(told, "does not answer"));
     assert_int_equal(child_finish(&adding, NULL), 1);
     severd_await_log(&fixture->severd, "the lab's keeper has ended");
-    must(fixture, "lab down");
-    net_await(nothing_left(&traces));
-    child_finish(&server, NULL);
-    child_kill(&client);
-    must(fixture, "lab up 2");
-    assert_int_equal(ping(fixture, "n1", "n2"), 5);
+    begin_anew(fixture, &server, &client, &traces);
     text_free(&output);
 }
 
