@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,10 @@
 #include "proxy/lab/offloads.h"
 
 #define INNER_NAME "eth0"
-enum { OUTER_INDEX = 1000 }; /* and the node's number */
+enum {
+    OUTER_INDEX = 1000, /* and the node's number */
+    CARRIER_MS = 5000   /* a working kernel needs far less, however busy the machine */
+};
 
 /* libnl has error numbers of its own. */
 static int fail(int code, const char *what, struct error *error)
@@ -45,6 +49,7 @@ static int fail(int code, const char *what, struct error *error)
         {NLE_PERM, EPERM},   {NLE_NOACCESS, EACCES}, {NLE_NOMEM, ENOMEM},
         {NLE_EXIST, EEXIST}, {NLE_INVAL, EINVAL},    {NLE_OPNOTSUPP, EOPNOTSUPP},
         {NLE_NODEV, ENODEV}, {NLE_RANGE, ERANGE},    {NLE_AF_NOSUPPORT, EAFNOSUPPORT},
+        {NLE_AGAIN, ETIMEDOUT},
     };
     int result = -EIO;
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
@@ -170,6 +175,24 @@ static int set_up(struct nl_sock *socket, int index)
     return result;
 }
 
+/* The kernel tells of a carrier by a thread of its own; till then a device that is up drops what it
+ * is to send. Newer kernels let nobody ask sooner, so there this doesn't wait. */
+static int await_carrier(struct nl_sock *socket, int index)
+{
+    for (int tries = 0; tries < CARRIER_MS; tries++) {
+        struct rtnl_link *link;
+        int result = rtnl_link_get_kernel(socket, index, NULL, &link);
+        if (result)
+            return result;
+        bool running = rtnl_link_get_flags(link) & IFF_RUNNING;
+        rtnl_link_put(link);
+        if (running)
+            return 0;
+        poll(NULL, 0, 1);
+    }
+    return -NLE_AGAIN;
+}
+
 int devices_create(struct devices *devices, const struct device_spec *spec, pid_t pid, int *index,
                    struct error *error)
 {
@@ -281,7 +304,7 @@ static int configure_here(struct nl_sock *socket, const struct device_spec *spec
         return fail(result, "device lo, up", error);
     keep_bare(socket, index);
     offloads_limit(INNER_NAME); /* where that fails such packets are lost, and counted */
-    if ((result = set_up(socket, index)))
+    if ((result = set_up(socket, index)) || (result = await_carrier(socket, index)))
         return fail(result, "device " INNER_NAME ", up", error);
     if (ipv6 && (result = add_link_local(socket, index, spec->mac)))
         return fail(result, "link-local address", error);
@@ -335,5 +358,9 @@ int devices_configure(struct devices *devices, const struct device_spec *spec, i
     int result = configure_inside(spec, diagnosis, error);
     if (setns(devices->namespace, CLONE_NEWNET))
         abort();
-    return result;
+    if (result || (result = await_carrier(devices->socket, outer_index(spec))) == 0)
+        return result;
+    close(*diagnosis);
+    *diagnosis = -1;
+    return fail(result, "the outer device, running", error);
 }
