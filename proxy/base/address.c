@@ -132,28 +132,34 @@ int address_parse_host(const char *text, struct address *address, struct error *
     return 0;
 }
 
+const char *address_format_host(const struct address *address, char *buffer)
+{
+    const struct sockaddr_in *in = (const void *)&address->storage;
+    const struct sockaddr_in6 *in6 = (const void *)&address->storage;
+    buffer[0] = '\0';
+    if (address->storage.ss_family == AF_INET)
+        inet_ntop(AF_INET, &in->sin_addr, buffer, ADDRESS_HOST_MAX);
+    else if (address->storage.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &in6->sin6_addr, buffer, ADDRESS_HOST_MAX);
+    return buffer;
+}
+
 const char *address_format(const struct address *address, char *buffer)
 {
-    char host[INET6_ADDRSTRLEN] = "";
+    const struct sockaddr_un *un = (const void *)&address->storage;
+    char host[ADDRESS_HOST_MAX];
     switch (address->storage.ss_family) {
-    case AF_INET: {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)&address->storage;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-        snprintf(buffer, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(in->sin_port));
+    case AF_INET:
+        snprintf(buffer, ADDRESS_TEXT_MAX, "%s:%u", address_format_host(address, host),
+                 address_port(address));
         break;
-    }
-    case AF_INET6: {
-        const struct sockaddr_in6 *in6 =
-            (const struct sockaddr_in6 *)(const void *)&address->storage;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-        snprintf(buffer, ADDRESS_TEXT_MAX, "[%s]:%u", host, ntohs(in6->sin6_port));
+    case AF_INET6:
+        snprintf(buffer, ADDRESS_TEXT_MAX, "[%s]:%u", address_format_host(address, host),
+                 address_port(address));
         break;
-    }
-    case AF_UNIX: {
-        const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address->storage;
+    case AF_UNIX:
         snprintf(buffer, ADDRESS_TEXT_MAX, "unix:%s", un->sun_path);
         break;
-    }
     default:
         snprintf(buffer, ADDRESS_TEXT_MAX, "(none)");
     }

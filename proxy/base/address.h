@@ -9,7 +9,7 @@
 
 #include "proxy/base/error.h"
 
-enum { ADDRESS_TEXT_MAX = 128 };
+enum { ADDRESS_TEXT_MAX = 128, ADDRESS_HOST_MAX = 46 };
 
 struct address {
     struct sockaddr_storage storage;
@@ -31,6 +31,9 @@ int address_parse_named(const char *text, struct address *address, char *host, s
 int address_parse_host(const char *text, struct address *address, struct error *error);
 /* Back to text; buffer: ADDRESS_TEXT_MAX bytes. Returns buffer. */
 const char *address_format(const struct address *address, char *buffer);
+/* Without the port ("10.77.0.1"), as address_parse_host takes it; "" when it is no IP address.
+ * buffer: ADDRESS_HOST_MAX bytes. Returns buffer. */
+const char *address_format_host(const struct address *address, char *buffer);
 /* The port in host order; 0 for unix sockets. */
 uint16_t address_port(const struct address *address);
 void address_set_port(struct address *address, uint16_t port);

@@ -13,9 +13,7 @@
  * made, and what it has to let go, is where nobody else looks; all other functions are the control
  * thread's, called while the lab's thread waits when they touch either.
  *
- * A node that was in the ruleset before the lab came stays when it leaves, without the lab's
- * addresses. One that the lab brought goes, and with it what is on its links and its clock, unless
- * a route names it.
+ * What a node's coming and going means for the ruleset is lab_ruleset.h's.
  *
  * A node whose holder has died is a node that does not *run*: it stays, without a port, until it is
  * removed or the lab ends. */

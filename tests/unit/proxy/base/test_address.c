@@ -124,6 +124,19 @@ static void ports_are_set(void **state)
     assert_false(address_is_loopback(&none));
 }
 
+static void hosts_are_told_without_port(void **state)
+{
+    (void)state;
+    struct address address;
+    char text[ADDRESS_HOST_MAX];
+    assert_int_equal(address_parse("10.77.0.1:80", &address, NULL), 0);
+    assert_string_equal(address_format_host(&address, text), "10.77.0.1");
+    assert_int_equal(address_parse("[fd77:0:0::1]:80", &address, NULL), 0);
+    assert_string_equal(address_format_host(&address, text), "fd77::1");
+    assert_int_equal(address_parse("unix:/x", &address, NULL), 0);
+    assert_string_equal(address_format_host(&address, text), "");
+}
+
 static void host_bytes_are_read(void **state)
 {
     (void)state;
@@ -163,6 +176,7 @@ int main(void)
         cmocka_unit_test(a_name_is_told_apart_at_once),
         cmocka_unit_test(loopback_is_known),
         cmocka_unit_test(ports_are_set),
+        cmocka_unit_test(hosts_are_told_without_port),
         cmocka_unit_test(host_bytes_are_read),
         cmocka_unit_test(any_is_known),
     };
