@@ -23,6 +23,8 @@ const struct option_shape option_shapes[] = {
     {OPTION_TO, "--to", "NODE", AT(to), "the node behind the upstream address"},
     {OPTION_UDP, "--udp", NULL, 0, "a route for UDP, not TCP"},
     {OPTION_SPREAD, "--spread", NULL, 0, "every worker listens, for many connections"},
+    {OPTION_CLOSE_UNREACHED, "--close-unreached", NULL, 0,
+     "who can't reach the upstream gets FIN, not RST"},
     {OPTION_DISTRIBUTION, "--distribution", "D", AT(distribution),
      "uniform, normal, pareto or paretonormal"},
     {OPTION_TABLE, "--table", "FILE", AT(table), "jitter as in this file, one of netem's (.dist)"},

@@ -44,7 +44,8 @@ const struct command commands[] = {
      "free port, which the answer names. Removing or disabling a route closes its connections; a "
      "disabled one refuses new ones.",
      "severctl routes add n2 127.0.1.102:7001 127.0.1.2:7001 --to n2",
-     OPTION_FROM | OPTION_TO | OPTION_UDP | OPTION_SPREAD, 0, 4, run_routes},
+     OPTION_FROM | OPTION_TO | OPTION_UDP | OPTION_SPREAD | OPTION_CLOSE_UNREACHED, 0, 4,
+     run_routes},
     {"cut", "A B | 'A->B'", "cut the link between two nodes",
      "A B cuts both ways, 'A->B' one way. What arrives when the command has returned does not "
      "cross. Cuts overlap: a link is open only while no partition holds it. severctl heal takes a "

@@ -14,12 +14,14 @@ static int add_route(struct session *session, const struct arguments *arguments)
 {
     if (arguments->word_count != 5)
         return session_usage(session, "write: severctl routes add NAME LISTEN UPSTREAM "
-                                      "[--from NODE] [--to NODE] [--udp] [--spread]");
+                                      "[--from NODE] [--to NODE] [--udp] [--spread] "
+                                      "[--close-unreached]");
     json_t *body =
-        json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s?, s:b}", "name", arguments->words[2], "protocol",
-                  arguments->given & OPTION_UDP ? "udp" : "tcp", "listen", arguments->words[3],
-                  "upstream", arguments->words[4], "from", arguments->from, "to", arguments->to,
-                  "spread", (arguments->given & OPTION_SPREAD) != 0);
+        json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s?, s:b, s:b}", "name", arguments->words[2],
+                  "protocol", arguments->given & OPTION_UDP ? "udp" : "tcp", "listen",
+                  arguments->words[3], "upstream", arguments->words[4], "from", arguments->from,
+                  "to", arguments->to, "spread", (arguments->given & OPTION_SPREAD) != 0,
+                  "close_unreached", (arguments->given & OPTION_CLOSE_UNREACHED) != 0);
     return session_change(session, "POST", "/v1/routes", body, describe_route);
 }
 

@@ -75,7 +75,7 @@ _severctl() {
     done
     case $command in
     nodes) options+=' --address --client' ;;
-    routes) options+=' --from --to --udp --spread' ;;
+    routes) options+=' --from --to --udp --spread --close-unreached' ;;
     cut | split | isolate) options+=' --name' ;;
     delay) options+=' --name --distribution --table --correlation --reorder --toxicity --first --after --match --route --direction' ;;
     rate) options+=' --name --burst --queue --shared --toxicity --first --after --match --route --direction' ;;
