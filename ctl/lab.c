@@ -39,9 +39,9 @@ static int add_member(struct session *session, struct wire_lab_wanted *wanted, c
 static int add_numbered(struct session *session, struct wire_lab_wanted *wanted, const char *count)
 {
     int64_t number = 0;
-    if (units_parse_integer(count, 1, WIRE_LAB_NODES_MAX, "number of nodes", &number,
-                            &session->error))
-        return SESSION_USAGE;
+    if (units_parse_integer(count, 1, WIRE_LAB_NODES_MAX, "number of nodes", &number, NULL))
+        return session_usage(session, "lab up %s: write 1 to %d nodes, or their names", count,
+                             WIRE_LAB_NODES_MAX);
     int code = SESSION_DONE;
     for (int64_t i = 1; i <= number && !code; i++) {
         char name[24];
@@ -95,10 +95,20 @@ static int set_subnets(struct session *session, struct wire_lab_wanted *wanted, 
     return code;
 }
 
+/* With IPv6 severd refuses what is below its least, too. */
+static int set_mtu(struct session *session, struct wire_lab_wanted *wanted, const char *text)
+{
+    int64_t mtu;
+    if (units_parse_integer(text, WIRE_LAB_MTU_MIN, WIRE_LAB_MTU_MAX, "MTU", &mtu, NULL))
+        return session_usage(session, "--mtu %s: write %d to %d bytes (IPv6 needs %d)", text,
+                             WIRE_LAB_MTU_MIN, WIRE_LAB_MTU_MAX, WIRE_LAB_MTU_MIN_IPV6);
+    wanted->mtu = (uint32_t)mtu;
+    return SESSION_DONE;
+}
+
 static int read_wanted(struct session *session, const struct arguments *arguments,
                        struct wire_lab_wanted *wanted)
 {
-    int64_t mtu;
     const char *const *words = arguments->words + 2;
     size_t count = arguments->word_count - 2;
     wire_lab_wanted_init(wanted);
@@ -118,11 +128,8 @@ static int read_wanted(struct session *session, const struct arguments *argument
         return session_usage(session, "--subnet names an IPv6 network, and --subnet6 another one");
     if (!code && arguments->subnet6)
         code = set_subnet6(session, wanted, arguments->subnet6);
-    if (!code && arguments->mtu) {
-        if (units_parse_integer(arguments->mtu, 1, UINT32_MAX, "MTU", &mtu, &session->error))
-            return SESSION_USAGE;
-        wanted->mtu = (uint32_t)mtu;
-    }
+    if (!code && arguments->mtu)
+        code = set_mtu(session, wanted, arguments->mtu);
     return code;
 }
 

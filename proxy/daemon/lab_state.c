@@ -16,6 +16,10 @@
 _Static_assert((int)LAB_NODES_MAX <= (int)WIRE_LAB_NODES_MAX, "all nodes can be told");
 _Static_assert((int)LAB_PORTS_MAX <= (int)WIRE_LAB_PORTS_MAX, "all ports can be told");
 _Static_assert((int)LAB_NODE_ADDRESSES <= (int)WIRE_LAB_ADDRESSES_MAX, "all addresses too");
+_Static_assert((int)LAB_MTU_MIN == (int)WIRE_LAB_MTU_MIN &&
+                   (int)LAB_MTU_MIN_IPV6 == (int)WIRE_LAB_MTU_MIN_IPV6 &&
+                   (int)LAB_MTU_MAX == (int)WIRE_LAB_MTU_MAX,
+               "what is asked for can be had");
 _Static_assert((int)LAB_NAME_MAX == (int)RULESET_NAME_MAX, "one name");
 
 struct lab_state *lab_state_create(void)

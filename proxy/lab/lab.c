@@ -19,8 +19,6 @@
 #define ANSWER_NS (20 * NS_PER_S)
 #define STOPPED_NS (5 * NS_PER_S)
 
-enum { MTU_MIN = 576, MTU_MIN_IPV6 = 1280, MTU_MAX = 65535 };
-
 static int await_reply(const struct lab *lab, struct keeper_reply *reply, int *fds, size_t fd_count)
 {
     uint64_t begin_ns = monotonic_now_ns(), deadline_ns = begin_ns;
@@ -94,10 +92,10 @@ static int take_options(struct lab *lab, const struct lab_options *options, stru
         result = take_subnet(lab, options->subnet6, AF_INET6, "subnet6", error);
     if (result)
         return result;
-    uint32_t least = ipv6 ? MTU_MIN_IPV6 : MTU_MIN;
-    if (options->mtu < least || options->mtu > MTU_MAX)
+    uint32_t least = ipv6 ? LAB_MTU_MIN_IPV6 : LAB_MTU_MIN;
+    if (options->mtu < least || options->mtu > LAB_MTU_MAX)
         return error_set_at(error, -EINVAL, "mtu", "an MTU of %u: write %u to %d%s", options->mtu,
-                            least, MTU_MAX, ipv6 ? " (IPv6 needs 1280)" : "");
+                            least, LAB_MTU_MAX, ipv6 ? " (IPv6 needs 1280)" : "");
     lab->numbers = count_numbers(lab);
     lab->mtu = options->mtu;
     lab->ring_bytes = options->ring_bytes;

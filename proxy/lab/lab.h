@@ -37,12 +37,13 @@
 #include "proxy/packet/ring.h"
 
 enum { LAB_NAME_MAX = 64, LAB_NODES_MAX = 128, LAB_PORTS_MAX = 64, LAB_NODE_ADDRESSES = 2 };
+enum { LAB_MTU_MIN = 576, LAB_MTU_MIN_IPV6 = 1280, LAB_MTU_MAX = 65535 };
 
 struct lab_options {
     const char *subnet;  /* IPv4 network "10.77.0.0/24", the k-th node has its k-th host address */
     const char *subnet6; /* IPv6 network "fd77::/64"; "": none */
     bool subnet6_optional; /* none where the machine has no IPv6, or it is switched off */
-    uint32_t mtu;          /* 576..65535 (1280 at least with IPv6) */
+    uint32_t mtu;          /* LAB_MTU_MIN (with IPv6 LAB_MTU_MIN_IPV6) .. LAB_MTU_MAX */
     uint64_t ring_bytes;   /* of each node's port; 0: the default */
 };
 

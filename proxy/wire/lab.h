@@ -26,6 +26,9 @@ enum {
     WIRE_LAB_LISTEN_MAX = 128,
     WIRE_LAB_MAC_MAX = 18,
     WIRE_LAB_CONNECTIONS_MAX = 4096,
+    WIRE_LAB_MTU_MIN = 576, /* without IPv6 */
+    WIRE_LAB_MTU_MIN_IPV6 = 1280,
+    WIRE_LAB_MTU_MAX = 65535,
 };
 
 /* A node that is asked for. */
