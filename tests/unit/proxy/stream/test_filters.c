@@ -427,6 +427,58 @@ static void a_peer_that_went_during_the_cut_is_found_after_the_heal(void **state
     rig_close(&rig);
 }
 
+/* severd's end of the connection whose far end this is: all are sockets of this process. */
+static int near_end(int far)
+{
+    struct address far_address, address;
+    enum { DESCRIPTORS = 1024 };
+    far_address.length = sizeof(far_address.storage);
+    assert_int_equal(getsockname(far, (struct sockaddr *)&far_address.storage, &far_address.length),
+                     0);
+    for (int fd = 0; fd < DESCRIPTORS; fd++) {
+        address.length = sizeof(address.storage);
+        if (getpeername(fd, (struct sockaddr *)&address.storage, &address.length) == 0 &&
+            address_same_host(&address, &far_address) &&
+            address_port(&address) == address_port(&far_address))
+            return fd;
+    }
+    fail_msg("severd has no socket for descriptor %d", far);
+    return -1;
+}
+
+static bool is_probed(int fd)
+{
+    int on = -1;
+    socklen_t length = sizeof(on);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &length), 0);
+    return on;
+}
+
+/* Both of severd's ends ask their peers after a heal, and not while a cut keeps the answers away:
+ * one that is long would end the connection. */
+static void nobody_is_asked_during_a_cut(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    open_filtered(&rig);
+    rig_pair(&rig, &client, &server);
+    int down = near_end(client), up = near_end(server);
+    assert_true(!is_probed(down) && !is_probed(up));
+    for (int i = 0; i < 2; i++) {
+        rig_cut(&rig, "cut", true, true);
+        rig_await(&rig, !is_probed(down) && !is_probed(up));
+        rig_heal(&rig, "cut");
+        rig_await(&rig, is_probed(down) && is_probed(up));
+    }
+    rig_cut(&rig, "cut", true, false); /* a->b: what comes in from the client */
+    rig_await(&rig, !is_probed(down));
+    assert_true(is_probed(up));
+    rig_heal(&rig, "cut");
+    rig_await(&rig, is_probed(down));
+    rig_close_ends(&rig, client, server);
+}
+
 /* "localhost" may be ::1 first: the next address is tried. */
 static void an_upstream_may_be_a_name(void **state)
 {
@@ -477,6 +529,7 @@ int main(void)
         rig_test_both(a_loss_that_went_before_the_accept_is_gone),
         rig_test_both(a_loss_begins_after_its_time),
         rig_test_both(ends_wait_for_the_heal),
+        cmocka_unit_test(nobody_is_asked_during_a_cut),
         cmocka_unit_test(a_socket_that_is_closed_has_no_filter),
         cmocka_unit_test(a_peer_that_went_during_the_cut_is_found_after_the_heal),
         rig_test_both(an_upstream_may_be_a_name),
