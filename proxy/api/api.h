@@ -22,6 +22,9 @@ struct api_link_state {
     uint64_t units, bytes;
     uint64_t dropped_cut, dropped_loss, dropped_queue, dropped_reject, dropped_discard;
     uint64_t held_bytes, held_connections, connections, refused;
+    /* Rejected packets of a lab whose senders were not told, for there were too many: by TCP RST,
+     * by ICMP. */
+    uint64_t untold_reset, untold_unreachable;
 };
 
 /* By direction: 0 upstream (client to server), 1 downstream. Sums since the route was set; received

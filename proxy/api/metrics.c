@@ -91,23 +91,27 @@ struct told_link {
 };
 
 static const struct link_metric {
-    const char *name, *help, *cause; /* cause: a label's value, NULL for none */
+    const char *name, *help, *label; /* label: one more, NULL for none */
     size_t offset;                   /* in struct api_link_state */
 } link_metrics[] = {
 #define FIELD(field) offsetof(struct api_link_state, field)
     {"sever_link_units_total", "Chunks and datagrams delivered.", NULL, FIELD(units)},
     {"sever_link_bytes_total", "Bytes delivered.", NULL, FIELD(bytes)},
-    {"sever_link_dropped_total", "Chunks and datagrams not delivered, by cause.", "cut",
+    {"sever_link_dropped_total", "Chunks and datagrams not delivered, by cause.", "cause=\"cut\"",
      FIELD(dropped_cut)},
-    {"sever_link_dropped_total", NULL, "loss", FIELD(dropped_loss)},
-    {"sever_link_dropped_total", NULL, "queue", FIELD(dropped_queue)},
-    {"sever_link_dropped_total", NULL, "reject", FIELD(dropped_reject)},
-    {"sever_link_dropped_total", NULL, "discard", FIELD(dropped_discard)},
+    {"sever_link_dropped_total", NULL, "cause=\"loss\"", FIELD(dropped_loss)},
+    {"sever_link_dropped_total", NULL, "cause=\"queue\"", FIELD(dropped_queue)},
+    {"sever_link_dropped_total", NULL, "cause=\"reject\"", FIELD(dropped_reject)},
+    {"sever_link_dropped_total", NULL, "cause=\"discard\"", FIELD(dropped_discard)},
     {"sever_link_held_bytes_total", "Bytes held back by a cut.", NULL, FIELD(held_bytes)},
     {"sever_link_held_connections_total", "Connections held back by a cut.", NULL,
      FIELD(held_connections)},
     {"sever_link_connections_total", "Connections opened.", NULL, FIELD(connections)},
     {"sever_link_refused_total", "Upstream dials that failed.", NULL, FIELD(refused)},
+    {"sever_link_untold_total",
+     "Rejected packets of a lab whose senders were not told, for there were too many.",
+     "answer=\"reset\"", FIELD(untold_reset)},
+    {"sever_link_untold_total", NULL, "answer=\"unreachable\"", FIELD(untold_unreachable)},
 #undef FIELD
 };
 
@@ -147,8 +151,8 @@ static void tell_links(struct text *page, const struct api_backend *backend,
             uint64_t value;
             memcpy(&value, (const char *)&links[i].state + metric->offset, sizeof(value));
             text_append(page, "%s{from=\"%s\",to=\"%s\"", metric->name, links[i].from, links[i].to);
-            if (metric->cause)
-                text_append(page, ",cause=\"%s\"", metric->cause);
+            if (metric->label)
+                text_append(page, ",%s", metric->label);
             text_append(page, "} %" PRIu64 "\n", value);
         }
     }

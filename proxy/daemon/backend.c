@@ -55,6 +55,8 @@ static void link_sum(const struct backend *backend, uint16_t from, uint16_t to,
         sum->held_connections += fault_counter_get(&link->held_connections);
         sum->connections += fault_counter_get(&link->connections);
         sum->refused += fault_counter_get(&link->refused);
+        sum->untold_reset += fault_counter_get(&link->untold[FAULT_ANSWER_RESET]);
+        sum->untold_unreachable += fault_counter_get(&link->untold[FAULT_ANSWER_UNREACHABLE]);
     }
 }
 
@@ -321,6 +323,8 @@ static void backend_link_state(void *context, const char *from, const char *to,
     out->held_connections -= base->held_connections;
     out->connections -= base->connections;
     out->refused -= base->refused;
+    out->untold_reset -= base->untold_reset;
+    out->untold_unreachable -= base->untold_unreachable;
 }
 
 static void backend_route_state(void *context, const char *route, struct api_route_state *out)

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "proxy/base/answer_limit.h"
 #include "proxy/datagram/datagram.h"
 #include "proxy/fault/pipeline.h"
 #include "proxy/io/unreachable.h"
@@ -84,7 +85,7 @@ struct datagram_listener {
     uint32_t overflowed;  /* datagrams that its socket had no room for */
     bool seen;
     uint32_t session_count; /* now */
-    struct unreachable_limit limit;
+    struct answer_limit limit;
     uint32_t ordinals[ROUTE_NODE_SLOTS];
 };
 

@@ -13,15 +13,20 @@
 
 typedef _Atomic uint64_t fault_counter;
 
+/* What a reject answers to a packet of a lab, in the receiver's place. */
+enum fault_answer { FAULT_ANSWER_RESET, FAULT_ANSWER_UNREACHABLE, FAULT_ANSWERS };
+
 struct fault_link_counters {
     fault_counter units;                 /* delivered */
     fault_counter bytes;                 /* delivered */
     fault_counter dropped[FAULT_CAUSES]; /* datagrams, chunks, connections (reject), and segments
                                             that the kernel has dropped for a cut or a loss */
     fault_counter held_bytes; /* that arrived while the link was cut, or were held when it was */
-    fault_counter held_connections; /* connections that were begun or open while it was cut */
-    fault_counter connections;      /* opened from->to */
-    fault_counter refused;          /* upstream dials that failed */
+    fault_counter held_connections;      /* connections that were begun or open while it was cut */
+    fault_counter connections;           /* opened from->to */
+    fault_counter refused;               /* upstream dials that failed */
+    fault_counter untold[FAULT_ANSWERS]; /* rejected packets of a lab whose senders were not told,
+                                            for there were too many */
 };
 
 /* By direction: 0 upstream (client->server), 1 downstream. Received counts when bytes are read from

@@ -17,7 +17,6 @@
 #include <linux/icmp.h>
 
 #include "proxy/base/internet_checksum.h"
-#include "proxy/base/monotonic.h"
 #include "proxy/io/ip_header.h"
 
 enum { ICMP_HEADER = 8 }; /* type, code, checksum, unused: the same in both versions */
@@ -52,17 +51,6 @@ void unreachable_close(struct unreachable *unreachable)
 bool unreachable_works(const struct unreachable *unreachable)
 {
     return unreachable->ipv4 >= 0 || unreachable->ipv6 >= 0;
-}
-
-bool unreachable_allow(struct unreachable_limit *limit, uint64_t now_ns)
-{
-    const uint64_t each_ns = NS_PER_S / UNREACHABLE_PER_S, saved_ns = UNREACHABLE_BURST * each_ns;
-    if (limit->used_ns + saved_ns < now_ns)
-        limit->used_ns = now_ns - saved_ns;
-    if (limit->used_ns + each_ns > now_ns)
-        return false;
-    limit->used_ns += each_ns;
-    return true;
 }
 
 /* A message with room for the one control message that says where it leaves from. */

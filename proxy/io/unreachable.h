@@ -3,7 +3,7 @@
  *
  * Raw sockets, which need CAP_NET_RAW; without it nothing is sent, and unreachable_works says so.
  * Nothing here ever blocks. The kernel bounds how many it tells, but not what goes through a raw
- * socket: whoever sends asks unreachable_allow first. */
+ * socket: whoever sends asks answer_limit_allow (answer_limit.h) first. */
 #ifndef SEVER_IO_UNREACHABLE_H
 #define SEVER_IO_UNREACHABLE_H
 
@@ -15,15 +15,6 @@
 struct unreachable {
     int ipv4, ipv6; /* raw sockets; -1: refused */
 };
-
-/* As many as the kernel would send (icmp_msgs_per_sec, icmp_msgs_burst). Zero-initialise. */
-enum { UNREACHABLE_PER_S = 1000, UNREACHABLE_BURST = 50 };
-struct unreachable_limit {
-    uint64_t used_ns; /* up to when the rate has been used up */
-};
-
-/* Whether one more may be sent now; then it counts as sent. */
-bool unreachable_allow(struct unreachable_limit *limit, uint64_t now_ns);
 
 void unreachable_open(struct unreachable *unreachable);
 void unreachable_close(struct unreachable *unreachable);

@@ -7,7 +7,7 @@
  * Nobody is told of: resets; ICMP errors and redirects; neighbour discovery and multicast listener
  * reports; packets without a transport that frame_parse finds, as later fragments are; what was for
  * a group or everybody, by its Ethernet or its IP address; what came from no single host (RFC 1122
- * 3.2.2, RFC 4443 2.4 e). */
+ * 3.2.2, RFC 4443 2.4 e). How many are told is bounded by who sends the answers. */
 #ifndef SEVER_PACKET_ANSWER_H
 #define SEVER_PACKET_ANSWER_H
 

@@ -2,6 +2,7 @@
 #ifndef SEVER_PACKET_INTERNAL_H
 #define SEVER_PACKET_INTERNAL_H
 
+#include "proxy/base/answer_limit.h"
 #include "proxy/fault/pipeline.h"
 #include "proxy/packet/frame.h"
 #include "proxy/packet/packet.h"
@@ -56,7 +57,8 @@ struct packet_link {
     struct fault_link_counters *counters;
     struct fault_pipeline *pipeline; /* storage; in use while `piped` */
     struct loop_timer timer;
-    uint64_t charge; /* pool bytes of its units */
+    struct answer_limit limits[FAULT_ANSWERS]; /* of those that it tells of a reject */
+    uint64_t charge;                           /* pool bytes of its units */
     uint64_t begun_ns, begun_version;
     uint64_t healed_ns; /* what had arrived by then has met a cut; 0: there was none */
     uint16_t from, to;

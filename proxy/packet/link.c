@@ -15,6 +15,8 @@
  *
  * Each packet that has arrived, and each copy that a fault asked for, is counted once: as
  * delivered, or as dropped by cause. A super-packet counts as the packets that it stands for. */
+#include <netinet/in.h>
+
 #include "proxy/packet/answer.h"
 #include "proxy/packet/checksum.h"
 #include "proxy/packet/internal.h"
@@ -76,15 +78,27 @@ static void sink_deliver(void *context, struct fault_unit *fault_unit)
     packet_leave_unit(link, unit);
 }
 
-/* Drops it, and tells the sender in the receiver's place, unless the way back is cut. */
-static void reject_unit(struct packet_link *link, struct packet_unit *unit, uint16_t fault_slot)
+/* Says it in the receiver's place, unless the way back is cut, or there are too many. */
+static void tell_sender(struct packet_link *link, enum fault_answer kind,
+                        const struct packet_view *answer, uint16_t fault_slot)
 {
     struct packet_plane *plane = link->plane;
+    if (fault_plan_is_cut(plane->plan, link->to, link->from))
+        return;
+    if (answer_limit_allow(&link->limits[kind], loop_now_ns(plane->loop)))
+        packet_say(plane, link->to, link->from, answer, fault_slot);
+    else
+        fault_counter_add(&link->counters->untold[kind], 1);
+}
+
+/* Drops it, and tells the sender. */
+static void reject_unit(struct packet_link *link, struct packet_unit *unit, uint16_t fault_slot)
+{
     struct {
         struct virtio_net_hdr header;
         unsigned char frame[ANSWER_BYTES_MAX];
     } answer = {.header = {0}};
-    struct packet_view view = packet_unit_view(plane, unit);
+    struct packet_view view = packet_unit_view(link->plane, unit);
     struct frame frame;
     frame_parse(view.bytes, view.length, &frame);
     view = (struct packet_view){.header = &answer.header,
@@ -92,8 +106,10 @@ static void reject_unit(struct packet_link *link, struct packet_unit *unit, uint
                                 .length = answer_reject(view.bytes, &frame, answer.frame),
                                 .network = frame.network};
     drop_unit(link, unit, FAULT_CAUSE_REJECT, fault_slot);
-    if (view.length && !fault_plan_is_cut(plane->plan, link->to, link->from))
-        packet_say(plane, link->to, link->from, &view, fault_slot);
+    if (view.length)
+        tell_sender(link,
+                    frame.protocol == IPPROTO_TCP ? FAULT_ANSWER_RESET : FAULT_ANSWER_UNREACHABLE,
+                    &view, fault_slot);
 }
 
 static void sink_drop(void *context, struct fault_unit *fault_unit, enum fault_cause cause,

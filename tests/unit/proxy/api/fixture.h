@@ -102,8 +102,12 @@ static inline void fixture_link_state(void *context, const char *from, const cha
                                       struct api_link_state *out)
 {
     (void)context;
-    *out = (struct api_link_state){
-        .units = strlen(from), .bytes = strlen(to), .dropped_cut = 7, .dropped_reject = 8};
+    *out = (struct api_link_state){.units = strlen(from),
+                                   .bytes = strlen(to),
+                                   .dropped_cut = 7,
+                                   .dropped_reject = 8,
+                                   .untold_reset = 9,
+                                   .untold_unreachable = 10};
 }
 
 static inline uint64_t fixture_touched(void *context, const char *fault)

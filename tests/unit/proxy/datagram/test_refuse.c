@@ -1,7 +1,7 @@
 /* A reject fault tells the sender, where the kernel lets it. */
 #include "tests/unit/proxy/datagram/rig.h"
 
-#include "proxy/io/unreachable.h"
+#include "proxy/base/answer_limit.h"
 
 enum { NOBODY = 65534 };
 
@@ -85,12 +85,12 @@ static void a_flood_is_not_answered(void **state)
             send_text(rig.client, "x");
     await(&rig, rig_dropped(&rig, "a", "b", FAULT_CAUSE_REJECT) == FLOOD);
     uint64_t told_at_most =
-        UNREACHABLE_BURST + 1 + (monotonic_now_ns() - begin_ns) / (NS_PER_S / UNREACHABLE_PER_S);
+        ANSWER_LIMIT_BURST + 1 + (monotonic_now_ns() - begin_ns) / (NS_PER_S / ANSWER_LIMIT_PER_S);
     uint64_t untold = fault_counter_get(&rig.counters->routes[rig.spec.slot].untold);
     if (!datagram_can_refuse())
         assert_int_equal(untold, 0);
     else if (told_at_most < FLOOD)
-        assert_in_range(untold, FLOOD - told_at_most, FLOOD - UNREACHABLE_BURST);
+        assert_in_range(untold, FLOOD - told_at_most, FLOOD - ANSWER_LIMIT_BURST);
     rig_close(&rig);
 }
 

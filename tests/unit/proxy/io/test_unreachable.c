@@ -146,35 +146,12 @@ static void headers_are_as_the_standards_say(void **state)
     assert_memory_equal(buffer + IP_HEADER_ROOM - sizeof(ipv6), ipv6, sizeof(ipv6));
 }
 
-/* A burst at once, then the rate; what nobody used is not saved beyond the burst. */
-static void no_more_than_a_kernel_would(void **state)
-{
-    (void)state;
-    struct unreachable_limit limit = {0};
-    uint64_t now_ns = 3600 * NS_PER_S;
-    unsigned allowed = 0;
-    for (int i = 0; i < 1000; i++)
-        allowed += unreachable_allow(&limit, now_ns);
-    assert_int_equal(allowed, UNREACHABLE_BURST);
-    for (int i = 0; i < 10000; i++) /* for one second */
-        allowed += unreachable_allow(&limit, now_ns += NS_PER_MS / 10);
-    assert_int_equal(allowed, UNREACHABLE_BURST + UNREACHABLE_PER_S);
-    now_ns += 3600 * NS_PER_S;
-    allowed = 0;
-    for (int i = 0; i < 1000; i++)
-        allowed += unreachable_allow(&limit, now_ns);
-    assert_int_equal(allowed, UNREACHABLE_BURST);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_connected_sender_is_refused),
-        cmocka_unit_test(another_is_not),
-        cmocka_unit_test(what_has_no_host_is_not_sent),
-        cmocka_unit_test(groups_are_not_told),
+        cmocka_unit_test(a_connected_sender_is_refused),    cmocka_unit_test(another_is_not),
+        cmocka_unit_test(what_has_no_host_is_not_sent),     cmocka_unit_test(groups_are_not_told),
         cmocka_unit_test(headers_are_as_the_standards_say),
-        cmocka_unit_test(no_more_than_a_kernel_would),
     };
     return cmocka_run_group_tests_name("proxy/io/unreachable", tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
 
 #include "tests/unit/proxy/packet/traffic.h"
 
+#include "proxy/base/answer_limit.h"
+
 static const struct ruleset_fault lossy = {
     .name = "lossy", .type = RULESET_LOSS, .loss = {.probability_ppb = 50000000}};
 static const struct ruleset_fault late = {.name = "late", .latency = {.delay_ns = 20 * NS_PER_MS}};
@@ -572,6 +574,67 @@ static void reject_tells_the_sender(void **state)
     }
 }
 
+/* A TCP segment or a datagram from n1 to n2, which somebody else's kernel has made: n1's has no
+ * socket of that, and learns nothing from its answer. */
+static void make_stranger(unsigned char frame[RIG_HEADER + 40], const struct rig *rig,
+                          uint8_t protocol)
+{
+    static const unsigned char from[4] = {10, 77, 0, 1}, to[4] = {10, 77, 0, 2};
+    unsigned char *ip = frame + RIG_HEADER;
+    memset(frame, 0, RIG_HEADER + 40);
+    memcpy(frame, rig->network.macs[1], 6);
+    memcpy(frame + 6, rig->network.macs[0], 6);
+    frame[12] = 0x08; /* IPv4 */
+    ip[0] = 0x45;
+    ip[3] = 40;
+    ip[8] = 64;
+    ip[9] = protocol;
+    memcpy(ip + 12, from, 4);
+    memcpy(ip + 16, to, 4);
+    ip[21] = ip[23] = 99; /* ports */
+    if (protocol == IPPROTO_UDP)
+        ip[25] = 20;
+    else
+        ip[32] = 5 << 4;
+}
+
+static uint64_t untold(struct rig *rig, enum fault_answer kind)
+{
+    return fault_counter_get(
+        &fault_counters_link(rig->workers[0].counters, rig_slot(rig, 0), rig_slot(rig, 1))
+             ->untold[kind]);
+}
+
+/* A flood is dropped, and but for a few that is all; one of datagrams leaves TCP its answers. */
+static void a_flood_is_not_answered(void **state)
+{
+    (void)state;
+    enum { FLOOD = 2000, AT_ONCE = 100 };
+    static const uint8_t protocols[FAULT_ANSWERS] = {
+        [FAULT_ANSWER_RESET] = IPPROTO_TCP, [FAULT_ANSWER_UNREACHABLE] = IPPROTO_UDP};
+    struct raw raw;
+    unsigned char frame[RIG_HEADER + 40];
+    raw_open(&raw, (struct rig_options){0});
+    rig_add_fault(&raw.rig, 0, 1, sure("no", RULESET_REJECT));
+    for (int kind = FAULT_ANSWERS - 1; kind >= 0; kind--) {
+        uint64_t before = rig_dropped(&raw.rig, 0, 1, FAULT_CAUSE_REJECT);
+        uint64_t begin_ns = monotonic_now_ns();
+        make_stranger(frame, &raw.rig, protocols[kind]);
+        for (uint64_t sent = AT_ONCE; sent <= FLOOD; sent += AT_ONCE) {
+            for (int i = 0; i < AT_ONCE; i++)
+                assert_int_equal(send(raw.from, frame, sizeof(frame), 0), sizeof(frame));
+            await(&raw.rig, rig_dropped(&raw.rig, 0, 1, FAULT_CAUSE_REJECT) - before == sent);
+        }
+        uint64_t told_at_most = ANSWER_LIMIT_BURST + 1 +
+                                (monotonic_now_ns() - begin_ns) / (NS_PER_S / ANSWER_LIMIT_PER_S);
+        if (told_at_most < FLOOD)
+            assert_in_range(untold(&raw.rig, (enum fault_answer)kind), FLOOD - told_at_most,
+                            FLOOD - ANSWER_LIMIT_BURST);
+        assert_true(kind == 0 || untold(&raw.rig, FAULT_ANSWER_RESET) == 0);
+    }
+    raw_close(&raw);
+}
+
 static void a_match_means_some_packets(void **state)
 {
     (void)state;
@@ -644,6 +707,7 @@ int main(void)
         cmocka_unit_test(reorder_lets_others_pass),
         cmocka_unit_test(a_rate_is_kept),
         cmocka_unit_test(reject_tells_the_sender),
+        cmocka_unit_test(a_flood_is_not_answered),
         cmocka_unit_test(a_match_means_some_packets),
         cmocka_unit_test(a_match_sees_wire_packets),
     };
