@@ -354,7 +354,7 @@ uint64_t api_deadline_ns(const struct api *api, uint64_t now_ns)
     uint64_t captures_ns = api_captures_deadline_ns(api);
     if (captures_ns < deadline_ns)
         deadline_ns = captures_ns;
-    if (deadline_ns < now_ns || api->doctor.resumed)
+    if (deadline_ns < now_ns || api->resumed)
         return now_ns;
     if (api->accept_ns < deadline_ns)
         deadline_ns = api->accept_ns;
@@ -380,7 +380,7 @@ void api_run(struct api *api, uint64_t now_ns)
     api_listeners_run(&api->listeners, api->backend.current(api->backend.context)->version, now_ns);
     api_captures_run(api);
     api_doctor_run(api);
-    api->listeners.resumed = false;
+    api->listeners.resumed = api->resumed = false;
     accept_on_all(api);
     for (size_t i = 0; i < api->server_count; i++)
         MHD_run(api->servers[i].daemon);

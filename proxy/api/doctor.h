@@ -2,22 +2,23 @@
 #ifndef SEVER_API_DOCTOR_H
 #define SEVER_API_DOCTOR_H
 
-#include <stdbool.h>
+#include <jansson.h>
+
+#include "proxy/api/wait.h"
 
 struct api;
 struct api_examination;
-struct api_diagnosis;
 
 struct api_doctor {
     int over_fd;                        /* eventfd: the examination is over */
-    struct api_diagnosis *first;        /* answers that are not sent yet */
     struct api_examination *being_made; /* by a thread; NULL: none is */
-    bool resumed; /* libmicrohttpd has to run for one, though no descriptor says so */
+    struct api_wait *first;             /* who waits for it */
+    json_t *answer;                     /* after the last one; NULL before */
 };
 
 /* -errno. */
 int api_doctor_open(struct api_doctor *doctor);
-/* When an examination is over, resumes who waits for it. In every api_run, before libmicrohttpd. */
+/* When an examination is over, ends the waits for it. In every api_run, before libmicrohttpd. */
 void api_doctor_run(struct api *api);
 /* Waits for the examination that is being made. Before libmicrohttpd is stopped. Fine when open has
  * failed. */

@@ -14,6 +14,7 @@
 #include "proxy/api/doctor.h"
 #include "proxy/api/lab_changes.h"
 #include "proxy/api/listeners.h"
+#include "proxy/api/wait.h"
 #include "proxy/base/random.h"
 #include "proxy/base/text.h"
 
@@ -53,6 +54,7 @@ struct api {
     struct api_connection *connections;
     uint64_t now_ns;   /* of this api_run */
     size_t body_bytes; /* of all requests that are being handed in; at most API_BODIES_MAX */
+    bool resumed;      /* libmicrohttpd has to run for a wait that is over */
     struct api_listeners listeners;
     struct api_lab_changes lab_changes;
     struct api_capture_streams captures;
@@ -72,7 +74,7 @@ struct api_call {
     json_t *answer;                /* set by the handler; NULL for none */
     struct text text;              /* instead of answer, unless it is empty: JSON as it goes out */
     struct MHD_Response *response; /* instead of both: the handler's own */
-    struct api_lab_wait *lab;      /* the change of the lab that it has asked for; NULL: none */
+    struct api_wait *wait;         /* what it waits, or has waited, for; NULL: nothing */
 };
 
 /* Answers the call: an HTTP status of success, or a negative errno with *error; or API_LATER. */

@@ -48,32 +48,38 @@ static int code_of(int code, int missing)
     }
 }
 
+static struct api_lab_wait *wait_of(const struct api_call *call)
+{
+    return (struct api_lab_wait *)call->wait; /* its first member */
+}
+
 /* The change that this call asks for, to be filled in; NULL when it has ended already, and the call
  * is there to be answered. */
 static struct api_lab_change *ask_for(struct api_call *call, enum api_lab_verb verb)
 {
-    if (call->lab)
+    if (call->wait)
         return NULL;
-    call->lab = memory_allocate_zeroed(1, sizeof(*call->lab));
-    call->lab->connection = call->connection;
-    call->lab->change.verb = verb;
-    snprintf(call->lab->change.by, sizeof(call->lab->change.by), "%s", call->by);
-    return &call->lab->change;
+    struct api_lab_wait *wait = memory_allocate_zeroed(1, sizeof(*wait));
+    call->wait = &wait->wait;
+    wait->wait.connection = call->connection;
+    wait->change.verb = verb;
+    snprintf(wait->change.by, sizeof(wait->change.by), "%s", call->by);
+    return &wait->change;
 }
 
 /* What has come of it: API_OK, API_LATER or a negative errno. code: of filling it in. */
 static int change_lab(struct api_call *call, int code, int missing, struct error *error)
 {
-    assert(call->lab);
-    const struct api_lab_change *change = &call->lab->change;
+    struct api_lab_wait *wait = wait_of(call);
+    assert(wait);
     if (code < 0)
         return code;
-    if (!call->lab->ended && !api_lab_changes_submit(call->api, call->lab))
+    if (!wait->wait.over && !api_lab_changes_submit(call->api, wait))
         return API_LATER;
-    if (!change->result)
+    if (!wait->change.result)
         return API_OK;
-    *error = change->error;
-    return change->result == -EBUSY ? -EBUSY : code_of(change->result, missing);
+    *error = wait->change.error;
+    return wait->change.result == -EBUSY ? -EBUSY : code_of(wait->change.result, missing);
 }
 
 static json_t *encode_lab(const struct api_call *call)
@@ -117,7 +123,7 @@ int api_add_lab_node(struct api_call *call, struct error *error)
     code = change_lab(call, code, -EINVAL, error);
     if (code != API_OK)
         return code;
-    call->answer = wire_encode_lab_node(&call->lab->change.node);
+    call->answer = wire_encode_lab_node(&wait_of(call)->change.node);
     return API_CREATED;
 }
 
@@ -140,7 +146,7 @@ int api_add_lab_port(struct api_call *call, struct error *error)
     code = change_lab(call, code, -EINVAL, error);
     if (code != API_OK)
         return code;
-    call->answer = wire_encode_lab_port(&call->lab->change.port);
+    call->answer = wire_encode_lab_port(&wait_of(call)->change.port);
     return API_CREATED;
 }
 

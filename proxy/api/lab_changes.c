@@ -4,19 +4,19 @@
 #include "proxy/api/lab_changes.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 
 #include "proxy/api/internal.h"
-#include "proxy/base/monotonic.h"
 #include "proxy/fault/ruleset.h"
-
-/* To take the answer. */
-#define ANSWER_NS (30 * NS_PER_S)
 
 static const struct ruleset *current(const struct api *api)
 {
     return api->backend.current(api->backend.context);
+}
+
+static struct api_lab_wait *next_of(const struct api_lab_wait *wait)
+{
+    return (struct api_lab_wait *)wait->wait.next; /* its first member */
 }
 
 /* What is the lab's alone; changes of nodes are told as changes of the ruleset. */
@@ -43,16 +43,10 @@ static void tell_ended(struct api *api, const struct api_lab_change *change)
 /* The first one has ended. */
 static void finish(struct api *api)
 {
-    struct api_lab_wait *wait = api->lab_changes.first;
-    api->lab_changes.first = wait->next;
-    wait->ended = true;
-    tell_ended(api, &wait->change);
-    if (!wait->suspended)
-        return;
-    wait->suspended = false;
-    api->listeners.resumed = true;
-    api_set_deadline(wait->connection, api->now_ns + ANSWER_NS);
-    MHD_resume_connection(wait->connection);
+    struct api_lab_wait *first = api->lab_changes.first;
+    api->lab_changes.first = next_of(first);
+    tell_ended(api, &first->change);
+    api_wait_end(api, &first->wait);
 }
 
 /* Something that may change the ruleset: tells of it when it has. */
@@ -98,18 +92,13 @@ bool api_lab_changes_submit(struct api *api, struct api_lab_wait *wait)
     if (alone)
         changes->first = wait;
     else
-        changes->last->next = wait;
+        changes->last->wait.next = &wait->wait;
     changes->last = wait;
     if (alone) {
         begin(api);
         api_lab_changes_run(api);
     }
-    if (wait->ended)
-        return true;
-    wait->suspended = true;
-    api_set_deadline(wait->connection, UINT64_MAX);
-    MHD_suspend_connection(wait->connection);
-    return false;
+    return !api_wait_begin(&wait->wait);
 }
 
 void api_lab_changes_run(struct api *api)

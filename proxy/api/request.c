@@ -267,7 +267,7 @@ static int decide(struct api_request *request)
     struct error *error = &request->error;
     if (request->code < 0)
         return request->code;
-    if (call->lab)
+    if (call->wait)
         return request->path->handler(call, error);
     if (wants_body(request)) {
         call->body = wire_parse_object(text_get(&request->body), request->body.length, error);
@@ -436,7 +436,7 @@ void api_complete_request(void *context, struct MHD_Connection *connection, void
     forget_body(request);
     text_free(&request->toxiproxy.location);
     json_decref(request->call.body);
-    free(request->call.lab);
+    free(request->call.wait);
     free(request);
     *request_context = NULL;
 }
