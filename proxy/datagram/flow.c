@@ -121,7 +121,7 @@ static void tell_sender(struct datagram_flow *flow, const struct datagram_unit *
     struct address source, destination;
     if (!unreachable_works(&plane->unreachable) || !sender_of(flow, &source, &destination))
         return;
-    if (answer_limit_allow(&session->listener->limit, loop_now_ns(plane->loop)))
+    if (answer_limit_allow(&session->listener->limit, ANSWER_LIMIT_BURST, loop_now_ns(plane->loop)))
         unreachable_send(&plane->unreachable, &source, &destination, unit->length);
     else
         fault_counter_add(&route_counters(flow)->untold, 1);

@@ -85,7 +85,8 @@ static void tell_sender(struct packet_link *link, enum fault_answer kind,
     struct packet_plane *plane = link->plane;
     if (fault_plan_is_cut(plane->plan, link->to, link->from))
         return;
-    if (answer_limit_allow(&link->limits[kind], loop_now_ns(plane->loop)))
+    unsigned burst = kind == FAULT_ANSWER_RESET ? ANSWER_LIMIT_RESETS : ANSWER_LIMIT_BURST;
+    if (answer_limit_allow(&link->limits[kind], burst, loop_now_ns(plane->loop)))
         packet_say(plane, link->to, link->from, answer, fault_slot);
     else
         fault_counter_add(&link->counters->untold[kind], 1);

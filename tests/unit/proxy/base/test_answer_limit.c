@@ -11,15 +11,15 @@ static void no_more_than_a_kernel_would(void **state)
     uint64_t now_ns = 3600 * NS_PER_S;
     unsigned allowed = 0;
     for (int i = 0; i < 1000; i++)
-        allowed += answer_limit_allow(&limit, now_ns);
+        allowed += answer_limit_allow(&limit, ANSWER_LIMIT_BURST, now_ns);
     assert_int_equal(allowed, ANSWER_LIMIT_BURST);
     for (int i = 0; i < 10000; i++) /* for one second */
-        allowed += answer_limit_allow(&limit, now_ns += NS_PER_MS / 10);
+        allowed += answer_limit_allow(&limit, ANSWER_LIMIT_BURST, now_ns += NS_PER_MS / 10);
     assert_int_equal(allowed, ANSWER_LIMIT_BURST + ANSWER_LIMIT_PER_S);
     now_ns += 3600 * NS_PER_S;
     allowed = 0;
     for (int i = 0; i < 1000; i++)
-        allowed += answer_limit_allow(&limit, now_ns);
+        allowed += answer_limit_allow(&limit, ANSWER_LIMIT_BURST, now_ns);
     assert_int_equal(allowed, ANSWER_LIMIT_BURST);
 }
 
