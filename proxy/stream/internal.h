@@ -27,9 +27,11 @@ enum {
 
 /* A pipe that bytes of one flow wait in (conduit.c). */
 struct stream_conduit {
-    struct stream_conduit *next; /* free list */
-    int fds[2];                  /* read end, write end; -1: opened when it is taken */
-    uint32_t bytes;              /* that somebody still wants */
+    struct stream_conduit *next;  /* free: on one of two lists; the open ones from new to old */
+    struct stream_conduit *newer; /* the other way */
+    uint64_t freed_ns;            /* when it came onto that list */
+    int fds[2];                   /* read end, write end; -1: opened when it is taken */
+    uint32_t bytes;               /* that somebody still wants */
     bool stale; /* has bytes at its end that nobody wants: nothing more goes in, and it is closed
                    when it is given back */
 };
@@ -175,10 +177,12 @@ struct stream_plane {
     struct loop_timer starved_timer;
     struct stream_filters *filters; /* NULL: cuts are stalls only */
     struct stream_conduit conduits[STREAM_CONDUITS_MAX];
-    struct stream_conduit *open_conduits, *closed_conduits; /* free ones, with pipe and without */
-    size_t conduit_count, open_conduit_count;               /* in all; on that list */
-    uint64_t conduits_refused_ns;                           /* when one could not be opened */
-    uint64_t conduit_bytes; /* in all of them; they count against the pool's bound */
+    struct stream_conduit *newest_conduit, *oldest_conduit; /* free ones with a pipe, empty */
+    struct stream_conduit *closed_conduits;                 /* free ones without */
+    struct loop_timer conduits_timer; /* closes the oldest; armed while there is one */
+    size_t conduit_count;             /* in all */
+    uint64_t conduits_refused_ns;     /* when one could not be opened */
+    uint64_t conduit_bytes;           /* in all of them; they count against the pool's bound */
     _Atomic uint64_t open_count, total_count;
     unsigned char scratch[STREAM_SCRATCH_BYTES];
 };
@@ -275,6 +279,8 @@ bool stream_would_block(ssize_t result);
 /* As many as go with the limit of open files. none: there never are any. */
 void stream_conduits_create(struct stream_plane *plane, bool none);
 void stream_conduits_destroy(struct stream_plane *plane);
+/* Closes a pipe that nobody needs: a connection needs its two descriptors. False: there is none. */
+bool stream_conduits_give_back(struct stream_plane *plane);
 /* Moves at most `room` bytes from the source into the flow's conduit, a new one when that is full.
  * What splice says; EOPNOTSUPP: there is no conduit, or the source can't be spliced. */
 ssize_t stream_conduit_fill(struct stream_flow *flow, size_t room);
