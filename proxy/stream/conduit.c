@@ -10,12 +10,13 @@
  * everybody where the kernel refuses large pipes (they are the point: with 64 KiB at a time the
  * system calls cost what the copies did).
  *
- * To open and close a large pipe costs as much as to relay 100 KiB, and a latency keeps dozens of
- * them full, which come back and are taken again in bursts. So one that comes back stays open, for
- * whoever needs one next, unless there may be a byte in it: that would be another connection's. The
- * newest is taken first, so that the oldest has been of no use for the longest time. After
- * KEPT_NS it is closed, one in each turn, by a timer that is armed only while there are any. Before
- * a connection has to do without a descriptor, they go at once.
+ * To open a large pipe and to close it costs as much as to relay some 300 KiB, and a latency keeps
+ * dozens of them full, which come back, and are taken again, in bursts. So one that comes back
+ * stays open for whoever needs one next, unless there may be a byte in it: that would come into
+ * another connection. The newest is taken first, so that those at the other end of the list are
+ * needed only in the largest bursts. One that has not been for KEPT_NS is closed, by a timer that
+ * is armed only while there are any, and one in a turn, for that is no quick work. Before a
+ * connection has to do without a descriptor, they go at once.
  *
  * A pipe has slots, one for each run of bytes in a page, and may be full with few bytes in it. The
  * kernel then says EAGAIN, as it does when the source has nothing; either way the flow goes on with

@@ -13,7 +13,8 @@
 enum {
     STREAM_SCRATCH_BYTES = 256 * 1024, /* one read, or all reads of one event */
     STREAM_BULK_BYTES = 512 * 1024,    /* one read without copying */
-    STREAM_BULK_MIN = 16 * 1024,       /* a read that got that much: the next is without copying */
+    STREAM_BULK_MIN = 16 * 1024,       /* a read that got that much: the next ones are such */
+    STREAM_BULK_READS = 2,             /* as many, unless one of them got so much again */
     STREAM_CONDUITS_MAX = 1024,
     STREAM_CHUNK_BYTES = 64 * 1024, /* data in one chunk */
     STREAM_CHUNKS_PER_READ = 64,    /* pieces read at one event */
@@ -88,12 +89,12 @@ struct stream_flow {
     uint32_t loss_ppb;       /* of what comes in from the source, by its socket's filter */
     uint16_t loss_slot;      /* of the fault that this counts for */
     uint8_t way;             /* STREAM_UP or STREAM_DOWN */
+    uint8_t bulk_reads;      /* so many are without copying, if that is possible */
     bool chained;            /* the pipeline has stages */
     bool piped;              /* and units must cross them */
-    bool bulk;               /* reads are large: without copying, if that is possible */
     bool opaque;             /* no stage looks into the bytes: it is possible */
     bool cut;
-    bool blocked; /* the sink takes no more for now */
+    bool blocked; /* the sink takes no more until epoll says so */
     bool starved; /* wants to read, has no memory to; on the plane's list */
     bool ended;   /* FIN or RST has come: nothing more to read */
     bool stopped; /* the last chunk that a fault lets pass has been delivered */
@@ -254,7 +255,7 @@ void stream_flow_init(struct stream_flow *flow, struct stream_connection *connec
 void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to);
 bool stream_flow_wants_read(const struct stream_flow *flow);  /* true: it does */
 bool stream_flow_wants_write(const struct stream_flow *flow); /* the same */
-/* Runs the flow's end if it has come, writes what is ready, arms the timer. */
+/* Runs the flow's end if it has come, writes what is ready unless it is blocked, arms the timer. */
 bool stream_flow_pump(struct stream_flow *flow);
 /* Queues the end of the stream behind what is in flight. */
 void stream_flow_push_end(struct stream_flow *flow, enum stream_chunk_kind kind);

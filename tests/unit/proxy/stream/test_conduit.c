@@ -37,14 +37,6 @@ static uint64_t pipe_of(const struct stream_conduit *conduit)
     return status.st_ino;
 }
 
-/* Those that are free now stay so, however slow the machine is. */
-static void keep_free(struct rig *rig)
-{
-    for (struct stream_conduit *conduit = rig->plane->newest_conduit; conduit;
-         conduit = conduit->next)
-        conduit->freed_ns += HOUR_NS;
-}
-
 /* `total` bytes from client to server, in writes and reads of at most these sizes; like none that
  * crossed before. How many pipes were open at most. */
 static int cross(struct rig *rig, int client, int server, uint64_t total, size_t write_max,
@@ -97,6 +89,37 @@ static void small_reads_are_not(void **state)
     rig_close(&rig);
 }
 
+/* So much, in one segment. */
+static void pass(struct rig *rig, int client, int server, size_t length)
+{
+    static char bytes[60000];
+    assert_int_equal(send(client, bytes, length, MSG_NOSIGNAL), length);
+    rig_await(rig, socket_pending_bytes(server) == length);
+    assert_int_equal(recv(server, bytes, length, MSG_DONTWAIT), length);
+}
+
+static void a_short_read_is_not_the_end_of_splicing(void **state)
+{
+    (void)state;
+    struct rig rig;
+    int client, server;
+    rig_open(&rig, 4, 8 << 20);
+    rig_latency(&rig, "short", NS_PER_MS);
+    rig_pair(&rig, &client, &server);
+    const struct stream_flow *up = &rig.plane->live->flows[STREAM_UP];
+    pass(&rig, client, server, 60000);
+    assert_int_equal(up->bulk_reads, STREAM_BULK_READS);
+    assert_int_equal(count_open(&rig), 0);
+    pass(&rig, client, server, 1);
+    assert_int_equal(count_open(&rig), 1);
+    pass(&rig, client, server, 1);
+    assert_int_equal(up->bulk_reads, 0);
+    pass(&rig, client, server, 60000);
+    assert_int_equal(up->bulk_reads, STREAM_BULK_READS);
+    close_pair(client, server);
+    rig_close(&rig);
+}
+
 static void without_conduits_bytes_are_copied(void **state)
 {
     (void)state;
@@ -134,19 +157,57 @@ static void pipes_are_descriptors_too(void **state)
     rig_close(&rig);
 }
 
+/* Writes until nothing more goes. How much has gone. */
+static uint64_t fill(struct rig *rig, int client)
+{
+    static const char bytes[100000];
+    uint64_t total = 0;
+    for (int quiet = 0; quiet < 20;) {
+        ssize_t sent = send(client, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
+        total += sent > 0 ? (uint64_t)sent : 0;
+        quiet = sent > 0 ? 0 : quiet + 1;
+        rig_turn(rig);
+    }
+    return total;
+}
+
+/* Reads so much. */
+static void drain(struct rig *rig, int server, uint64_t left)
+{
+    static char bytes[1 << 20];
+    uint64_t deadline_ns = monotonic_now_ns() + 3 * RIG_PATIENCE_NS;
+    while (left > 0) {
+        ssize_t got = recv(server, bytes, sizeof(bytes), MSG_DONTWAIT);
+        left -= got > 0 ? (uint64_t)got : 0;
+        rig_turn(rig);
+        assert_true(monotonic_now_ns() < deadline_ns);
+    }
+}
+
+/* As many as there can be, or some megabytes need; empty, and free until they are needed. */
+static void open_pipes(struct rig *rig, int client, int server)
+{
+    rig_latency(rig, "slow", HOUR_NS);
+    uint64_t left = fill(rig, client);
+    rig_remove_fault(rig, "slow");
+    drain(rig, server, left);
+    for (struct stream_conduit *conduit = rig->plane->newest_conduit; conduit;
+         conduit = conduit->next)
+        conduit->freed_ns += HOUR_NS; /* however slow the machine is */
+    assert_true(count_open(rig) > 1);
+    assert_int_equal(count_free(rig), (int)rig->plane->conduit_count);
+}
+
 static void empty_pipes_are_used_again(void **state)
 {
     (void)state;
     struct rig rig;
     int clients[2], servers[2];
     uint64_t pipes[STREAM_CONDUITS_MAX];
-    rig_open(&rig, 4, 64 << 20);
-    rig_latency(&rig, "short", 10 * NS_PER_MS);
+    rig_open(&rig, 4, 16 << 20);
     rig_pair(&rig, &clients[0], &servers[0]);
-    cross(&rig, clients[0], servers[0], 4 << 20, 200000, 200000);
-    keep_free(&rig);
+    open_pipes(&rig, clients[0], servers[0]);
     const struct stream_conduit *newest = rig.plane->newest_conduit;
-    assert_non_null(newest);
     uint64_t freed_ns = newest->freed_ns;
     for (size_t i = 0; i < rig.plane->conduit_count; i++)
         pipes[i] = pipe_of(&rig.plane->conduits[i]);
@@ -166,7 +227,7 @@ static void idle_pipes_are_closed_after_a_second(void **state)
     struct rig rig;
     struct descriptors descriptors;
     int client, server;
-    rig_open(&rig, 4, 64 << 20);
+    rig_open(&rig, 4, 16 << 20);
     rig.plane->descriptors = &descriptors;
     atomic_store(&descriptors.left, 1000);
     rig_latency(&rig, "short", 10 * NS_PER_MS);
@@ -192,13 +253,11 @@ static void free_pipes_make_room_for_connections(void **state)
     struct rig rig;
     struct descriptors descriptors;
     int clients[2], servers[2];
-    rig_open(&rig, 4, 64 << 20);
+    rig_open(&rig, 4, 16 << 20);
     rig.plane->descriptors = &descriptors;
     atomic_store(&descriptors.left, 8);
-    rig_latency(&rig, "short", 10 * NS_PER_MS);
     rig_pair(&rig, &clients[0], &servers[0]);
-    cross(&rig, clients[0], servers[0], 4 << 20, 200000, 200000);
-    keep_free(&rig);
+    open_pipes(&rig, clients[0], servers[0]);
     assert_int_equal(count_open(&rig), 3); /* those that there were descriptors for */
     assert_int_equal(atomic_load(&descriptors.left), 0);
     rig_pair(&rig, &clients[1], &servers[1]);
@@ -228,18 +287,15 @@ static int take_files(int *taken, int limit, int spare)
 static void free_pipes_make_room_for_sockets(void **state)
 {
     (void)state;
-    enum { LIMIT = 256 };
+    enum { LIMIT = 512 };
     for (int spare = 0; spare < 2; spare++) {
         struct rig rig;
         struct rlimit limit, low;
         int client, server, other, other_server, taken[LIMIT];
-        rig_open(&rig, 4, 64 << 20);
-        rig_latency(&rig, "short", 10 * NS_PER_MS);
+        rig_open(&rig, 4, 16 << 20);
         rig_pair(&rig, &client, &server);
-        cross(&rig, client, server, 4 << 20, 200000, 200000);
-        keep_free(&rig);
+        open_pipes(&rig, client, server);
         int open = count_open(&rig);
-        assert_true(open > 0);
         other = rig_connect(&rig);
         assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
         low = (struct rlimit){.rlim_cur = LIMIT, .rlim_max = limit.rlim_max};
@@ -257,20 +313,6 @@ static void free_pipes_make_room_for_sockets(void **state)
         close_pair(other, other_server);
         rig_close(&rig);
     }
-}
-
-/* Writes until nothing more goes. How much has gone. */
-static uint64_t fill(struct rig *rig, int client)
-{
-    static const char bytes[100000];
-    uint64_t total = 0;
-    for (int quiet = 0; quiet < 20;) {
-        ssize_t sent = send(client, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL);
-        total += sent > 0 ? (uint64_t)sent : 0;
-        quiet = sent > 0 ? 0 : quiet + 1;
-        rig_turn(rig);
-    }
-    return total;
 }
 
 static void what_is_held_is_bounded_and_discarded(void **state)
@@ -308,7 +350,7 @@ static void what_is_left_in_a_pipe_goes_with_it(void **state)
         struct rig rig;
         int client, server;
         uint64_t pipes[STREAM_CONDUITS_MAX];
-        rig_open(&rig, 4, 64 << 20);
+        rig_open(&rig, 4, 16 << 20);
         if (held)
             rig_latency(&rig, "slow", HOUR_NS);
         rig_pair(&rig, &client, &server);
@@ -336,8 +378,7 @@ static void a_pipe_with_a_byte_too_many_is_not_used_again(void **state)
     (void)state;
     struct rig rig;
     int client, server;
-    static char bytes[1 << 20];
-    rig_open(&rig, 4, 64 << 20);
+    rig_open(&rig, 4, 16 << 20);
     rig_latency(&rig, "slow", HOUR_NS);
     rig_pair(&rig, &client, &server);
     uint64_t left = fill(&rig, client);
@@ -346,11 +387,7 @@ static void a_pipe_with_a_byte_too_many_is_not_used_again(void **state)
         assert_true(++odd < rig.plane->conduits + rig.plane->conduit_count);
     assert_int_equal(write(odd->fds[1], "x", 1), 1);
     rig_remove_fault(&rig, "slow");
-    while (left > 0) {
-        ssize_t got = recv(server, bytes, sizeof(bytes), MSG_DONTWAIT);
-        left -= got > 0 ? (uint64_t)got : 0;
-        rig_turn(&rig);
-    }
+    drain(&rig, server, left);
     assert_int_equal(odd->bytes, 0);
     assert_int_equal(odd->fds[0], -1);
     close_pair(client, server);
@@ -393,6 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_reads_are_spliced),
         cmocka_unit_test(small_reads_are_not),
+        cmocka_unit_test(a_short_read_is_not_the_end_of_splicing),
         cmocka_unit_test(without_conduits_bytes_are_copied),
         cmocka_unit_test(pipes_are_descriptors_too),
         cmocka_unit_test(empty_pipes_are_used_again),
