@@ -10,12 +10,21 @@
  * everybody where the kernel refuses large pipes (they are the point: with 64 KiB at a time the
  * system calls cost what the copies did).
  *
+ * To open a large pipe and to close it costs as much as to relay some 300 KiB, and a latency keeps
+ * dozens of them full, which come back, and are taken again, in bursts. So one that comes back
+ * stays open for whoever needs one next, unless there may be a byte in it: that would come into
+ * another connection. The newest is taken first, so that those at the other end of the list are
+ * needed only in the largest bursts. One that has not been for KEPT_NS is closed, by a timer that
+ * is armed only while there are any, and one in a turn, for that is no quick work. Before a
+ * connection has to do without a descriptor, they go at once.
+ *
  * A pipe has slots, one for each run of bytes in a page, and may be full with few bytes in it. The
  * kernel then says EAGAIN, as it does when the source has nothing; either way the flow goes on with
  * another conduit, and an empty one can only mean the source. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -26,10 +35,10 @@ enum {
     FILLED_BYTES = PIPE_BYTES / 4 * 3, /* not filled any further */
     FILES_SHARE = 32,                  /* one conduit, two files, for so many that may be open */
     PIPE_FILES = 2,
-    OPEN_KEPT = 4, /* that nobody needs for now */
 };
 
 #define RETRY_NS (NS_PER_S / 10)
+#define KEPT_NS NS_PER_S
 
 static void conduit_close(struct stream_plane *plane, struct stream_conduit *conduit)
 {
@@ -57,6 +66,70 @@ static bool conduit_open(struct stream_plane *plane, struct stream_conduit *cond
     return false;
 }
 
+static void put_closed(struct stream_plane *plane, struct stream_conduit *conduit)
+{
+    conduit_close(plane, conduit);
+    conduit->stale = false;
+    conduit->next = plane->closed_conduits;
+    plane->closed_conduits = conduit;
+}
+
+/* --- those that are open, and free --- */
+
+static void put_open(struct stream_plane *plane, struct stream_conduit *conduit)
+{
+    conduit->freed_ns = loop_now_ns(plane->loop);
+    conduit->next = plane->newest_conduit;
+    conduit->newer = NULL;
+    if (conduit->next)
+        conduit->next->newer = conduit;
+    else
+        plane->oldest_conduit = conduit;
+    plane->newest_conduit = conduit;
+    if (!plane->conduits_timer.loop)
+        loop_timer_set(plane->loop, &plane->conduits_timer, conduit->freed_ns + KEPT_NS);
+}
+
+static struct stream_conduit *take_newest(struct stream_plane *plane)
+{
+    struct stream_conduit *conduit = plane->newest_conduit;
+    if (!conduit)
+        return NULL;
+    plane->newest_conduit = conduit->next;
+    if (conduit->next)
+        conduit->next->newer = NULL;
+    else
+        plane->oldest_conduit = NULL;
+    return conduit;
+}
+
+bool stream_conduits_give_back(struct stream_plane *plane)
+{
+    struct stream_conduit *conduit = plane->oldest_conduit;
+    if (!conduit)
+        return false;
+    plane->oldest_conduit = conduit->newer;
+    if (conduit->newer)
+        conduit->newer->next = NULL;
+    else
+        plane->newest_conduit = NULL;
+    put_closed(plane, conduit);
+    return true;
+}
+
+static void conduits_on_timer(struct loop_timer *timer)
+{
+    struct stream_plane *plane = loop_container(timer, struct stream_plane, conduits_timer);
+    const struct stream_conduit *oldest = plane->oldest_conduit;
+    if (oldest && oldest->freed_ns + KEPT_NS <= loop_now_ns(plane->loop))
+        stream_conduits_give_back(plane);
+    oldest = plane->oldest_conduit;
+    if (oldest)
+        loop_timer_set(plane->loop, timer, oldest->freed_ns + KEPT_NS);
+}
+
+/* --- all of them --- */
+
 static size_t count_affordable(void)
 {
     struct rlimit limit;
@@ -68,17 +141,18 @@ static size_t count_affordable(void)
 
 void stream_conduits_create(struct stream_plane *plane, bool none)
 {
+    plane->conduits_timer.fn = conduits_on_timer;
     plane->conduit_count = none ? 0 : count_affordable();
     for (size_t i = 0; i < plane->conduit_count; i++) {
-        struct stream_conduit *conduit = &plane->conduits[i];
-        *conduit = (struct stream_conduit){.fds = {-1, -1}, .next = plane->closed_conduits};
-        plane->closed_conduits = conduit;
+        plane->conduits[i] = (struct stream_conduit){.fds = {-1, -1}};
+        put_closed(plane, &plane->conduits[i]);
     }
 }
 
 void stream_conduits_destroy(struct stream_plane *plane)
 {
     assert(plane->conduit_bytes == 0);
+    loop_timer_cancel(&plane->conduits_timer);
     for (size_t i = 0; i < plane->conduit_count; i++)
         conduit_close(plane, &plane->conduits[i]);
 }
@@ -86,12 +160,9 @@ void stream_conduits_destroy(struct stream_plane *plane)
 /* NULL: there is none. When one can't be opened, that is tried again after a while. */
 static struct stream_conduit *conduit_take(struct stream_plane *plane)
 {
-    struct stream_conduit *conduit = plane->open_conduits;
-    if (conduit) {
-        plane->open_conduits = conduit->next;
-        plane->open_conduit_count--;
+    struct stream_conduit *conduit = take_newest(plane);
+    if (conduit)
         return conduit;
-    }
     conduit = plane->closed_conduits;
     if (!conduit || loop_now_ns(plane->loop) < plane->conduits_refused_ns + RETRY_NS)
         return NULL;
@@ -103,17 +174,20 @@ static struct stream_conduit *conduit_take(struct stream_plane *plane)
     return conduit;
 }
 
+/* By the kernel's count, too. */
+static bool is_empty(const struct stream_conduit *conduit)
+{
+    int left = 0;
+    return !conduit->stale && ioctl(conduit->fds[0], FIONREAD, &left) == 0 && left == 0;
+}
+
 static void conduit_give(struct stream_plane *plane, struct stream_conduit *conduit)
 {
-    bool keep = !conduit->stale && plane->open_conduit_count < OPEN_KEPT;
-    struct stream_conduit **list = keep ? &plane->open_conduits : &plane->closed_conduits;
     assert(conduit->bytes == 0);
-    if (!keep)
-        conduit_close(plane, conduit);
-    plane->open_conduit_count += keep;
-    conduit->stale = false;
-    conduit->next = *list;
-    *list = conduit;
+    if (is_empty(conduit))
+        put_open(plane, conduit);
+    else
+        put_closed(plane, conduit);
 }
 
 ssize_t stream_conduit_fill(struct stream_flow *flow, size_t room)

@@ -142,8 +142,11 @@ static void end_on_event(struct loop_watch *watch, uint32_t events)
             stream_connection_update(connection);
         return;
     }
-    if ((events & EPOLLOUT) && !stream_flow_pump(end->out))
-        return;
+    if (events & EPOLLOUT) {
+        end->out->blocked = false;
+        if (!stream_flow_pump(end->out))
+            return;
+    }
     if (end->fd >= 0 && end->in->cut)
         stream_flow_count_held(end->in);
     else if (end->fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) &&

@@ -69,10 +69,19 @@ static void try_next(struct stream_connection *connection)
         stream_connection_update(connection);
 }
 
+/* -errno. A pipe that nobody needs is closed for it. */
+static int open_socket(struct stream_plane *plane, int family)
+{
+    int fd = socket_open_stream(family, NULL);
+    if ((fd == -EMFILE || fd == -ENFILE) && stream_conduits_give_back(plane))
+        fd = socket_open_stream(family, NULL);
+    return fd;
+}
+
 static void dial_address(struct stream_connection *connection, const struct address *address)
 {
     struct stream_end *server = &connection->ends[STREAM_SERVER];
-    int fd = socket_open_stream(address->storage.ss_family, NULL);
+    int fd = open_socket(connection->plane, address->storage.ss_family);
     if (fd < 0) {
         give_up(connection);
         return;

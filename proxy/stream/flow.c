@@ -298,7 +298,7 @@ bool stream_flow_pump(struct stream_flow *flow)
         return true;
     }
     if (!flow->cut && sink_is_open(flow)) {
-        if (!stream_flow_write(flow, &more))
+        if ((!flow->blocked || flow->reset_due) && !stream_flow_write(flow, &more))
             return false;
         if (flow->reset_due && !more) {
             stream_end_close(flow->sink, true);

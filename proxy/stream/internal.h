@@ -13,7 +13,8 @@
 enum {
     STREAM_SCRATCH_BYTES = 256 * 1024, /* one read, or all reads of one event */
     STREAM_BULK_BYTES = 512 * 1024,    /* one read without copying */
-    STREAM_BULK_MIN = 16 * 1024,       /* a read that got that much: the next is without copying */
+    STREAM_BULK_MIN = 16 * 1024,       /* a read that got that much: the next ones are such */
+    STREAM_BULK_READS = 2,             /* as many, unless one of them got so much again */
     STREAM_CONDUITS_MAX = 1024,
     STREAM_CHUNK_BYTES = 64 * 1024, /* data in one chunk */
     STREAM_CHUNKS_PER_READ = 64,    /* pieces read at one event */
@@ -27,9 +28,11 @@ enum {
 
 /* A pipe that bytes of one flow wait in (conduit.c). */
 struct stream_conduit {
-    struct stream_conduit *next; /* free list */
-    int fds[2];                  /* read end, write end; -1: opened when it is taken */
-    uint32_t bytes;              /* that somebody still wants */
+    struct stream_conduit *next;  /* free: on one of two lists; the open ones from new to old */
+    struct stream_conduit *newer; /* the other way */
+    uint64_t freed_ns;            /* when it came onto that list */
+    int fds[2];                   /* read end, write end; -1: opened when it is taken */
+    uint32_t bytes;               /* that somebody still wants */
     bool stale; /* has bytes at its end that nobody wants: nothing more goes in, and it is closed
                    when it is given back */
 };
@@ -86,12 +89,12 @@ struct stream_flow {
     uint32_t loss_ppb;       /* of what comes in from the source, by its socket's filter */
     uint16_t loss_slot;      /* of the fault that this counts for */
     uint8_t way;             /* STREAM_UP or STREAM_DOWN */
+    uint8_t bulk_reads;      /* so many are without copying, if that is possible */
     bool chained;            /* the pipeline has stages */
     bool piped;              /* and units must cross them */
-    bool bulk;               /* reads are large: without copying, if that is possible */
     bool opaque;             /* no stage looks into the bytes: it is possible */
     bool cut;
-    bool blocked; /* the sink takes no more for now */
+    bool blocked; /* the sink takes no more until epoll says so */
     bool starved; /* wants to read, has no memory to; on the plane's list */
     bool ended;   /* FIN or RST has come: nothing more to read */
     bool stopped; /* the last chunk that a fault lets pass has been delivered */
@@ -175,10 +178,12 @@ struct stream_plane {
     struct loop_timer starved_timer;
     struct stream_filters *filters; /* NULL: cuts are stalls only */
     struct stream_conduit conduits[STREAM_CONDUITS_MAX];
-    struct stream_conduit *open_conduits, *closed_conduits; /* free ones, with pipe and without */
-    size_t conduit_count, open_conduit_count;               /* in all; on that list */
-    uint64_t conduits_refused_ns;                           /* when one could not be opened */
-    uint64_t conduit_bytes; /* in all of them; they count against the pool's bound */
+    struct stream_conduit *newest_conduit, *oldest_conduit; /* free ones with a pipe, empty */
+    struct stream_conduit *closed_conduits;                 /* free ones without */
+    struct loop_timer conduits_timer; /* closes the oldest; armed while there is one */
+    size_t conduit_count;             /* in all */
+    uint64_t conduits_refused_ns;     /* when one could not be opened */
+    uint64_t conduit_bytes;           /* in all of them; they count against the pool's bound */
     _Atomic uint64_t open_count, total_count;
     unsigned char scratch[STREAM_SCRATCH_BYTES];
 };
@@ -250,7 +255,7 @@ void stream_flow_init(struct stream_flow *flow, struct stream_connection *connec
 void stream_flow_apply(struct stream_flow *flow, uint16_t from, uint16_t to);
 bool stream_flow_wants_read(const struct stream_flow *flow);  /* true: it does */
 bool stream_flow_wants_write(const struct stream_flow *flow); /* the same */
-/* Runs the flow's end if it has come, writes what is ready, arms the timer. */
+/* Runs the flow's end if it has come, writes what is ready unless it is blocked, arms the timer. */
 bool stream_flow_pump(struct stream_flow *flow);
 /* Queues the end of the stream behind what is in flight. */
 void stream_flow_push_end(struct stream_flow *flow, enum stream_chunk_kind kind);
@@ -275,6 +280,8 @@ bool stream_would_block(ssize_t result);
 /* As many as go with the limit of open files. none: there never are any. */
 void stream_conduits_create(struct stream_plane *plane, bool none);
 void stream_conduits_destroy(struct stream_plane *plane);
+/* Closes a pipe that nobody needs: a connection needs its two descriptors. False: there is none. */
+bool stream_conduits_give_back(struct stream_plane *plane);
 /* Moves at most `room` bytes from the source into the flow's conduit, a new one when that is full.
  * What splice says; EOPNOTSUPP: there is no conduit, or the source can't be spliced. */
 ssize_t stream_conduit_fill(struct stream_flow *flow, size_t room);

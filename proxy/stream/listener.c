@@ -75,6 +75,15 @@ static void pause_accepting(struct stream_plane *plane, const char *why)
     loop_timer_set(plane->loop, &plane->accept_timer, now_ns + ACCEPT_RETRY_NS);
 }
 
+/* For both ends of a connection. Pipes that nobody needs are closed for them. */
+static bool take_descriptors(struct stream_plane *plane)
+{
+    while (!descriptors_take(plane->descriptors, STREAM_ENDS))
+        if (!stream_conduits_give_back(plane))
+            return false;
+    return true;
+}
+
 /* True: more may wait. */
 static bool listener_accept(struct stream_listener *listener)
 {
@@ -85,7 +94,7 @@ static bool listener_accept(struct stream_listener *listener)
             pause_accepting(plane, "the table of connections is full");
             return false;
         }
-        if (!descriptors_take(plane->descriptors, STREAM_ENDS)) {
+        if (!take_descriptors(plane)) {
             pause_accepting(plane, "no descriptors are left for connections");
             return false;
         }
@@ -95,13 +104,14 @@ static bool listener_accept(struct stream_listener *listener)
             continue;
         }
         descriptors_give(plane->descriptors, STREAM_ENDS);
-        if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
+        if (fd == -EAGAIN)
+            return false;
+        bool exhausted = fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM;
+        if (exhausted && !stream_conduits_give_back(plane)) {
             pause_accepting(plane, strerror(-fd));
             return false;
         }
-        if (fd == -EAGAIN)
-            return false;
-        /* else: that connection was gone before it was accepted */
+        /* else: there is room now; or that connection was gone before it was accepted */
     }
     return true;
 }

@@ -9,8 +9,9 @@
  * how large the next one is (64 KiB, or less for a low rate or a slicer), and each is pushed before
  * the next is asked for. Few bytes in a large block move to a smaller one.
  *
- * When a read was large, the next is spliced into a conduit (conduit.c), plain or piped: then a
- * chunk is just a count of the bytes there.
+ * When a read was large, the next ones are spliced into a conduit (conduit.c), plain or piped: then
+ * a chunk is just a count of the bytes there. A bulk stream has a short read now and then, when its
+ * sender's window was full; only two in a row are the end of the bulk.
  *
  * Memory: stream.h says how much. A flow may hold flow_bytes_max, and no more than what is left of
  * the pool (the dynamic threshold of Choudhury and Hahne, IEEE/ACM ToN 1998, with alpha 1): one
@@ -40,6 +41,15 @@ static uint64_t flow_allowance(const struct stream_flow *flow, uint32_t piece_by
     if (limit > left)
         limit = left;
     return limit > flow->charge ? limit - flow->charge : 0;
+}
+
+/* What a read has got says how the next are done. */
+static void flow_judge_read(struct stream_flow *flow, size_t got)
+{
+    if (got >= STREAM_BULK_MIN)
+        flow->bulk_reads = STREAM_BULK_READS;
+    else if (flow->bulk_reads > 0)
+        flow->bulk_reads--;
 }
 
 /* What recv said: bytes to go on with (> 0), or 0 with *alive. */
@@ -78,16 +88,18 @@ static bool flow_send_scratch(struct stream_flow *flow, size_t length, size_t *s
 static bool flow_read_bulk(struct stream_flow *flow, size_t room, bool *alive)
 {
     struct loop *loop = flow->connection->plane->loop;
-    if (!flow->bulk || !flow->opaque)
+    if (flow->bulk_reads == 0 || !flow->opaque)
         return false;
     ssize_t received =
         stream_conduit_fill(flow, room < STREAM_BULK_BYTES ? room : STREAM_BULK_BYTES);
-    flow->bulk = received >= STREAM_BULK_MIN;
-    if (received < 0 && errno == EOPNOTSUPP)
+    if (received < 0 && errno == EOPNOTSUPP) {
+        flow->bulk_reads = 0;
         return false;
+    }
     size_t length = flow_received(flow, received, alive);
     if (length == 0)
         return true;
+    flow_judge_read(flow, length);
     fault_counter_add(&flow->route->received[flow->way], length);
     uint64_t arrival_ns = flow->piped ? loop_arrival_ns(loop) : 0;
     for (size_t done = 0, step; done < length; done += step) {
@@ -116,7 +128,7 @@ static bool flow_read_plain(struct stream_flow *flow, size_t room)
         flow_received(flow, recv(flow->source->fd, plane->scratch, room, MSG_DONTWAIT), &alive);
     if (length == 0)
         return alive;
-    flow->bulk = length >= STREAM_BULK_MIN;
+    flow_judge_read(flow, length);
     fault_counter_add(&flow->route->received[flow->way], length);
     if (!flow_send_scratch(flow, length, &sent)) {
         stream_flow_count_dropped(flow, length, FAULT_CAUSES);
@@ -179,10 +191,11 @@ static bool flow_read_piped(struct stream_flow *flow)
     struct stream_plane *plane = flow->connection->plane;
     size_t total = 0;
     bool alive;
-    uint64_t chunks = flow->bulk && fault_pipeline_next_chunk(flow->pipeline, STREAM_CHUNK_BYTES) ==
-                                        STREAM_CHUNK_BYTES
-                          ? flow_room_chunks(flow)
-                          : 0;
+    uint64_t chunks =
+        flow->bulk_reads > 0 &&
+                fault_pipeline_next_chunk(flow->pipeline, STREAM_CHUNK_BYTES) == STREAM_CHUNK_BYTES
+            ? flow_room_chunks(flow)
+            : 0;
     if (chunks > 0 && flow_read_bulk(flow, chunks * STREAM_CHUNK_BYTES, &alive))
         return alive;
     for (int i = 0; i < STREAM_CHUNKS_PER_READ && total < STREAM_SCRATCH_BYTES; i++) {
@@ -207,7 +220,7 @@ static bool flow_read_piped(struct stream_flow *flow)
         if ((size_t)received < room || !stream_flow_wants_read(flow))
             break;
     }
-    flow->bulk = total >= STREAM_BULK_MIN;
+    flow_judge_read(flow, total);
     return stream_flow_pump(flow);
 }
 

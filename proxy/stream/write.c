@@ -5,7 +5,10 @@
  * unsent in front of it nor appends to it, so it travels as a segment of its own. Bytes that wait
  * in a conduit are spliced out of it, those of all chunks in a row that are in the same one.
  *
- * One go is bounded in bytes and in calls; what is left is written in the next turn. */
+ * One go is bounded in bytes and in calls; what is left is written in the next turn. What the sink
+ * does not take waits until epoll says that it takes more (stream_flow_pump): while a pipeline goes
+ * on reading and delivering, to try at each of these would fail as often as it succeeds, and what
+ * it wrote would be small. */
 #include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
