@@ -44,12 +44,12 @@ static void rate_zero_holds_and_goes_on(void **state)
     }
     assert_true(monotonic_now_ns() - begin_ns >= 200 * NS_PER_MS);
     rig_remove_fault(&rig, "stop");
-    begin_ns = monotonic_now_ns();
+    unsigned begin = rig.turns;
     while (!up.finished) {
         rig_stream_step(&up, &seed, true);
         rig_turn(&rig);
     }
-    assert_true(monotonic_now_ns() - begin_ns < 3 * NS_PER_S);
+    assert_true(rig.turns - begin < 3000);
     rig_close_ends(&rig, client, server);
 }
 
@@ -287,10 +287,12 @@ static void crowd_close(struct crowd *crowd)
 /* One bit for each connection whose next byte arrives although the fault holds it for ever. */
 static uint64_t crowd_spared(struct rig *rig, struct crowd *crowd, bool down)
 {
-    uint64_t spared = 0;
+    const fault_counter *received = &rig_route(rig)->received[down];
+    uint64_t spared = 0, before = fault_counter_get(received);
     char byte;
     for (int i = 0; i < CROWD; i++)
         assert_int_equal(send(down ? crowd->servers[i] : crowd->clients[i], "x", 1, 0), 1);
+    rig_await(rig, fault_counter_get(received) == before + CROWD);
     rig_turn_for(rig, 30 * NS_PER_MS);
     for (int i = 0; i < CROWD; i++)
         if (recv(down ? crowd->clients[i] : crowd->servers[i], &byte, 1, MSG_DONTWAIT) == 1)
@@ -328,8 +330,11 @@ static void toxicity_is_decided_once(void **state)
         }
         rig_remove_fault(&rig, "hold");
         rig_turn_for(&rig, 5 * NS_PER_MS);
-        for (int i = 0; i < CROWD; i++)
-            assert_int_equal(rig_has_bytes(crowd.servers[i], 5), !(first[run][0] >> i & 1));
+        for (int i = 0; i < CROWD; i++) {
+            bool held = !(first[run][0] >> i & 1);
+            rig_await(&rig, !held || rig_has_bytes(crowd.servers[i], 5));
+            assert_int_equal(rig_has_bytes(crowd.servers[i], 1), held);
+        }
         crowd_close(&crowd);
         rig_close(&rig);
     }
@@ -375,13 +380,13 @@ static void a_fault_may_begin_later(void **state)
     rig_open(&rig, 8, 8 << 20);
     struct ruleset_fault fault = rig_fault("later", RULESET_LATENCY);
     fault.latency.delay_ns = 3600 * NS_PER_S;
-    fault.after_ns = NS_PER_S;
+    fault.after_ns = 3600 * NS_PER_S;
     rig_set_fault(&rig, &fault);
     rig_pair(&rig, &client, &server);
-    uint64_t begin_ns = monotonic_now_ns();
     assert_int_equal(send(client, "x", 1, 0), 1);
     rig_await(&rig, rig_has_bytes(server, 1));
-    assert_true(monotonic_now_ns() - begin_ns < NS_PER_S);
+    fault.after_ns = NS_PER_S; /* the connection is younger, but on a busy machine */
+    rig_set_fault(&rig, &fault);
     rig_turn_for(&rig, NS_PER_S + 20 * NS_PER_MS);
     assert_int_equal(send(client, "x", 1, 0), 1);
     rig_turn_for(&rig, 20 * NS_PER_MS);
