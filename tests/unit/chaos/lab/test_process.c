@@ -218,7 +218,7 @@ static int start(const char *script, struct process *process, struct error *erro
 
 static void await_exit(struct process *process)
 {
-    uint64_t deadline_ns = monotonic_now_ns() + 5 * NS_PER_S;
+    uint64_t deadline_ns = monotonic_now_ns() + 20 * NS_PER_S;
     while (process_poll(process) && monotonic_now_ns() < deadline_ns)
         monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
     assert_false(process->running);
@@ -270,7 +270,7 @@ static void a_failed_exec_is_reported(void **state)
 static long await_line(const char *head)
 {
     char content[256] = "";
-    uint64_t deadline_ns = monotonic_now_ns() + 5 * NS_PER_S;
+    uint64_t deadline_ns = monotonic_now_ns() + 20 * NS_PER_S;
     const char *line = NULL;
     while (!(line && strchr(line, '\n')) && monotonic_now_ns() < deadline_ns) {
         read_log(content, sizeof(content));
@@ -403,7 +403,7 @@ static void end_asks_first_and_then_insists(void **state)
     assert_int_equal(
         start("trap 'exit 7' TERM; echo set; while :; do sleep 0.01; done", &process, NULL), 0);
     await_line("set");
-    process_end(&process, 5 * NS_PER_S);
+    process_end(&process, 30 * NS_PER_S);
     assert_true(WIFEXITED(process.status));
     assert_int_equal(WEXITSTATUS(process.status), 7);
     unlink(log_path);
@@ -436,7 +436,7 @@ static void nothing_outlives_a_killed_parent(void **state)
         assert_true(getpgid(pid) != getpgrp());
         kill(parent, SIGKILL);
         waitpid(parent, NULL, 0);
-        uint64_t deadline_ns = monotonic_now_ns() + 5 * NS_PER_S;
+        uint64_t deadline_ns = monotonic_now_ns() + 20 * NS_PER_S;
         while (is_alive(pid) && monotonic_now_ns() < deadline_ns)
             monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS);
         assert_false(is_alive(pid));

@@ -295,7 +295,7 @@ static void only_an_empty_cluster_will_do(void **state)
     struct error error = {0};
     atomic_store(&server.mode, SERVE);
     memset(server.values, 0, sizeof(server.values));
-    uint64_t soon_ns = monotonic_now_ns() + 5 * NS_PER_S;
+    uint64_t soon_ns = monotonic_now_ns() + 20 * NS_PER_S;
     assert_int_equal(workload_prepare(&setup, soon_ns, server.stop_fd, &error), 0);
     memcpy(server.values[1], "17", 3);
     assert_int_equal(workload_prepare(&setup, soon_ns, server.stop_fd, &error), -EEXIST);

@@ -45,9 +45,10 @@ struct fixture {
     struct wire_client *client;
     pthread_t thread;
     _Atomic bool stop;
-    _Atomic uint64_t skew_ns; /* added to the server's clock */
-    _Atomic int fail_code;    /* the next change fails with this */
-    const char *fail_place;   /* and there; NULL: nowhere */
+    _Atomic uint64_t skew_ns;    /* added to the server's clock */
+    _Atomic uint64_t stopped_ns; /* not 0: the server's clock stands there */
+    _Atomic int fail_code;       /* the next change fails with this */
+    const char *fail_place;      /* and there; NULL: nowhere */
     struct wire_lab lab;
     int news_fd;
     struct capture captures[FIXTURE_CAPTURES_MAX];
@@ -485,7 +486,8 @@ static inline struct api_backend fixture_backend(struct fixture *fixture)
 
 static inline uint64_t fixture_now_ns(struct fixture *fixture)
 {
-    return monotonic_now_ns() + atomic_load(&fixture->skew_ns);
+    uint64_t stopped_ns = atomic_load(&fixture->stopped_ns);
+    return (stopped_ns ? stopped_ns : monotonic_now_ns()) + atomic_load(&fixture->skew_ns);
 }
 
 /* Serves until stop; a skew of the clock is seen within 20 ms. */

@@ -270,12 +270,12 @@ static void the_client_reads_a_stream(void **state)
     assert_int_equal(wire_client_stream(fixture->client, "/v1/capture", 0, hear, &heard, &error),
                      0);
     assert_string_equal(text_get(&heard.text), "begin;");
-    assert_int_equal(heard.turns, 2);
+    assert_true(heard.turns >= 2);
+    heard.wanted = 1000;
     assert_int_equal(
         wire_client_stream(fixture->client, "/v1/capture?node=n9", 0, hear, &heard, &error),
         -ENOENT);
     assert_string_equal(error.place, "node");
-    heard.wanted = 1000;
     assert_int_equal(
         wire_client_stream(fixture->client, "/v1/capture", 100 * NS_PER_MS, hear, &heard, &error),
         -ETIMEDOUT);

@@ -377,7 +377,7 @@ static void a_keeper_that_is_stopped_is_given_up(void **state)
     assert_int_equal(rig.api.lab.begin(rig.backend, &change, &error), 0);
     add_node("other", "127.0.9.1");
     must_change();
-    assert_true(monotonic_now_ns() - begin_ns < NS_PER_S);
+    assert_true(monotonic_now_ns() - begin_ns < 4 * NS_PER_S); /* it is given 5 s */
     assert_int_equal(look()->node_count, 1);
     assert_int_equal(await_event(text), API_LAB_ENDED);
     change = *rig.api.lab.ended(rig.backend);

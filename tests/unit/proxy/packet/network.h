@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -124,6 +125,25 @@ static inline void network_add_pair(struct network *network, unsigned node, uint
     nl_socket_free(netlink);
 }
 
+/* Until the device has its carrier: the kernel tells of it by a thread of its own, and till then
+ * whatever the device is to send is dropped. */
+static inline void network_await_carrier(const char *name)
+{
+    struct nl_sock *netlink = network_netlink();
+    bool running = false;
+    for (int tries = 0; tries < 20000 && !running; tries++) {
+        struct rtnl_link *link;
+        assert_int_equal(rtnl_link_get_kernel(netlink, 0, name, &link), 0);
+        running = rtnl_link_get_flags(link) & IFF_RUNNING;
+        rtnl_link_put(link);
+        if (!running)
+            poll(NULL, 0, 1);
+    }
+    nl_socket_free(netlink);
+    if (!running)
+        fail_msg("device %s gets no carrier", name);
+}
+
 static inline void network_add_node(struct network *network, uint32_t mtu)
 {
     unsigned node = network->count++;
@@ -144,7 +164,10 @@ static inline void network_add_node(struct network *network, uint32_t mtu)
     snprintf(text, sizeof(text), "fd77::%u/64", node + 1);
     network_add_address(netlink, text);
     nl_socket_free(netlink);
+    network_await_carrier("eth0");
     network_leave(network);
+    snprintf(text, sizeof(text), "v%u", node + 1);
+    network_await_carrier(text);
 }
 
 /* mtu: 0 is 1500. Once in a process the namespace is its own for good; each network has one. */

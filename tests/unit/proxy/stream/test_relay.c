@@ -239,13 +239,13 @@ static void a_rate_is_kept(void **state)
     struct rig_stream up = {.id = 7, .total = 200000, .from = client, .to = server};
     up.write_max = up.read_max = 100000;
     uint64_t begin_ns = monotonic_now_ns();
+    unsigned begin = rig.turns;
     while (!up.finished) {
         rig_stream_step(&up, &seed, true);
         rig_turn(&rig);
     }
-    uint64_t took_ns = monotonic_now_ns() - begin_ns;
-    assert_true(took_ns >= 195 * NS_PER_MS);
-    assert_true(took_ns < 2 * NS_PER_S);
+    assert_true(monotonic_now_ns() - begin_ns >= 195 * NS_PER_MS);
+    assert_true(rig.turns - begin < 2000);
     rig_close_ends(&rig, client, server);
 }
 

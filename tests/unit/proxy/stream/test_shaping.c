@@ -44,18 +44,21 @@ static void rate_zero_holds_and_goes_on(void **state)
     }
     assert_true(monotonic_now_ns() - begin_ns >= 200 * NS_PER_MS);
     rig_remove_fault(&rig, "stop");
-    begin_ns = monotonic_now_ns();
+    unsigned begin = rig.turns;
     while (!up.finished) {
         rig_stream_step(&up, &seed, true);
         rig_turn(&rig);
     }
-    assert_true(monotonic_now_ns() - begin_ns < 3 * NS_PER_S);
+    assert_true(rig.turns - begin < 3000);
     rig_close_ends(&rig, client, server);
 }
 
-/* How long four connections take to have `each` bytes across. */
-static uint64_t time_of_four(struct rig *rig, uint64_t each)
+/* How long four connections take to have `each` bytes across; in *fastest_ns, the tenth of it that
+ * took the least: a thread that stands still for a while takes from the others. */
+static uint64_t time_of_four(struct rig *rig, uint64_t each, uint64_t *fastest_ns)
 {
+    enum { PARTS = 10 };
+    uint64_t parts = 0, part_ns;
     struct rig_stream streams[4];
     int clients[4], servers[4], finished = 0;
     uint64_t seed = 3;
@@ -66,11 +69,21 @@ static uint64_t time_of_four(struct rig *rig, uint64_t each)
         streams[i].write_max = streams[i].read_max = 100000;
     }
     uint64_t begin_ns = monotonic_now_ns();
+    *fastest_ns = UINT64_MAX;
+    part_ns = begin_ns;
     while (finished < 4) {
+        uint64_t received = 0, now_ns = monotonic_now_ns();
         finished = 0;
         for (int i = 0; i < 4; i++) {
             rig_stream_step(&streams[i], &seed, true);
+            received += streams[i].received;
             finished += streams[i].finished;
+        }
+        if (received * PARTS >= (parts + 1) * 4 * each) {
+            if (now_ns - part_ns < *fastest_ns)
+                *fastest_ns = now_ns - part_ns;
+            part_ns = now_ns;
+            parts = received * PARTS / (4 * each);
         }
         rig_turn(rig);
         assert_true(monotonic_now_ns() - begin_ns < RIG_PATIENCE_NS);
@@ -92,12 +105,14 @@ static void a_shared_rate_is_shared(void **state)
     fault.direction = RULESET_UPSTREAM;
     fault.rate.bytes_per_s = 1000000;
     rig_set_fault(&rig, &fault);
-    uint64_t alone_ns = time_of_four(&rig, 400000);
-    assert_in_range(alone_ns / NS_PER_MS, 395, 1500);
+    uint64_t fastest_ns, alone_ns = time_of_four(&rig, 400000, &fastest_ns);
+    assert_true(alone_ns >= 395 * NS_PER_MS);
+    assert_true(fastest_ns < 100 * NS_PER_MS); /* of 160 KB: they have 4 MB/s */
     fault.rate.shared = true;
     rig_set_fault(&rig, &fault);
-    uint64_t shared_ns = time_of_four(&rig, 400000);
-    assert_in_range(shared_ns / NS_PER_MS, 1590, 5000);
+    uint64_t shared_ns = time_of_four(&rig, 400000, &fastest_ns);
+    assert_true(shared_ns >= 1590 * NS_PER_MS);
+    assert_true(fastest_ns < 400 * NS_PER_MS); /* and now 1 MB/s */
     rig_close(&rig);
 }
 
@@ -131,15 +146,15 @@ static void a_slicer_makes_segments(void **state)
         assert_int_equal(recv(server, bytes, BYTES, 0), BYTES);
         for (uint64_t k = 0; k < BYTES; k++)
             assert_int_equal(bytes[k], rig_byte(1, k));
-        if (i == 0)
-            assert_int_equal(segments_seen(server), BYTES / PIECE);
+        if (i == 0) /* and a few that TCP sent again after a standstill */
+            assert_in_range(segments_seen(server), BYTES / PIECE, BYTES / PIECE * 11 / 10);
         else
             assert_in_range(segments_seen(server), BYTES / 160, BYTES / 40);
         uint32_t before = segments_seen(server);
         rig_remove_fault(&rig, "knife"); /* whole again */
         assert_int_equal(send(client, bytes, BYTES, 0), BYTES);
         rig_await(&rig, rig_has_bytes(server, BYTES));
-        assert_true(segments_seen(server) - before <= 3);
+        assert_true(segments_seen(server) - before <= 10);
         rig_close_ends(&rig, client, server);
     }
 }
@@ -287,10 +302,12 @@ static void crowd_close(struct crowd *crowd)
 /* One bit for each connection whose next byte arrives although the fault holds it for ever. */
 static uint64_t crowd_spared(struct rig *rig, struct crowd *crowd, bool down)
 {
-    uint64_t spared = 0;
+    const fault_counter *received = &rig_route(rig)->received[down];
+    uint64_t spared = 0, before = fault_counter_get(received);
     char byte;
     for (int i = 0; i < CROWD; i++)
         assert_int_equal(send(down ? crowd->servers[i] : crowd->clients[i], "x", 1, 0), 1);
+    rig_await(rig, fault_counter_get(received) == before + CROWD);
     rig_turn_for(rig, 30 * NS_PER_MS);
     for (int i = 0; i < CROWD; i++)
         if (recv(down ? crowd->clients[i] : crowd->servers[i], &byte, 1, MSG_DONTWAIT) == 1)
@@ -328,8 +345,11 @@ static void toxicity_is_decided_once(void **state)
         }
         rig_remove_fault(&rig, "hold");
         rig_turn_for(&rig, 5 * NS_PER_MS);
-        for (int i = 0; i < CROWD; i++)
-            assert_int_equal(rig_has_bytes(crowd.servers[i], 5), !(first[run][0] >> i & 1));
+        for (int i = 0; i < CROWD; i++) {
+            bool held = !(first[run][0] >> i & 1);
+            rig_await(&rig, !held || rig_has_bytes(crowd.servers[i], 5));
+            assert_int_equal(rig_has_bytes(crowd.servers[i], 1), held);
+        }
         crowd_close(&crowd);
         rig_close(&rig);
     }
@@ -375,13 +395,13 @@ static void a_fault_may_begin_later(void **state)
     rig_open(&rig, 8, 8 << 20);
     struct ruleset_fault fault = rig_fault("later", RULESET_LATENCY);
     fault.latency.delay_ns = 3600 * NS_PER_S;
-    fault.after_ns = NS_PER_S;
+    fault.after_ns = 3600 * NS_PER_S;
     rig_set_fault(&rig, &fault);
     rig_pair(&rig, &client, &server);
-    uint64_t begin_ns = monotonic_now_ns();
     assert_int_equal(send(client, "x", 1, 0), 1);
     rig_await(&rig, rig_has_bytes(server, 1));
-    assert_true(monotonic_now_ns() - begin_ns < NS_PER_S);
+    fault.after_ns = NS_PER_S; /* the connection is younger, but on a busy machine */
+    rig_set_fault(&rig, &fault);
     rig_turn_for(&rig, NS_PER_S + 20 * NS_PER_MS);
     assert_int_equal(send(client, "x", 1, 0), 1);
     rig_turn_for(&rig, 20 * NS_PER_MS);
