@@ -154,6 +154,23 @@ static void await_service(int i)
     close(fd);
 }
 
+/* The first line of the answer to GET, of the connection *fd to node 1: asks until it has one that
+ * is no error. */
+static void await_header(int *fd, unsigned number, char *line, size_t size)
+{
+    char command[64];
+    uint64_t end = monotonic_now_ns() + PATIENCE_S * NS_PER_S;
+    snprintf(command, sizeof(command), "GET key%u", number);
+    while (!ask(*fd, command, line, size) || line[0] == '-') {
+        if (monotonic_now_ns() > end)
+            fail_msg("n1 does not answer %s within %d s", command, PATIENCE_S);
+        if (*fd >= 0)
+            close(*fd);
+        monotonic_sleep_until(monotonic_now_ns() + 20 * NS_PER_MS);
+        *fd = dial(1);
+    }
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -248,12 +265,11 @@ static void no_acknowledged_write_is_lost(void **state)
     }
     int fd = dial(1);
     for (unsigned i = 1; i < first; i++) {
-        char command[64], line[64], expected[64], header[64];
+        char line[64], expected[64], header[64];
         total += acknowledged[i];
-        snprintf(command, sizeof(command), "GET key%u", i);
         snprintf(expected, sizeof(expected), "value%u", i);
         snprintf(header, sizeof(header), "$%zu", strlen(expected));
-        assert_true(ask(fd, command, line, sizeof(line)));
+        await_header(&fd, i, line, sizeof(line));
         bool there = strcmp(line, header) == 0;
         if (there) { /* the value's own line */
             assert_int_equal(recv(fd, line, strlen(expected) + 2, MSG_WAITALL),
