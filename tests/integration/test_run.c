@@ -26,14 +26,14 @@
 #include "tests/integration/sever.h"
 #include "tests/lib/child.h"
 
-static const char split_brain[] = "duration: 5s\n"
+static const char split_brain[] = "duration: " SPLIT_DURATION "\n"
                                   "timeline:\n"
                                   "  - {at: 500ms, split: 'leader / rest', name: brain}\n"
-                                  "  - {at: 3s, heal: all}\n"
+                                  "  - {at: " SPLIT_HEALED ", heal: all}\n"
                                   "expect:\n"
                                   "  - linearizable\n"
-                                  "  - minority stops within 1500ms\n"
-                                  "  - recovers within 2s\n"
+                                  "  - minority stops within " SPLIT_STOPS "\n"
+                                  "  - recovers within " SPLIT_RECOVERS "\n"
                                   "  - availability of majority at least 20%\n";
 
 static const char every_step[] =
@@ -76,8 +76,8 @@ static const char copies[] =
 static const char split_for_ever[] = "duration: 10m\n"
                                      "timeline:\n"
                                      "  - {at: 500ms, split: 'leader / rest', name: brain}\n"
-                                     "  - {at: 3s, heal: all}\n"
-                                     "  - {at: 3500ms, pause: n2}\n"
+                                     "  - {at: " SPLIT_HEALED ", heal: all}\n"
+                                     "  - {at: " SPLIT_RESTARTED ", pause: n2}\n"
                                      "expect: [linearizable, recovers within 2s]\n";
 
 static const char short_run[] = "duration: 1500ms\nexpect: [linearizable]\n";
@@ -178,12 +178,13 @@ static void a_minority_that_exits_has_stopped(void **state)
     static const char *const leave[] = {"--", "--on-minority", "exit", NULL};
     struct text output = {0};
     write_experiment("leave.yaml", head,
-                     "duration: 5s\n"
+                     "duration: " SPLIT_DURATION "\n"
                      "timeline:\n"
                      "  - {at: 500ms, split: 'leader / rest', name: brain}\n"
-                     "  - {at: 3s, heal: all}\n"
-                     "  - {at: 3500ms, restart: leader}\n"
-                     "expect: [minority stops within 1500ms, recovers within 2s]\n");
+                     "  - {at: " SPLIT_HEALED ", heal: all}\n"
+                     "  - {at: " SPLIT_RESTARTED ", restart: leader}\n"
+                     "expect: [minority stops within " SPLIT_STOPS ",\n"
+                     "         recovers within " SPLIT_RECOVERS "]\n");
     expect_code(run("leave.yaml", "leave", leave, &output), PASS, &output);
     assert_non_null(strstr(text_get(&output), "ended by itself, exit status 3"));
     json_t *journal = read_journal("leave");
