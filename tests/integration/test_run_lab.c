@@ -150,7 +150,7 @@ static void an_orphan_is_killed_with_its_node(void **state)
         "  ports: {client: 6379}\n"
         "workload: {kind: register, clients: 2, rate: 50, timeout: 300ms,\n"
         "           mix: {read: 60, write: 40}}\n",
-        "duration: 3s\n"
+        "duration: 6s\n" /* for the restart to be seen on a busy machine, too */
         "timeline:\n"
         "  - {at: 300ms, pause: n2}\n"
         "  - {at: 700ms, resume: n2}\n"
