@@ -196,7 +196,7 @@ static void await_packets(const struct fixture *fixture, const char *fate, unsig
     do {
         assert_true(monotonic_now_ns() < end_ns);
         monotonic_sleep_until(monotonic_now_ns() + 10 * NS_PER_MS);
-        assert_true(read_fates(fixture, &fates));
+        (void)read_fates(fixture, &fates); /* of which the last may just be written */
     } while (count_of(&fates, fate) < wanted);
     text_free(&fates);
 }
