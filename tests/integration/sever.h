@@ -37,12 +37,14 @@ static char folder[] = "/tmp/sever-run-XXXXXX";
 #define SPLIT_STOPS "4s"
 #define SPLIT_RECOVERS "5s"
 #define SPLIT_DURATION "11s"
+#define SPLIT_ELECTION "1500ms"
 #else
 #define SPLIT_HEALED "3s"
 #define SPLIT_RESTARTED "3500ms"
 #define SPLIT_STOPS "1500ms"
 #define SPLIT_RECOVERS "2s"
 #define SPLIT_DURATION "5s"
+#define SPLIT_ELECTION "300ms" /* raftkv's own */
 #endif
 
 /* Three of raftkv, and their load. */

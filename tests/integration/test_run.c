@@ -175,7 +175,8 @@ static void half_a_quorum_is_found(void **state)
 static void a_minority_that_exits_has_stopped(void **state)
 {
     (void)state;
-    static const char *const leave[] = {"--", "--on-minority", "exit", NULL};
+    static const char *const leave[] = {
+        "--", "--on-minority", "exit", "--election-timeout", SPLIT_ELECTION, NULL};
     struct text output = {0};
     write_experiment("leave.yaml", head,
                      "duration: " SPLIT_DURATION "\n"
