@@ -22,7 +22,7 @@ extern char **environ;
 
 #define LEFT_PATIENCE_NS (2 * NS_PER_S) /* for what guards have left */
 
-enum { SOCKET_PATH_MAX = 107, SEVERD_START_S = 10, SEVERD_END_S = 2, START_PAUSE_MS = 10 };
+enum { SOCKET_PATH_MAX = 107, SEVERD_START_S = 20, SEVERD_END_S = 2, START_PAUSE_MS = 10 };
 
 static uint16_t find_port(const struct experiment_cluster *cluster, const char *name)
 {

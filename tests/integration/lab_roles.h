@@ -3,9 +3,9 @@
  *   serve PORT                 echoes what each connection sends; says "ready" first
  *   talk HOST PORT MS [LIMIT]  connects within MS milliseconds, and for each line "N" on standard
  *                              input sends N bytes and reads them back, within MS; LIMIT: its
- *                              TCP_USER_TIMEOUT
- *   ping HOST COUNT            ICMP echo, one each 50 ms; says how many were answered within a
- *                              second of the last
+ *                              TCP_USER_TIMEOUT, once it is connected
+ *   ping HOST COUNT MS         ICMP echo, one each 50 ms; says how many were answered when all
+ *                              are, or MS milliseconds after the last
  *   sleep                      waits to be ended; says "ready" first
  *
  * Each says one line a step: "connected US", "echoed US RETRANSMITS", or "failed REASON MS", the
@@ -125,7 +125,6 @@ static inline int role_talk(const char *host, const char *port, const char *ms, 
     int fd = socket(found.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
         code = 0;
     socklen_t size = sizeof(code);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof(user_timeout));
     if (connect(fd, (struct sockaddr *)&found.storage, found.length) && errno != EINPROGRESS)
         return role_fail(errno, begin_ns);
     if (!role_wait(fd, POLLOUT, begin_ns + limit_ns))
@@ -133,6 +132,7 @@ static inline int role_talk(const char *host, const char *port, const char *ms, 
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &size);
     if (code)
         return role_fail(code, begin_ns);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof(user_timeout));
     printf("connected %" PRIu64 "\n", (monotonic_now_ns() - begin_ns) / NS_PER_US);
     for (char line[32]; fgets(line, sizeof(line), stdin);)
         role_echo(fd, strtoul(line, NULL, 10), limit_ns);
@@ -173,7 +173,7 @@ static inline unsigned long role_answers(int fd, bool ipv6, uint16_t id, unsigne
     return answered;
 }
 
-static inline int role_ping(const char *host, const char *count)
+static inline int role_ping(const char *host, const char *count, const char *ms)
 {
     struct address found;
     if (!role_find(host, NULL, &found))
@@ -195,7 +195,7 @@ static inline int role_ping(const char *host, const char *count)
         end_ns = monotonic_now_ns() + 50 * NS_PER_MS;
         answered += role_answers(fd, ipv6, id, asked, end_ns);
     }
-    end_ns = monotonic_now_ns() + NS_PER_S;
+    end_ns = monotonic_now_ns() + strtoul(ms, NULL, 10) * NS_PER_MS;
     answered += role_answers(fd, ipv6, id, answered < asked ? asked - answered : 0, end_ns);
     printf("answered %lu of %lu\n", answered, asked);
     return 0;
@@ -208,8 +208,8 @@ static inline int role_main(int argc, char **argv)
         return role_serve(argv[2]);
     if (argc >= 5 && strcmp(argv[1], "talk") == 0)
         return role_talk(argv[2], argv[3], argv[4], argc > 5 ? argv[5] : NULL);
-    if (argc == 4 && strcmp(argv[1], "ping") == 0)
-        return role_ping(argv[2], argv[3]);
+    if (argc == 5 && strcmp(argv[1], "ping") == 0)
+        return role_ping(argv[2], argv[3], argv[4]);
     if (argc == 2 && strcmp(argv[1], "sleep") == 0) {
         puts("ready");
         pause();

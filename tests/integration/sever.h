@@ -28,6 +28,25 @@ static bool as_nobody;
 static char sever[512];
 static char folder[] = "/tmp/sever-run-XXXXXX";
 
+/* Of a split that begins after 500 ms: when it is healed, until when its minority may go on, how
+ * long all may take to go on after it, and the whole run. The thread sanitizer makes a busy
+ * machine's hiccups seconds of these programs' lives. */
+#ifdef __SANITIZE_THREAD__
+#define SPLIT_HEALED "5s"
+#define SPLIT_RESTARTED "5500ms"
+#define SPLIT_STOPS "4s"
+#define SPLIT_RECOVERS "5s"
+#define SPLIT_DURATION "11s"
+#define SPLIT_ELECTION "1500ms"
+#else
+#define SPLIT_HEALED "3s"
+#define SPLIT_RESTARTED "3500ms"
+#define SPLIT_STOPS "1500ms"
+#define SPLIT_RECOVERS "2s"
+#define SPLIT_DURATION "5s"
+#define SPLIT_ELECTION "300ms" /* raftkv's own */
+#endif
+
 /* Three of raftkv, and their load. */
 static const char head[] =
     "name: test run\n"

@@ -8,7 +8,7 @@
 #include "tests/integration/severd.h"
 #include "tests/lib/child.h"
 
-enum { NOBODY = 65534, PINGS = 40 };
+enum { NOBODY = 65534, PINGS = 40, PATIENCE_MS = 25000 };
 
 struct fixture {
     struct severd severd;
@@ -97,10 +97,13 @@ static void must(struct fixture *fixture, const char *command)
     text_free(&output);
 }
 
-static void ping(struct fixture *fixture, const char *from, const char *to, int count)
+/* answered: all are to be, and are waited for. */
+static void ping(struct fixture *fixture, const char *from, const char *to, int count,
+                 bool answered)
 {
     char command[128];
-    snprintf(command, sizeof(command), "severctl lab exec %s -- $SELF ping %s %d", from, to, count);
+    snprintf(command, sizeof(command), "severctl lab exec %s -- $SELF ping %s %d %d", from, to,
+             count, answered ? PATIENCE_MS : 0);
     must(fixture, command);
 }
 
@@ -185,17 +188,32 @@ static unsigned count_of(const struct text *fates, const char *part)
     return count;
 }
 
-/* Until so many are in the file. */
-static void await_packets(const struct fixture *fixture, unsigned wanted)
+/* Until so many with such a fate are in the file. */
+static void await_packets(const struct fixture *fixture, const char *fate, unsigned wanted)
 {
     struct text fates = {0};
     uint64_t end_ns = monotonic_now_ns() + 20 * NS_PER_S;
     do {
         assert_true(monotonic_now_ns() < end_ns);
         monotonic_sleep_until(monotonic_now_ns() + 10 * NS_PER_MS);
-        assert_true(read_fates(fixture, &fates));
-    } while (count_of(&fates, "n1->n2 delivered ") < wanted);
+        (void)read_fates(fixture, &fates); /* of which the last may just be written */
+    } while (count_of(&fates, fate) < wanted);
     text_free(&fates);
+}
+
+/* Until the fault holds a packet. */
+static void await_touched(struct fixture *fixture, const char *fault)
+{
+    char path[64];
+    json_int_t touched = 0;
+    uint64_t end_ns = monotonic_now_ns() + 20 * NS_PER_S;
+    snprintf(path, sizeof(path), "/v1/faults/%s", fault);
+    while (touched == 0) {
+        json_t *answer = severd_ask(&fixture->severd, "GET", path, NULL);
+        touched = json_integer_value(json_object_get(answer, "touched"));
+        json_decref(answer);
+        assert_true(monotonic_now_ns() < end_ns);
+    }
 }
 
 static bool has_tcpdump(void)
@@ -219,17 +237,19 @@ static void every_packet_has_its_fate(void **state)
     must(fixture, "severctl delay 'n1->n2' 20ms --name far");
     /* Echo requests. */
     capture(fixture, &child, "--count 40 'n1->n2' 'icmp6 and ip6[40] == 128'");
-    ping(fixture, "n2", "n1", 2);
-    ping(fixture, "n1", "n2", PINGS);
+    ping(fixture, "n2", "n1", 2, false);
+    ping(fixture, "n1", "n2", PINGS, false);
     finish(&child, "40 packets captured, 0 lost");
     assert_true(read_fates(fixture, &fates));
-    unsigned lost = count_of(&fates, ": loss, by fault wan-loss\n");
+    unsigned lost = count_of(&fates, ": loss, by fault wan-loss\n"), late = 0;
     assert_in_range(lost, 5, PINGS - 5);
     assert_int_equal(lost + count_of(&fates, "n1->n2 delivered after "), PINGS);
     for (const char *at = text_get(&fates); (at = strstr(at, "delivered after ")); at += 16) {
         double ms = strtod(at + 16, NULL);
-        assert_true(ms >= 20 && ms < 500);
+        assert_true(ms >= 20);
+        late += ms >= 500;
     }
+    assert_true(late < PINGS / 4); /* where the machine was busy */
     text_free(&fates);
 }
 
@@ -239,16 +259,19 @@ static void a_cut_is_named(void **state)
     struct child child;
     struct text fates = {0};
     must(fixture, "severctl lab up 3");
-    must(fixture, "severctl delay 'n1->n3' 30s");
+    must(fixture, "severctl delay 'n1->n3' 60s --name slow");
     capture(fixture, &child, "--count 7 n1 icmp6 and ip6[40] == 128");
     must(fixture, "severctl cut n1 n2 --name brain");
-    ping(fixture, "n1", "n2", 3);
-    ping(fixture, "n1", "n3", 1);
+    ping(fixture, "n1", "n2", 3, false);
+    await_packets(fixture, ": cut by partition brain\n", 3);
+    ping(fixture, "n1", "n3", 1, false);
+    await_touched(fixture, "slow");
     must(fixture, "severctl isolate n3 --name far");
     must(fixture, "severctl faults clear"); /* what it held comes to the cut */
-    ping(fixture, "n3", "n1", 2);
+    ping(fixture, "n3", "n1", 2, false);
+    await_packets(fixture, ": cut by partition far\n", 3);
     must(fixture, "severctl heal");
-    ping(fixture, "n1", "n2", 1);
+    ping(fixture, "n1", "n2", 1, true);
     finish(&child, "7 packets captured, 0 lost");
     assert_true(read_fates(fixture, &fates));
     assert_int_equal(count_of(&fates, ": cut by partition brain\n"), 3);
@@ -268,10 +291,10 @@ static void the_whole_lab(void **state)
     struct text fates = {0};
     must(fixture, "severctl lab up 2");
     capture(fixture, &child, "icmp6 and ip6[40] == 128");
-    ping(fixture, "n1", "n2", 5);
+    ping(fixture, "n1", "n2", 5, true);
     must(fixture, "severctl lab add n3"); /* while it runs */
-    ping(fixture, "n2", "n3", 4);
-    ping(fixture, "n3", "n1", 3);
+    ping(fixture, "n2", "n3", 4, true);
+    ping(fixture, "n3", "n1", 3, true);
     must(fixture, "severctl lab down");
     finish(&child, "the capture has ended: 12 packets captured, 0 lost");
     assert_true(read_fates(fixture, &fates));
@@ -288,7 +311,7 @@ static void lines_for_people(void **state)
     char line[256];
     must(fixture, "severctl lab up 2");
     begin(fixture, &child, "severctl capture n1 n2 --count 3 icmp6 and ip6[40] == 128");
-    begin(fixture, &pinger, "severctl lab exec n2 -- $SELF ping n1 200");
+    begin(fixture, &pinger, "severctl lab exec n2 -- $SELF ping n1 2000 0");
     assert_true(child_read_line(&child, line, sizeof(line)));
     assert_non_null(strstr(line, "  n2->n1  ICMPv6 echo request fd77::2 > fd77::1, "));
     assert_non_null(strstr(line, " bytes  delivered "));
@@ -310,7 +333,7 @@ static void a_pipe_to_tcpdump(void **state)
     if (!has_tcpdump())
         skip();
     must(fixture, "severctl lab up 2");
-    begin(fixture, &pinger, "severctl lab exec n2 -- $SELF ping n1 400");
+    begin(fixture, &pinger, "severctl lab exec n2 -- $SELF ping n1 2000 0");
     begin(fixture, &child, "sh -c 'severctl capture n1 -w - icmp6 | tcpdump -nr - -c 12'");
     if (child_finish(&child, &output)) /* tcpdump leaves, and severctl with it */
         fail_msg("%s", text_get(&output));
@@ -326,7 +349,7 @@ static void who_reads_lines_may_leave(void **state)
     struct child child, pinger;
     struct text output = {0};
     must(fixture, "severctl lab up 2");
-    begin(fixture, &pinger, "severctl lab exec n2 -- $SELF ping n1 400");
+    begin(fixture, &pinger, "severctl lab exec n2 -- $SELF ping n1 2000 0");
     begin(fixture, &child,
           "sh -c '{ severctl capture n1 icmp6; echo exit $? >&2; } | head -n 2 >&2'");
     assert_int_equal(child_finish(&child, &output), 0);
@@ -334,6 +357,21 @@ static void who_reads_lines_may_leave(void **state)
     assert_null(strstr(text_get(&output), "Broken pipe"));
     text_free(&output);
     child_kill(&pinger);
+}
+
+/* What n1 asks once more, on a busy machine, is answered once more: leaves the first of lines that
+ * are the same. */
+static void drop_repeated(struct text *lines)
+{
+    struct text kept = {0};
+    for (const char *at = text_get(lines), *end; (end = strchr(at, '\n')); at = end + 1) {
+        char line[128];
+        snprintf(line, sizeof(line), "%.*s\n", (int)(end - at), at);
+        if (!strstr(text_get(&kept), line))
+            text_append(&kept, "%s", line);
+    }
+    text_free(lines);
+    *lines = kept;
 }
 
 /* What severd says in the place of n2: that it has its address, and that it refuses. */
@@ -344,11 +382,14 @@ static void severd_is_seen_to_speak(void **state)
     struct text fates = {0};
     must(fixture, "severctl lab up 2");
     must(fixture, "severctl reject 'n1->n2' --name closed");
-    capture(fixture, &child, "--count 4 n1 n2 'tcp port 2379 or (icmp6 and ip6[40] >= 135)'");
+    capture(fixture, &child, "n1 n2 'tcp port 2379 or (icmp6 and ip6[40] >= 135)'");
     begin(fixture, &talk, "severctl lab exec n1 -- $SELF talk n2 2379 20000");
     child_finish(&talk, NULL);
-    finish(&child, "4 packets captured, 0 lost");
+    await_packets(fixture, "n2->n1 severd's answer, by fault closed", 1);
+    kill(child.pid, SIGINT);
+    finish(&child, " 0 lost");
     assert_true(read_fates(fixture, &fates));
+    drop_repeated(&fates);
     assert_string_equal(text_get(&fates), "n1->n2 answered by severd\n"
                                           "n2->n1 severd's answer\n"
                                           "n1->n2 dropped: reject, by fault closed\n"
@@ -387,6 +428,7 @@ static void no_checksum_is_broken(void **state)
     start_talk(fixture, &server, &client);
     capture(fixture, &child, "n1 tcp");
     exchange(&client, "2000000\n");
+    await_packets(fixture, "n1->n2 delivered ", 20);
     kill(child.pid, SIGINT);
     finish(&child, " 0 lost");
     begin(fixture, &child, "tcpdump -nvvr $FILE");
@@ -443,7 +485,7 @@ static void it_ends_with_severd(void **state)
     struct text fates = {0};
     must(fixture, "severctl lab up 2");
     capture(fixture, &child, "'icmp6 and ip6[40] == 128'");
-    ping(fixture, "n1", "n2", 3);
+    ping(fixture, "n1", "n2", 3, true);
     kill(fixture->severd.pid, SIGTERM);
     finish(&child, "the capture has ended: 3 packets captured, 0 lost");
     assert_true(read_fates(fixture, &fates));
@@ -470,8 +512,8 @@ static void a_killed_severd_leaves_a_whole_file(void **state)
     struct text fates = {0}, output = {0};
     must(fixture, "severctl lab up 2");
     capture(fixture, &child, "n1");
-    ping(fixture, "n1", "n2", 3);
-    await_packets(fixture, 3);
+    ping(fixture, "n1", "n2", 3, true);
+    await_packets(fixture, "n1->n2 delivered ", 3);
     kill(fixture->severd.pid, SIGKILL);
     assert_int_equal(child_finish(&child, &output), 3);
     assert_non_null(strstr(text_get(&output), "in the middle of its answer"));

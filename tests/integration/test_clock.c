@@ -570,7 +570,7 @@ static void check_waits(struct fixture *fixture, bool drifting, int64_t drift_pp
         int64_t asked_ns = WAIT_MS * INT64_C(1000000);
         if (drifting && converted)
             asked_ns = asked_ns * SECOND / (SECOND + drift_ppb);
-        if (took_ns < asked_ns || took_ns > asked_ns + SECOND || strncmp(end, " 1 ", 3) != 0)
+        if (took_ns < asked_ns || took_ns > asked_ns + 10 * SECOND || strncmp(end, " 1 ", 3) != 0)
             fail_msg("%s: took %" PRId64 " ns, asked %" PRId64 ":%s", waits[i].name, took_ns,
                      asked_ns, end);
         line = strchr(line, '\n') + 1;
@@ -581,7 +581,7 @@ static void check_waits(struct fixture *fixture, bool drifting, int64_t drift_pp
 static void test_absolute_deadlines_are_converted(void **state)
 {
     struct fixture *fixture = *state;
-    const int64_t offsets[] = {0, 2 * SECOND, -2 * SECOND, HOUR};
+    const int64_t offsets[] = {0, 20 * SECOND, -20 * SECOND, HOUR};
     for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
         clock_page_set(fixture->page, offsets[i], 0, monotonic_now_ns());
         check_waits(fixture, false, 0);

@@ -20,6 +20,16 @@ static struct sockaddr_in loopback(int port)
     return address;
 }
 
+#define await(condition)                                                                           \
+    do {                                                                                           \
+        uint64_t await_deadline = monotonic_now_ns() + PATIENCE_NS;                                \
+        while (!(condition)) {                                                                     \
+            if (monotonic_now_ns() > await_deadline)                                               \
+                fail_msg("waited in vain for: %s", #condition);                                    \
+            monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS / 5);                             \
+        }                                                                                          \
+    } while (0)
+
 /* A small send buffer, so that stamps stay fresh. The receive buffer is left alone: one that is
  * small next to loopback's 64 KiB segments makes the kernel drop them, and then back off for
  * seconds. */
@@ -55,7 +65,7 @@ static int connect_to(int port)
 {
     struct sockaddr_in address = loopback(port);
     int fd = open_socket(SOCK_STREAM);
-    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    await(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0); /* it waits 50 ms */
     return fd;
 }
 
@@ -71,16 +81,6 @@ static int accept_from(int listener)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return fd;
 }
-
-#define await(condition)                                                                           \
-    do {                                                                                           \
-        uint64_t await_deadline = monotonic_now_ns() + PATIENCE_NS;                                \
-        while (!(condition)) {                                                                     \
-            if (monotonic_now_ns() > await_deadline)                                               \
-                fail_msg("waited in vain for: %s", #condition);                                    \
-            monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS / 5);                             \
-        }                                                                                          \
-    } while (0)
 
 /* Contract line 1. The epoch is odd while a cut is known to be in force: it becomes odd after the
  * cut's answer, and even before the heal is asked for. Each record carries the epoch at which it
@@ -480,7 +480,8 @@ static void a_refused_change_changes_nothing(void **state)
 static void a_stuck_peer_delays_nobody(void **state)
 {
     (void)state;
-    enum { STUCK = 8 };
+    enum { STUCK = 8, ROUNDS = 100 };
+    uint64_t times[ROUNDS];
     struct severd severd;
     int port, clients[STUCK], servers[STUCK];
     static char bytes[65536];
@@ -500,13 +501,15 @@ static void a_stuck_peer_delays_nobody(void **state)
     }
     int refused = connect_to(dead);
     int client = connect_to(route), server = accept_from(listener);
-    uint64_t begin_ns = monotonic_now_ns();
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t begin_ns = monotonic_now_ns();
         assert_int_equal(send(client, "x", 1, MSG_NOSIGNAL), 1);
         await(recv(server, &byte, 1, 0) == 1);
         severd_tell(&severd, "GET", "/v1/status", NULL);
+        times[i] = monotonic_now_ns() - begin_ns;
     }
-    assert_true(monotonic_now_ns() - begin_ns < 10 * NS_PER_S);
+    qsort(times, ROUNDS, sizeof(times[0]), compare_times);
+    assert_true(times[ROUNDS / 2] < 300 * NS_PER_MS); /* a busy machine delays some */
     await(recv(refused, &byte, 1, 0) < 0 && errno == ECONNRESET);
     for (int i = 0; i < STUCK; i++) {
         close(clients[i]);

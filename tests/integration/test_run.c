@@ -26,14 +26,14 @@
 #include "tests/integration/sever.h"
 #include "tests/lib/child.h"
 
-static const char split_brain[] = "duration: 5s\n"
+static const char split_brain[] = "duration: " SPLIT_DURATION "\n"
                                   "timeline:\n"
                                   "  - {at: 500ms, split: 'leader / rest', name: brain}\n"
-                                  "  - {at: 3s, heal: all}\n"
+                                  "  - {at: " SPLIT_HEALED ", heal: all}\n"
                                   "expect:\n"
                                   "  - linearizable\n"
-                                  "  - minority stops within 1500ms\n"
-                                  "  - recovers within 2s\n"
+                                  "  - minority stops within " SPLIT_STOPS "\n"
+                                  "  - recovers within " SPLIT_RECOVERS "\n"
                                   "  - availability of majority at least 20%\n";
 
 static const char every_step[] =
@@ -76,8 +76,8 @@ static const char copies[] =
 static const char split_for_ever[] = "duration: 10m\n"
                                      "timeline:\n"
                                      "  - {at: 500ms, split: 'leader / rest', name: brain}\n"
-                                     "  - {at: 3s, heal: all}\n"
-                                     "  - {at: 3500ms, pause: n2}\n"
+                                     "  - {at: " SPLIT_HEALED ", heal: all}\n"
+                                     "  - {at: " SPLIT_RESTARTED ", pause: n2}\n"
                                      "expect: [linearizable, recovers within 2s]\n";
 
 static const char short_run[] = "duration: 1500ms\nexpect: [linearizable]\n";
@@ -175,15 +175,17 @@ static void half_a_quorum_is_found(void **state)
 static void a_minority_that_exits_has_stopped(void **state)
 {
     (void)state;
-    static const char *const leave[] = {"--", "--on-minority", "exit", NULL};
+    static const char *const leave[] = {
+        "--", "--on-minority", "exit", "--election-timeout", SPLIT_ELECTION, NULL};
     struct text output = {0};
     write_experiment("leave.yaml", head,
-                     "duration: 5s\n"
+                     "duration: " SPLIT_DURATION "\n"
                      "timeline:\n"
                      "  - {at: 500ms, split: 'leader / rest', name: brain}\n"
-                     "  - {at: 3s, heal: all}\n"
-                     "  - {at: 3500ms, restart: leader}\n"
-                     "expect: [minority stops within 1500ms, recovers within 2s]\n");
+                     "  - {at: " SPLIT_HEALED ", heal: all}\n"
+                     "  - {at: " SPLIT_RESTARTED ", restart: leader}\n"
+                     "expect: [minority stops within " SPLIT_STOPS ",\n"
+                     "         recovers within " SPLIT_RECOVERS "]\n");
     expect_code(run("leave.yaml", "leave", leave, &output), PASS, &output);
     assert_non_null(strstr(text_get(&output), "ended by itself, exit status 3"));
     json_t *journal = read_journal("leave");
@@ -435,6 +437,11 @@ static void an_interrupted_run_leaves_nothing(void **state)
 
 /* A node that is a shell with the server as its child, out of its group and session: the
  * parent-death signal ends the shell, only the guard ends the child. */
+static bool is_whole(size_t count)
+{
+    return count == 12;
+}
+
 static void a_killed_run_leaves_nothing(void **state)
 {
     (void)state;
@@ -446,9 +453,8 @@ static void a_killed_run_leaves_nothing(void **state)
     write_experiment("shell.yaml", text_get(&shell), endless);
     start(&child, "shell.yaml", "killed", NULL);
     await_line(&child, "in state T");
-    char path[256];
     /* sever, severd, three shells and three servers, and a guard for each but sever and servers */
-    assert_int_equal(count_processes(path_of(path, sizeof(path), "killed", "")), 12);
+    assert_int_equal(await_processes("killed", is_whole), 12);
     child_kill(&child);
     expect_no_process("killed");
     text_free(&shell);
@@ -492,10 +498,13 @@ static void who_hides_is_hit_all_the_same(void **state)
 static void a_node_that_ends_unasked_is_no_pass(void **state)
 {
     (void)state;
+    /* when its clock has been set: then it has begun */
     expect_of_hiding("quitter",
-                     "[sh, -c, 'case {name} in n1) timeout 3 $SERVER ;; *) $SERVER ;; esac']",
-                     "clock: {node: n1, offset: +2s}", CANNOT_RUN,
-                     "no step asked for it: n1 ended by itself, exit status 124");
+                     "[sh, -c, '$SERVER & n=$(date +%s);\n"
+                     "    while [ $(date +%s) -lt $((n + 3000)) ]; do sleep 0.2; done;\n"
+                     "    sleep 1; kill $!; exit 5']",
+                     "clock: {node: n1, offset: +1h}", CANNOT_RUN,
+                     "no step asked for it: n1 ended by itself, exit status 5");
 }
 
 static void usage_is_told(void **state)

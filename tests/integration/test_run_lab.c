@@ -9,14 +9,14 @@
 
 static const char *const in_lab[] = {"--network", "lab", NULL};
 
-static const char split_brain[] = "duration: 5s\n"
+static const char split_brain[] = "duration: " SPLIT_DURATION "\n"
                                   "timeline:\n"
                                   "  - {at: 500ms, isolate: leader, name: brain}\n"
-                                  "  - {at: 3s, heal: all}\n"
+                                  "  - {at: " SPLIT_HEALED ", heal: all}\n"
                                   "expect:\n"
                                   "  - linearizable\n"
-                                  "  - minority stops within 1500ms\n"
-                                  "  - recovers within 2s\n"
+                                  "  - minority stops within " SPLIT_STOPS "\n"
+                                  "  - recovers within " SPLIT_RECOVERS "\n"
                                   "  - availability of majority at least 20%\n";
 
 /* What streams can't have is in it, too. */
@@ -150,7 +150,7 @@ static void an_orphan_is_killed_with_its_node(void **state)
         "  ports: {client: 6379}\n"
         "workload: {kind: register, clients: 2, rate: 50, timeout: 300ms,\n"
         "           mix: {read: 60, write: 40}}\n",
-        "duration: 3s\n"
+        "duration: 6s\n" /* for the restart to be seen on a busy machine, too */
         "timeline:\n"
         "  - {at: 300ms, pause: n2}\n"
         "  - {at: 700ms, resume: n2}\n"

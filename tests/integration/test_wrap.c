@@ -75,12 +75,26 @@ static void expect_severctl(const struct wrapped *wrapped, const char *words, co
     text_free(&output);
 }
 
+/* Until it says so. */
+static void await_severctl(const struct wrapped *wrapped, const char *words, const char *expected)
+{
+    uint64_t deadline_ns = monotonic_now_ns() + PATIENCE_S * NS_PER_S;
+    struct text output = {0};
+    do {
+        text_clear(&output);
+        expect_code(severctl(wrapped, words, &output), 0, &output);
+        if (monotonic_now_ns() > deadline_ns)
+            fail_msg("severctl %s said: %s", words, text_get(&output));
+    } while (!strstr(text_get(&output), expected));
+    text_free(&output);
+}
+
 static bool answers(const char *host_and_port)
 {
     char command[256];
     const char *colon = strrchr(host_and_port, ':');
     struct text output = {0};
-    snprintf(command, sizeof(command), "timeout 2 redis-cli -h %.*s -p %s ping",
+    snprintf(command, sizeof(command), "timeout 10 redis-cli -h %.*s -p %s ping",
              (int)(colon - host_and_port), host_and_port, colon + 1);
     const char *const argv[] = {"sh", "-c", command, NULL};
     child_run(argv, NULL, NULL, &output);
@@ -204,7 +218,7 @@ static void the_cluster_of_a_file_is_wrapped(void **state)
     await_answer(wrapped.port);
     expect_severctl(&wrapped, "lab exec n2 -- redis-cli -h n1 replicaof n2 6379", "OK");
     expect_severctl(&wrapped, "cut n1 n2", "cut n1<->n2");
-    expect_severctl(&wrapped, "lab connections", "n1");
+    await_severctl(&wrapped, "lab connections", "n1");
     expect_end(&wrapped, SIGINT, 0, name);
 }
 
@@ -232,7 +246,10 @@ static void a_minority_of_etcd_reads_what_is_old(void **state)
     expect_code(
         severctl(&wrapped, "lab exec n1 -- etcdctl --command-timeout=2s get greeting", &output), 1,
         &output);
-    expect_severctl(&wrapped, "lab exec n1 -- etcdctl get greeting --consistency=s", "old");
+    expect_severctl(&wrapped,
+                    "lab exec n1 -- etcdctl --dial-timeout=25s --command-timeout=25s get greeting "
+                    "--consistency=s",
+                    "old");
     expect_severctl(&wrapped, "lab exec n2 -- etcdctl --command-timeout=25s get greeting", "new");
     text_free(&output);
     expect_end(&wrapped, SIGINT, 0, "stale");
