@@ -46,9 +46,9 @@ enum {
 static int fail(int code, const char *what, struct error *error)
 {
     static const int codes[][2] = {
-        {NLE_PERM, EPERM},   {NLE_NOACCESS, EACCES}, {NLE_NOMEM, ENOMEM},
-        {NLE_EXIST, EEXIST}, {NLE_INVAL, EINVAL},    {NLE_OPNOTSUPP, EOPNOTSUPP},
-        {NLE_NODEV, ENODEV}, {NLE_RANGE, ERANGE},    {NLE_AF_NOSUPPORT, EAFNOSUPPORT},
+        {NLE_PERM, EPERM},      {NLE_NOACCESS, EACCES}, {NLE_NOMEM, ENOMEM},
+        {NLE_EXIST, EEXIST},    {NLE_INVAL, EINVAL},    {NLE_OPNOTSUPP, EOPNOTSUPP},
+        {NLE_NODEV, ENODEV},    {NLE_RANGE, ERANGE},    {NLE_AF_NOSUPPORT, EAFNOSUPPORT},
         {NLE_AGAIN, ETIMEDOUT},
     };
     int result = -EIO;
