@@ -78,7 +78,7 @@ test: deps ## everything that must be green: lint, then the tests with gcc, clan
 check-of-test: $(or $(CHECK_$(CONFIG)),check)
 build-all: all $(platform_ALL) $(unit_ALL) $(sim_ALL) $(conformance_ALL) $(integration_ALL)
 
-lint: ## format, include table, banned calls, sizes, clang-tidy, cppcheck
+lint: deps ## format, include table, banned calls, sizes, clang-tidy, cppcheck
 	@tests/lint/run.sh
 
 # Not under valgrind: it hides the vDSO, takes descriptors that a test of their limit counts, and can't

@@ -2,6 +2,9 @@
 # make lint: every standard that a machine can hold, as one list of "file:line: what" findings.
 set -u
 cd "$(dirname "$0")/../.."
+for tool in clang-format clang-tidy cppcheck git pkg-config; do # one that isn't there would find nothing
+    command -v "$tool" >/dev/null || { echo "lint: $tool is missing" >&2; exit 1; }
+done
 findings=$(mktemp)
 trap 'rm -f "$findings"' EXIT
 mapfile -t sources < <(git ls-files -co --exclude-standard '*.c' '*.h' | while read -r f; do [ -f "$f" ] && echo "$f"; done)
