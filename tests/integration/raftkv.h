@@ -11,6 +11,14 @@
 
 #include "proxy/base/address.h"
 
+/* The election timeout of nodes that are to keep their leader, whatever the machine does besides:
+ * the thread sanitizer's stand still for longer. */
+#ifdef __SANITIZE_THREAD__
+#define RAFTKV_PATIENT "3s"
+#else
+#define RAFTKV_PATIENT "1s"
+#endif
+
 /* host: numeric; its port 6379. An answer is waited for that long. -1: nobody is there. */
 static inline int raftkv_dial(const char *host, int patience_s)
 {

@@ -267,7 +267,7 @@ static void await_reply(unsigned i, const char *command, const char *wanted)
 static void be_patient(void)
 {
     cluster.extra[0] = "--election-timeout";
-    cluster.extra[1] = "1s";
+    cluster.extra[1] = RAFTKV_PATIENT;
 }
 
 static unsigned start_all(void)

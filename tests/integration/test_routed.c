@@ -22,6 +22,7 @@
 #include "proxy/base/address.h"
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
+#include "tests/integration/raftkv.h"
 #include "tests/lib/child.h"
 
 enum { NODES = 3, PATIENCE_S = 20, ROUNDS = 6, WRITES_PER_ROUND = 150 };
@@ -214,7 +215,7 @@ static void redis_benchmark_completes(void **state)
 {
     (void)state;
     char host[64];
-    start_nodes("2s");
+    start_nodes(RAFTKV_PATIENT);
     for (int i = 1; i <= NODES; i++) {
         struct text output = {0};
         snprintf(host, sizeof(host), "%s.%d", subnet, 100 + i);
