@@ -1,4 +1,4 @@
-/* What test_lab runs inside nodes: the test program itself, in a role.
+/* What tests run inside nodes: the test program itself, in a role.
  *
  *   serve PORT                 echoes what each connection sends; says "ready" first
  *   talk HOST PORT MS [LIMIT]  connects within MS milliseconds, and for each line "N" on standard
