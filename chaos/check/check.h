@@ -121,7 +121,8 @@ struct check_result {
  *   availability    before faults: begun before the first fault; during: in a faulty period; after:
  *                   begun after the last; of majority, minority: while on such a side. What was due
  *                   and never begun (history_missed) is not answered either, but it is neither a
- *                   read nor a write yet
+ *                   read nor a write yet. For "at most" an answer counts that came while phase and
+ *                   side still were what is asked for
  *   leader steps down, new leader  count from when a node that led came to be on a side without
  *                   majority; for a new leader also from when it died or was paused
  *   terms rise      against the term of who led when the phase began (of several the highest; of

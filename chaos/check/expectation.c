@@ -287,6 +287,22 @@ static bool is_counted(const struct judge *judge, const char *name, uint64_t beg
     }
 }
 
+/* "At most" is about what a side gives while it is one: an answer that came only after the heal was
+ * given by the whole cluster. */
+static bool is_given(const struct judge *judge, const struct history_operation *operation)
+{
+    if (!is_answered(operation))
+        return false;
+    if (!judge->expectation->at_most)
+        return true;
+    const struct check_period *period = period_at(judge->timeline, operation->invoke_ns);
+    const struct check_period *end = judge->timeline->periods + judge->timeline->count;
+    while (++period < end && period->begin_ns <= operation->return_ns)
+        if (!is_counted(judge, operation->node, period->begin_ns))
+            return false;
+    return true;
+}
+
 static bool is_part(const struct judge *judge, const struct history_operation *operation)
 {
     enum experiment_part part = judge->expectation->part;
@@ -306,8 +322,9 @@ static void judge_availability(struct judge *judge)
         if (!is_part(judge, operation) || !is_counted(judge, operation->node, operation->invoke_ns))
             continue;
         counted++;
-        answered += is_answered(operation);
-        if (is_answered(operation) == expectation->at_most)
+        bool given = is_given(judge, operation);
+        answered += given;
+        if (given == expectation->at_most)
             judge_add_evidence(judge, i);
     }
     for (size_t i = 0; expectation->part == EXPERIMENT_PART_ALL && i < history->missed_count; i++)

@@ -262,6 +262,16 @@ static void availability(void **state)
     share.share_ppb = 0;
     expect(&share, &history, &timeline, CHECK_PASS,
            "0 of 1 operations were answered: 0.00 % (at most 0 % expected)");
+    at(&history, 1, HISTORY_OK, 11000, 12500); /* answered when the minority is none any more */
+    expect(&share, &history, &timeline, CHECK_PASS,
+           "0 of 2 operations were answered: 0.00 % (at most 0 % expected)");
+    at(&history, 1, HISTORY_OK, 11000, 11900);
+    expect(&share, &history, &timeline, CHECK_FAIL,
+           "1 of 3 operations were answered: 33.33 % (at most 0 % expected)");
+    share.at_most = false;
+    expect(&share, &history, &timeline, CHECK_PASS,
+           "2 of 3 operations were answered: 66.67 % (at least 0 % expected)");
+    share.at_most = true;
     share.side = EXPERIMENT_SIDE_NODE;
     snprintf(share.node, sizeof(share.node), "n1");
     share.phase = EXPERIMENT_PHASE_BEFORE;
