@@ -45,6 +45,16 @@ static void forward_signal(int number, siginfo_t *info, void *context)
     errno = saved;
 }
 
+/* Why not: it alone has ended, or the lab. */
+static int refuse_ended(struct session *session, const struct wire_lab *lab, const char *name)
+{
+    for (size_t i = 0; i < lab->node_count; i++)
+        if (lab->nodes[i].running)
+            return session_refuse(
+                session, "node %s has ended: severctl lab remove %s, and add it again", name, name);
+    return session_refuse(session, "no node of the lab runs any more: severctl lab down, and up");
+}
+
 static int find_node(struct session *session, const char *name, pid_t *pid)
 {
     json_t *answer = NULL;
@@ -61,8 +71,7 @@ static int find_node(struct session *session, const char *name, pid_t *pid)
         code =
             session_refuse(session, "there is no node '%s' in the lab (severctl lab status)", name);
     else if (!node->running)
-        code = session_refuse(
-            session, "node %s has ended: severctl lab remove %s, and add it again", name, name);
+        code = refuse_ended(session, lab, name);
     if (node)
         *pid = node->pid;
     json_decref(answer);

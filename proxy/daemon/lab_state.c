@@ -151,6 +151,11 @@ int lab_state_no_lab(struct error *error)
     return error_set(error, -ENOENT, "there is no lab: severctl lab up 3 starts one");
 }
 
+int lab_state_has_ended(struct error *error)
+{
+    return error_set(error, -EINVAL, "the lab has ended by itself: severctl lab down, and up");
+}
+
 bool lab_state_is_up(const struct lab_state *state)
 {
     return state->up;
@@ -194,7 +199,7 @@ int lab_state_may_join(const struct lab_state *state, const char *name, struct e
     if (!state->up)
         return lab_state_no_lab(error);
     if (state->lost)
-        return error_set(error, -EINVAL, "the lab has ended by itself: severctl lab down, and up");
+        return lab_state_has_ended(error);
     if (state->count == LAB_NODES_MAX)
         return error_set(error, -EINVAL, "a lab has at most %d nodes", LAB_NODES_MAX);
     const struct lab_entry *old = lab_state_find(state, name);

@@ -42,6 +42,8 @@ struct lab_state {
 struct lab_entry *lab_state_find(const struct lab_state *state, const char *name);
 /* -ENOENT, and how to have one. */
 int lab_state_no_lab(struct error *error);
+/* -EINVAL, when it is lost. */
+int lab_state_has_ended(struct error *error);
 
 /* lab_state_ports.c */
 /* Host ports to this node, or by it (the gateway), lead nowhere any more. */

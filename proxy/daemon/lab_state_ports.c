@@ -15,6 +15,8 @@ int lab_state_may_lead(const struct lab_state *state, const char *name, struct e
     const struct lab_entry *entry = lab_state_find(state, name);
     if (!entry)
         return error_set_at(error, -EINVAL, "node", "there is no node '%s' in the lab", name);
+    if (state->lost)
+        return lab_state_has_ended(error);
     if (!entry->running)
         return error_set_at(error, -EINVAL, "node",
                             "node '%s' has ended: severctl lab remove it, and add it again", name);

@@ -166,6 +166,11 @@ static void a_killed_keeper_is_told_and_leaves_nothing(void **state)
     net_await(ctl(fixture, &output, "lab status") == 0 && strstr(text_get(&output), "ended") &&
               !strstr(text_get(&output), "running"));
     assert_int_equal(ctl(fixture, &output, "lab up 2"), 1);
+    static const char *const refused[] = {"lab exec n1 -- true", "lab port n1 2379", "lab add n4"};
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        assert_int_equal(ctl(fixture, &output, refused[i]), 1);
+        assert_non_null(strstr(text_get(&output), "severctl lab down, and up"));
+    }
     begin_anew(fixture, &server, &client, &traces);
     text_free(&output);
 }
