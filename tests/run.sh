@@ -21,7 +21,8 @@ tree=$PWD
 if [ "$(id -u)" = 0 ] && [ "$tree" != /mnt ] &&
     ! setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$tree/tests/run.sh" &&
     unshare --mount mount --bind "$tree" /mnt 2>/dev/null; then
-    export SEVER_SOURCE_DIR=/mnt SEVER_BIN_DIR="${SEVER_BIN_DIR/#"$tree"//mnt}"
+    programs=${SEVER_BIN_DIR-$tree/build/bin}
+    export SEVER_SOURCE_DIR=/mnt SEVER_BIN_DIR="${programs/#"$tree"//mnt}"
     # shellcheck disable=SC2016
     exec unshare --mount sh -c 'mount --bind "$0" /mnt && cd /mnt && exec tests/run.sh "$@"' \
         "$tree" -j "$jobs" -t "$limit" -l "$label" "$@"

@@ -16,7 +16,7 @@ ifneq ($(filter asan tsan,$(CONFIG)),)
 RUN_ENV += SEVER_SIM_SEEDS=$${SEVER_SIM_SEEDS:-300}
 endif
 
-.PHONY: help deps deps-build debug clang asan tsan coverage fuzz-build check check-unit \
+.PHONY: help deps deps-build deps-lint debug clang asan tsan coverage fuzz-build check check-unit \
     check-integration test valgrind demo lint fuzz soak soak-connections bench bench-labs
 
 help: ## this list
@@ -28,6 +28,8 @@ deps: ## install what Debian 12 lacks for everything (root), or say what is miss
 	@.ci/deps build test lint
 deps-build:
 	@.ci/deps build
+deps-lint:
+	@.ci/deps build lint
 
 demo: deps-build ## split brain with three and five servers: from nothing to the verdicts
 	@$(MAKE) --no-print-directory -j$(UNIT_JOBS) all
@@ -78,7 +80,7 @@ test: deps ## everything that must be green: lint, then the tests with gcc, clan
 check-of-test: $(or $(CHECK_$(CONFIG)),check)
 build-all: all $(platform_ALL) $(unit_ALL) $(sim_ALL) $(conformance_ALL) $(integration_ALL)
 
-lint: deps ## format, include table, banned calls, sizes, clang-tidy, cppcheck
+lint: deps-lint ## format, include table, banned calls, sizes, clang-tidy, cppcheck
 	@tests/lint/run.sh
 
 # Not under valgrind: it hides the vDSO, takes descriptors that a test of their limit counts, and can't

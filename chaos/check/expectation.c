@@ -297,7 +297,7 @@ static bool is_given(const struct judge *judge, const struct history_operation *
         return true;
     const struct check_period *period = period_at(judge->timeline, operation->invoke_ns);
     const struct check_period *end = judge->timeline->periods + judge->timeline->count;
-    while (++period < end && period->begin_ns <= operation->return_ns)
+    while (period && ++period < end && period->begin_ns <= operation->return_ns)
         if (!is_counted(judge, operation->node, period->begin_ns))
             return false;
     return true;

@@ -34,13 +34,12 @@
 #include <netlink/route/route.h>
 #include <netlink/socket.h>
 
+#include "proxy/base/monotonic.h"
 #include "proxy/lab/offloads.h"
 
 #define INNER_NAME "eth0"
-enum {
-    OUTER_INDEX = 1000, /* and the node's number */
-    CARRIER_MS = 5000   /* a working kernel needs far less, however busy the machine */
-};
+#define CARRIER_NS (5 * NS_PER_S) /* a working kernel needs far less, however busy the machine */
+enum { OUTER_INDEX = 1000 };      /* and the node's number */
 
 /* libnl has error numbers of its own. */
 static int fail(int code, const char *what, struct error *error)
@@ -179,7 +178,8 @@ static int set_up(struct nl_sock *socket, int index)
  * is to send. Newer kernels let nobody ask sooner, so there this doesn't wait. */
 static int await_carrier(struct nl_sock *socket, int index)
 {
-    for (int tries = 0; tries < CARRIER_MS; tries++) {
+    uint64_t end_ns = monotonic_now_ns() + CARRIER_NS;
+    while (monotonic_now_ns() < end_ns) {
         struct rtnl_link *link;
         int result = rtnl_link_get_kernel(socket, index, NULL, &link);
         if (result)

@@ -16,11 +16,13 @@
  * another connection. The newest is taken first, so that those at the other end of the list are
  * needed only in the largest bursts. One that has not been for KEPT_NS is closed, by a timer that
  * is armed only while there are any, and one in a turn, for that is no quick work. Before a
- * connection has to do without a descriptor, they go at once.
+ * connection of this worker has to do without a descriptor, they go at once; others find theirs
+ * within KEPT_NS.
  *
  * A pipe has slots, one for each run of bytes in a page, and may be full with few bytes in it. The
  * kernel then says EAGAIN, as it does when the source has nothing; either way the flow goes on with
- * another conduit, and an empty one can only mean the source. */
+ * another conduit, and an empty one can only mean the source. There splice stops for ever at the
+ * mark of urgent data, which recv passes; so then recv is to say what there is. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -210,10 +212,11 @@ ssize_t stream_conduit_fill(struct stream_flow *flow, size_t room)
         return got;
     }
     int code = errno;
+    bool was_empty = conduit->bytes == 0;
     flow->conduit = NULL;
-    if (conduit->bytes == 0)
+    if (was_empty)
         conduit_give(plane, conduit);
-    errno = code == EINVAL ? EOPNOTSUPP : code;
+    errno = code == EINVAL || (code == EAGAIN && was_empty) ? EOPNOTSUPP : code;
     return got;
 }
 

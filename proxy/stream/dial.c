@@ -69,11 +69,11 @@ static void try_next(struct stream_connection *connection)
         stream_connection_update(connection);
 }
 
-/* -errno. A pipe that nobody needs is closed for it. */
+/* -errno. Pipes that nobody needs are closed for it. */
 static int open_socket(struct stream_plane *plane, int family)
 {
     int fd = socket_open_stream(family, NULL);
-    if ((fd == -EMFILE || fd == -ENFILE) && stream_conduits_give_back(plane))
+    while ((fd == -EMFILE || fd == -ENFILE) && stream_conduits_give_back(plane))
         fd = socket_open_stream(family, NULL);
     return fd;
 }

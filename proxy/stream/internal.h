@@ -283,7 +283,7 @@ void stream_conduits_destroy(struct stream_plane *plane);
 /* Closes a pipe that nobody needs: a connection needs its two descriptors. False: there is none. */
 bool stream_conduits_give_back(struct stream_plane *plane);
 /* Moves at most `room` bytes from the source into the flow's conduit, a new one when that is full.
- * What splice says; EOPNOTSUPP: there is no conduit, or the source can't be spliced. */
+ * What splice says; EOPNOTSUPP: there is no conduit, or recv is to say what there is. */
 ssize_t stream_conduit_fill(struct stream_flow *flow, size_t room);
 /* Moves `length` of its bytes to a socket. Bytes sent, or -errno. */
 ssize_t stream_conduit_send(struct stream_conduit *conduit, int fd, size_t length);

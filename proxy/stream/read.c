@@ -92,7 +92,7 @@ static bool flow_read_bulk(struct stream_flow *flow, size_t room, bool *alive)
         return false;
     ssize_t received =
         stream_conduit_fill(flow, room < STREAM_BULK_BYTES ? room : STREAM_BULK_BYTES);
-    if (received < 0 && errno == EOPNOTSUPP) {
+    if (received == 0 || (received < 0 && errno == EOPNOTSUPP)) { /* recv knows more */
         flow->bulk_reads = 0;
         return false;
     }

@@ -120,6 +120,32 @@ static void a_short_read_is_not_the_end_of_splicing(void **state)
     rig_close(&rig);
 }
 
+/* splice would stop at its mark, for ever. The byte itself is no part of the stream. */
+static void urgent_data_is_no_end(void **state)
+{
+    (void)state;
+    for (int piped = 0; piped < 2; piped++) {
+        struct rig rig;
+        int client, server;
+        char bytes[3] = "";
+        rig_open(&rig, 4, 8 << 20);
+        if (piped)
+            rig_latency(&rig, "short", NS_PER_MS);
+        rig_pair(&rig, &client, &server);
+        pass(&rig, client, server, 60000);
+        assert_int_equal(rig.plane->live->flows[STREAM_UP].bulk_reads, STREAM_BULK_READS);
+        assert_int_equal(send(client, "x", 1, MSG_OOB | MSG_NOSIGNAL), 1);
+        assert_int_equal(send(client, "yz", 2, MSG_NOSIGNAL), 2);
+        shutdown(client, SHUT_WR);
+        rig_await(&rig, recv(server, bytes, 2, MSG_DONTWAIT | MSG_PEEK) == 2);
+        assert_int_equal(recv(server, bytes, 3, MSG_DONTWAIT), 2);
+        assert_string_equal(bytes, "yz");
+        rig_await(&rig, rig_has_end(server));
+        close_pair(client, server);
+        rig_close(&rig);
+    }
+}
+
 static void without_conduits_bytes_are_copied(void **state)
 {
     (void)state;
@@ -431,6 +457,7 @@ int main(void)
         cmocka_unit_test(large_reads_are_spliced),
         cmocka_unit_test(small_reads_are_not),
         cmocka_unit_test(a_short_read_is_not_the_end_of_splicing),
+        cmocka_unit_test(urgent_data_is_no_end),
         cmocka_unit_test(without_conduits_bytes_are_copied),
         cmocka_unit_test(pipes_are_descriptors_too),
         cmocka_unit_test(empty_pipes_are_used_again),
