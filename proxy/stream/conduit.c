@@ -92,30 +92,19 @@ static void put_open(struct stream_plane *plane, struct stream_conduit *conduit)
         loop_timer_set(plane->loop, &plane->conduits_timer, conduit->freed_ns + KEPT_NS);
 }
 
-static struct stream_conduit *take_newest(struct stream_plane *plane)
+static void take_open(struct stream_plane *plane, struct stream_conduit *conduit)
 {
-    struct stream_conduit *conduit = plane->newest_conduit;
-    if (!conduit)
-        return NULL;
-    plane->newest_conduit = conduit->next;
-    if (conduit->next)
-        conduit->next->newer = NULL;
-    else
-        plane->oldest_conduit = NULL;
-    return conduit;
+    *(conduit->newer ? &conduit->newer->next : &plane->newest_conduit) = conduit->next;
+    *(conduit->next ? &conduit->next->newer : &plane->oldest_conduit) = conduit->newer;
 }
 
 bool stream_conduits_give_back(struct stream_plane *plane)
 {
-    struct stream_conduit *conduit = plane->oldest_conduit;
-    if (!conduit)
+    struct stream_conduit *oldest = plane->oldest_conduit;
+    if (!oldest)
         return false;
-    plane->oldest_conduit = conduit->newer;
-    if (conduit->newer)
-        conduit->newer->next = NULL;
-    else
-        plane->newest_conduit = NULL;
-    put_closed(plane, conduit);
+    take_open(plane, oldest);
+    put_closed(plane, oldest);
     return true;
 }
 
@@ -162,9 +151,11 @@ void stream_conduits_destroy(struct stream_plane *plane)
 /* NULL: there is none. When one can't be opened, that is tried again after a while. */
 static struct stream_conduit *conduit_take(struct stream_plane *plane)
 {
-    struct stream_conduit *conduit = take_newest(plane);
-    if (conduit)
+    struct stream_conduit *conduit = plane->newest_conduit;
+    if (conduit) {
+        take_open(plane, conduit);
         return conduit;
+    }
     conduit = plane->closed_conduits;
     if (!conduit || loop_now_ns(plane->loop) < plane->conduits_refused_ns + RETRY_NS)
         return NULL;

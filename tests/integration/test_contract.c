@@ -1,4 +1,5 @@
 /* The contract of severd (proxy/doc/ARCHITECTURE.md), against the real process. */
+#include "tests/integration/net.h"
 #include "tests/integration/severd.h"
 
 #include <arpa/inet.h>
@@ -10,25 +11,6 @@
 #include <sys/time.h>
 
 #include "proxy/io/filter.h"
-
-#define PATIENCE_NS (30 * NS_PER_S)
-
-static struct sockaddr_in loopback(int port)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return address;
-}
-
-#define await(condition)                                                                           \
-    do {                                                                                           \
-        uint64_t await_deadline = monotonic_now_ns() + PATIENCE_NS;                                \
-        while (!(condition)) {                                                                     \
-            if (monotonic_now_ns() > await_deadline)                                               \
-                fail_msg("waited in vain for: %s", #condition);                                    \
-            monotonic_sleep_until(monotonic_now_ns() + NS_PER_MS / 5);                             \
-        }                                                                                          \
-    } while (0)
 
 /* A small send buffer, so that stamps stay fresh. The receive buffer is left alone: one that is
  * small next to loopback's 64 KiB segments makes the kernel drop them, and then back off for
@@ -50,7 +32,7 @@ static int open_socket(int type)
 /* Bound to a free port; stream sockets listen. */
 static int open_server(int type, int *port)
 {
-    struct sockaddr_in address = loopback(0);
+    struct sockaddr_in address = net_address(0);
     socklen_t length = sizeof(address);
     int fd = open_socket(type);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
@@ -63,16 +45,16 @@ static int open_server(int type, int *port)
 
 static int connect_to(int port)
 {
-    struct sockaddr_in address = loopback(port);
+    struct sockaddr_in address = net_address(port);
     int fd = open_socket(SOCK_STREAM);
-    await(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0); /* it waits 50 ms */
+    net_await(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0); /* it waits 50 ms */
     return fd;
 }
 
 static int accept_from(int listener)
 {
     struct timeval timeout = {.tv_usec = 50000};
-    uint64_t deadline_ns = monotonic_now_ns() + PATIENCE_NS;
+    uint64_t deadline_ns = monotonic_now_ns() + NET_PATIENCE_NS;
     int on = 1, fd;
     while ((fd = accept(listener, NULL, NULL)) < 0)
         assert_true(monotonic_now_ns() < deadline_ns);
@@ -215,7 +197,7 @@ static void check_that_nothing_crosses_a_cut(const char *const *extra)
         atomic_fetch_add(&epoch, 1);
         severd_tell(&severd, "DELETE", "/v1/partitions/p", NULL);
         for (int i = 0; i < FLOWS; i++)
-            await(atomic_load(&hammers[i].received) > before[i]);
+            net_await(atomic_load(&hammers[i].received) > before[i]);
     }
     stop_hammers(hammers);
     for (int i = 0; i < FLOWS; i++) {
@@ -308,7 +290,7 @@ static void a_change_to_many_links_is_one_step(void **state)
     assert_int_equal(send(first, "t", 1, 0), 1);
     for (unsigned long swap = 1; swap <= 300; swap++) {
         put_cut(&severd, swap % 2 ? "n2->n1" : "n1->n2");
-        await(atomic_load(&hops) >= swap);
+        net_await(atomic_load(&hops) >= swap);
         assert_int_equal(atomic_load(&hops), swap);
     }
     atomic_store(&running, false);
@@ -394,21 +376,21 @@ static void what_a_cut_drops_or_holds_is_counted(void **state)
     int route_port = severd_add_route(&severd, "u", "udp", udp_port, "n1", "n2");
     int tcp = connect_to(severd_add_route(&severd, "t", "tcp", tcp_port, "n1", "n2"));
     int far = accept_from(listener);
-    struct sockaddr_in route = loopback(route_port);
+    struct sockaddr_in route = net_address(route_port);
     int udp = open_socket(SOCK_DGRAM);
     assert_int_equal(connect(udp, (struct sockaddr *)&route, sizeof(route)), 0);
     assert_int_equal(send(udp, "one", 3, 0), 3);
-    await(recv(udp_server, buffer, sizeof(buffer), 0) == 3);
+    net_await(recv(udp_server, buffer, sizeof(buffer), 0) == 3);
     severd_tell(&severd, "POST", "/v1/partitions", json_pack("{s:[s]}", "links", "n1->n2"));
     for (int i = 0; i < 5; i++)
         assert_int_equal(send(udp, "lost", 4, 0), 4);
     assert_int_equal(send(tcp, "held", 4, 0), 4);
-    await(count_of(&severd, "n1->n2", "dropped", "cut") == 5);
-    await(count_of(&severd, "n1->n2", NULL, "held_bytes") == 4);
+    net_await(count_of(&severd, "n1->n2", "dropped", "cut") == 5);
+    net_await(count_of(&severd, "n1->n2", NULL, "held_bytes") == 4);
     assert_int_equal(count_of(&severd, "n1->n2", NULL, "held_connections"), 1);
     assert_int_equal(recv(udp_server, buffer, sizeof(buffer), MSG_DONTWAIT), -1);
     severd_tell(&severd, "DELETE", "/v1/partitions", NULL);
-    await(recv(far, buffer, sizeof(buffer), 0) == 4);
+    net_await(recv(far, buffer, sizeof(buffer), 0) == 4);
     assert_memory_equal(buffer, "held", 4);
     assert_int_equal(recv(udp_server, buffer, sizeof(buffer), MSG_DONTWAIT), -1);
     close(tcp);
@@ -438,11 +420,11 @@ static void segments_that_a_cut_drops_are_counted(void **state)
     int far = accept_from(listener);
     severd_tell(&severd, "POST", "/v1/partitions", json_pack("{s:[s]}", "links", "n1->n2"));
     assert_int_equal(send(client, "lost", 4, 0), 4);
-    await(count_of(&severd, "n1->n2", "dropped", "cut") >= 2);
+    net_await(count_of(&severd, "n1->n2", "dropped", "cut") >= 2);
     assert_int_equal(count_of(&severd, "n1->n2", NULL, "held_connections"), 1);
     assert_int_equal(count_of(&severd, "n1->n2", NULL, "held_bytes"), 0);
     severd_tell(&severd, "DELETE", "/v1/partitions", NULL);
-    await(recv(far, buffer, sizeof(buffer), 0) == 4);
+    net_await(recv(far, buffer, sizeof(buffer), 0) == 4);
     assert_memory_equal(buffer, "lost", 4);
     close(client);
     close(far);
@@ -504,13 +486,13 @@ static void a_stuck_peer_delays_nobody(void **state)
     for (int i = 0; i < ROUNDS; i++) {
         uint64_t begin_ns = monotonic_now_ns();
         assert_int_equal(send(client, "x", 1, MSG_NOSIGNAL), 1);
-        await(recv(server, &byte, 1, 0) == 1);
+        net_await(recv(server, &byte, 1, 0) == 1);
         severd_tell(&severd, "GET", "/v1/status", NULL);
         times[i] = monotonic_now_ns() - begin_ns;
     }
     qsort(times, ROUNDS, sizeof(times[0]), compare_times);
     assert_true(times[ROUNDS / 2] < 100 * NS_PER_MS); /* a busy machine delays some */
-    await(recv(refused, &byte, 1, 0) < 0 && errno == ECONNRESET);
+    net_await(recv(refused, &byte, 1, 0) < 0 && errno == ECONNRESET);
     for (int i = 0; i < STUCK; i++) {
         close(clients[i]);
         close(servers[i]);
