@@ -1,6 +1,6 @@
 /* Theory of operation
  *
- * When a ring has frames, a batch of them is taken, each goes to the links that it is for, and when
+ * When a port has frames, a batch of them is taken, each goes to the links that it is for, and when
  * all that leaves has been sent they are given back to the kernel. One callback takes so many
  * frames and bytes and no more, for nobody else runs meanwhile. Behind a frame another one or its
  * answer is likely to come at once, so the loop lingers.
@@ -16,7 +16,6 @@
 #include "proxy/packet/neighbour.h"
 
 enum {
-    BATCH_BYTES = 1 << 20,
     IPV6_NEXT_HEADER = FRAME_HEADER + 6,
     ICMPV6 = 58,
     ICMPV6_TYPE = FRAME_HEADER + 40,
@@ -197,17 +196,6 @@ static void node_take(struct packet_node *node, const struct packet_frame *frame
         drop_stray(node, &view, FAULT_CAUSE_DISCARD);
 }
 
-/* How many frames are in plane->frames. */
-static unsigned take_batch(struct packet_plane *plane, struct packet_port *port)
-{
-    unsigned count = 0;
-    uint32_t bytes = 0;
-    while (count < PACKET_BATCH && bytes < BATCH_BYTES &&
-           packet_port_take(port, &plane->frames[count]))
-        bytes += plane->frames[count++].length;
-    return count;
-}
-
 /* When the frame came, by the loop's clock: what it has waited in the ring since is part of its
  * delay. Not when the wall clock was set meanwhile, as far as one can see. */
 static uint64_t arrival_of(const struct packet_frame *frame, int64_t wall_ns, uint64_t now_ns)
@@ -221,7 +209,7 @@ static void node_on_event(struct loop_watch *watch, uint32_t events)
     struct packet_node *node = loop_container(watch, struct packet_watch, watch)->node;
     struct packet_plane *plane = node->plane;
     struct packet_port *port = node->spec->port;
-    unsigned count = take_batch(plane, port);
+    unsigned count = packet_port_take(port, plane->frames, PACKET_BATCH);
     if (count == 0 && (events & EPOLLERR))
         socket_take_error(watch->fd); /* its device is gone, or down: not to spin on it */
     if (count == 0)
@@ -233,8 +221,7 @@ static void node_on_event(struct loop_watch *watch, uint32_t events)
         node_take(node, &plane->frames[i]);
     }
     packet_plane_settle(plane);
-    for (unsigned i = 0; i < count; i++)
-        packet_port_release(port, &plane->frames[i]);
+    packet_port_release(port);
     loop_linger(plane->loop);
     if (!plane->lost_timer.loop)
         loop_timer_set(plane->loop, &plane->lost_timer, loop_now_ns(plane->loop) + LOST_AFTER_NS);
@@ -271,20 +258,30 @@ void packet_node_open(struct packet_node *node)
         node_watch(node, (enum packet_ring_kind)kind);
 }
 
-/* What came until now: who goes on sending does not keep us here. */
+static void drop_unread(struct packet_node *node, const struct packet_frame *frame)
+{
+    if (frame->is_partial || frame->length < FRAME_HEADER) {
+        drop_unreadable(node, frame);
+    } else {
+        struct packet_view view = view_of(frame);
+        drop_stray(node, &view, FAULT_CAUSE_QUEUE);
+    }
+}
+
+/* What came until now, and some more: who goes on sending does not keep us here. */
 void packet_node_drop_unread(struct packet_node *node)
 {
-    struct packet_frame frame = {0};
-    uint64_t now_ns = (uint64_t)wall_now_ns();
-    node->plane->arrived_ns = loop_now_ns(node->plane->loop);
-    while (frame.arrived_ns <= now_ns && packet_port_take(node->spec->port, &frame)) {
-        if (frame.is_partial || frame.length < FRAME_HEADER) {
-            drop_unreadable(node, &frame);
-        } else {
-            struct packet_view view = view_of(&frame);
-            drop_stray(node, &view, FAULT_CAUSE_QUEUE);
-        }
-        packet_port_release(node->spec->port, &frame);
+    struct packet_plane *plane = node->plane;
+    uint64_t now_ns = (uint64_t)wall_now_ns(), last_ns = 0;
+    plane->arrived_ns = loop_now_ns(plane->loop);
+    while (last_ns <= now_ns) {
+        unsigned count = packet_port_take(node->spec->port, plane->frames, PACKET_BATCH);
+        for (unsigned i = 0; i < count; i++)
+            drop_unread(node, &plane->frames[i]);
+        packet_port_release(node->spec->port);
+        if (count == 0)
+            break;
+        last_ns = plane->frames[count - 1].arrived_ns;
     }
 }
 

@@ -1,26 +1,36 @@
 /* Theory of operation
  *
- * The kernel writes frames into slots of a fixed size, in turn, and gives each to the reader by its
- * status word; the reader gives it back the same way (TPACKET_V2). A slot is
+ * The small ring. The kernel writes frames into slots of a fixed size, in turn, and gives each to
+ * the reader by its status word; the reader gives it back the same way (TPACKET_V2). A slot is
  *
  *     tpacket2_hdr, sockaddr_ll | room | virtio_net_hdr | Ethernet frame
  *
  * and RESERVE makes the room such that the IP header is at a multiple of 16, and that a VLAN tag,
  * which the kernel has taken out of the frame, can be put back by moving what is in front of it.
  *
+ * The large frames are not written into a ring, if that can be avoided: slots of 64 KiB, one after
+ * the other, are never in a processor's cache when their turn comes. They wait in the socket's
+ * queue, not copied yet, and are received into buffers that were just used: so few at a time that
+ * these fit a cache (WARM_BYTES, by the length that frames had the last time). A TCP stream through
+ * two ports is faster by a third. The queue must take QUEUE_BYTES, though, or it loses packets that
+ * a ring would not; before Linux 6.18 only root may ask for as much where the administrator
+ * (net.core.rmem_max) has not. Where it can't be had there is a ring for them, too. Its slots take
+ * any super-packet, so there are few of them; a block of them is a power of two, for that is what
+ * the kernel allocates. Only a node that raises the size of its device's super-packets above
+ * 64 KiB (gso_max_size) has longer ones: they are there in part, and the reader is told so.
+ *
  * Order. Of two frames that came one behind the other the kernel has completed the first before it
- * begins with the second, so whoever sees the second in one ring and then looks at the other ring
- * finds the first there. A frame is therefore taken only when the other ring has been looked at
+ * begins with the second, so whoever sees the second in one ring or queue and then looks at the
+ * other finds the first there. A frame is therefore taken only when the other has been looked at
  * after it was seen; of two that are there, the one with the earlier time goes first. (Frames that
  * two processors bring in at once have no order, here or in the kernel.) The time is the wall
- * clock: while someone sets that back, two frames may change places.
- *
- * The large ring's slots take any super-packet, so there are few of them; a block of them is a
- * power of two, for that is what the kernel allocates. Only a node that raises the size of its
- * device's super-packets above 64 KiB (gso_max_size) has longer ones: they are there in part, and
- * the reader is told so. */
+ * clock: while someone sets that back, two frames may change places. To look into the queue is a
+ * system call, and takes frames out of it. So it is done once for all that are taken together: of
+ * the small ones that have been there before, those go that are older than what it gave, and all if
+ * it had no more. */
 #include "proxy/packet/ring.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -42,10 +52,34 @@ enum {
     LARGE_SLOT_BYTES = 65664,
     BLOCK_BYTES = 1 << 20, /* holds 512 small ones, 15 large ones */
     SEND_MAX = 64,         /* in one system call */
+    QUEUE_BYTES = 2 << 20, /* more makes TCP's standing queue longer, not faster */
+    WARM_BYTES = 128 << 10,
+    RECEIVE_MIN = 2, /* frames in one system call */
+    RECEIVE_MAX = 32,
+    TAKE_BYTES = 1 << 20, /* of a ring's large frames, together */
     VLAN_BYTES = 4,
     ADDRESS_BYTES = 2 * ETH_ALEN, /* what is in front of a VLAN tag */
     HEADER_BYTES = sizeof(struct virtio_net_hdr),
+    /* Of a buffer: in front of the header, and in all, such that not all begin in the same lines of
+     * a cache. */
+    ROOM = 16 - (HEADER_BYTES + ETH_HLEN) % 16,
+    BUFFER_BYTES = 65536 + 1280,
 };
+
+/* Of the kernel's accounting, in which a full super-packet has some 70 KiB. */
+static int queue_bytes(uint64_t ring_bytes)
+{
+    uint64_t bytes = ring_bytes ? ring_bytes / 3 * 2 : QUEUE_BYTES;
+    return bytes < BUFFER_BYTES ? BUFFER_BYTES : bytes < INT32_MAX ? (int)bytes : INT32_MAX;
+}
+
+static bool has_queue(int fd, uint64_t ring_bytes)
+{
+    int bytes = 0;
+    socklen_t size = sizeof(bytes);
+    getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size);
+    return bytes >= queue_bytes(ring_bytes);
+}
 
 static uint32_t slot_bytes(enum packet_ring_kind kind)
 {
@@ -70,12 +104,22 @@ struct ring {
     unsigned char *memory;
     size_t bytes;
     uint32_t slot_bytes, slots_in_block, slots;
-    uint32_t taken, released; /* number of the next slot to take, and to release */
-    _Atomic uint64_t lost;    /* that the kernel has told; it forgets what it has told */
+    uint32_t taken;        /* number of the next slot to take */
+    uint32_t held;         /* how many before it are not released yet */
+    _Atomic uint64_t lost; /* that the kernel has told; it forgets what it has told */
+};
+
+/* Frames received from the large socket, when it has no ring. */
+struct queue {
+    unsigned char *buffers; /* NULL: it has one */
+    struct packet_frame frames[RECEIVE_MAX];
+    unsigned received, taken;
+    uint32_t usual_bytes; /* of a frame, the last time; 0: there was none yet */
 };
 
 struct packet_port {
-    struct ring rings[PACKET_RINGS];
+    struct ring rings[PACKET_RINGS]; /* the large one has no memory when there is a queue */
+    struct queue queue;
 };
 
 static int set_option(int fd, int level, int name, const void *value, socklen_t size)
@@ -102,6 +146,18 @@ static int attach_filter(int fd, enum packet_ring_kind kind)
     return set_option(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
+/* Half of it is what the kernel makes the number for: twice what it is told. */
+static int make_queue(int fd, uint64_t ring_bytes)
+{
+    int bytes = (queue_bytes(ring_bytes) + 1) / 2, on = 1;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
+        set_option(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+    if (!has_queue(fd, ring_bytes))
+        return -EPERM;
+    int result = set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
+    return result ? result : set_number(fd, PACKET_AUXDATA, 1);
+}
+
 static int make_ring(int fd, enum packet_ring_kind kind, uint64_t ring_bytes)
 {
     uint32_t blocks = block_count(kind, ring_bytes);
@@ -111,11 +167,7 @@ static int make_ring(int fd, enum packet_ring_kind kind, uint64_t ring_bytes)
                                   .tp_frame_nr = blocks * slots_in_block(kind)};
     int result = set_number(fd, PACKET_VERSION, TPACKET_V2);
     if (result == 0)
-        result = set_number(fd, PACKET_VNET_HDR, 1);
-    if (result == 0)
         result = set_number(fd, PACKET_RESERVE, RESERVE);
-    if (result == 0)
-        result = set_number(fd, PACKET_IGNORE_OUTGOING, 1);
     if (result == 0)
         result = set_option(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof(request));
     return result;
@@ -131,6 +183,10 @@ static int open_socket(int device_index, enum packet_ring_kind kind, uint64_t ri
         return -errno;
     int result = attach_filter(fd, kind);
     if (result == 0)
+        result = set_number(fd, PACKET_VNET_HDR, 1);
+    if (result == 0)
+        result = set_number(fd, PACKET_IGNORE_OUTGOING, 1);
+    if (result == 0 && (kind == PACKET_RING_SMALL || make_queue(fd, ring_bytes)))
         result = make_ring(fd, kind, ring_bytes);
     if (result == 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)))
         result = -errno;
@@ -171,6 +227,15 @@ static int ring_map(struct ring *ring, enum packet_ring_kind kind, int fd, uint6
     return 0;
 }
 
+static int map_memory(struct packet_port *port, enum packet_ring_kind kind, int fd,
+                      uint64_t ring_bytes)
+{
+    if (kind == PACKET_RING_SMALL || !has_queue(fd, ring_bytes))
+        return ring_map(&port->rings[kind], kind, fd, ring_bytes);
+    port->queue.buffers = malloc((size_t)RECEIVE_MAX * BUFFER_BYTES);
+    return port->queue.buffers ? 0 : -ENOMEM;
+}
+
 int packet_port_create(const int fds[PACKET_RINGS], uint64_t ring_bytes, struct packet_port **out,
                        struct error *error)
 {
@@ -180,7 +245,7 @@ int packet_port_create(const int fds[PACKET_RINGS], uint64_t ring_bytes, struct 
     for (int kind = 0; kind < PACKET_RINGS; kind++)
         port->rings[kind].fd = -1; /* the caller's while this may fail */
     for (int kind = 0; kind < PACKET_RINGS; kind++) {
-        int code = ring_map(&port->rings[kind], (enum packet_ring_kind)kind, fds[kind], ring_bytes);
+        int code = map_memory(port, (enum packet_ring_kind)kind, fds[kind], ring_bytes);
         if (code == 0)
             continue;
         packet_port_destroy(port);
@@ -203,6 +268,7 @@ void packet_port_destroy(struct packet_port *port)
         if (ring->fd >= 0)
             close(ring->fd);
     }
+    free(port->queue.buffers);
     free(port);
 }
 
@@ -218,17 +284,22 @@ static struct tpacket2_hdr *slot_at(const struct ring *ring, uint32_t number)
                                            slot * ring->slot_bytes);
 }
 
-static uint32_t next_slot(const struct ring *ring, uint32_t number)
+/* How many frames the kernel has completed behind those that are taken, at most `room`. */
+static unsigned ring_count(const struct ring *ring, unsigned room)
 {
-    return number + 1 < ring->slots ? number + 1 : 0;
+    unsigned count = 0;
+    while (count < room && ring->held + count < ring->slots) {
+        const struct tpacket2_hdr *slot = slot_at(ring, (ring->taken + count) % ring->slots);
+        if (!(__atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
+            break;
+        count++;
+    }
+    return count;
 }
 
-/* The frame that is next to take in this ring; NULL when the kernel has completed none. */
-static struct tpacket2_hdr *ring_peek(const struct ring *ring)
+static bool ring_has_frame(const struct ring *ring)
 {
-    struct tpacket2_hdr *slot = slot_at(ring, ring->taken);
-    uint32_t status = __atomic_load_n(&slot->tp_status, __ATOMIC_ACQUIRE);
-    return status & TP_STATUS_USER ? slot : NULL;
+    return ring_count(ring, 1) > 0;
 }
 
 static uint64_t arrival_of(const struct tpacket2_hdr *slot)
@@ -236,12 +307,25 @@ static uint64_t arrival_of(const struct tpacket2_hdr *slot)
     return slot->tp_sec * NS_PER_S + slot->tp_nsec;
 }
 
-/* Puts back the tag that the kernel has taken out, in front of what is in the frame. */
-static void put_vlan_back(const struct tpacket2_hdr *slot, struct packet_frame *frame)
+struct vlan {
+    bool is_there, has_type;
+    uint16_t type, tag;
+};
+
+static struct vlan vlan_of(uint32_t status, uint16_t type, uint16_t tag)
 {
-    bool has_type = slot->tp_status & TP_STATUS_VLAN_TPID_VALID;
-    uint16_t tag[2] = {htons(has_type ? slot->tp_vlan_tpid : ETH_P_8021Q),
-                       htons(slot->tp_vlan_tci)};
+    return (struct vlan){.is_there = status & TP_STATUS_VLAN_VALID,
+                         .has_type = status & TP_STATUS_VLAN_TPID_VALID,
+                         .type = type,
+                         .tag = tag};
+}
+
+/* Puts back the tag that the kernel has taken out, in front of what is in the frame. */
+static void put_vlan_back(const struct vlan *vlan, struct packet_frame *frame)
+{
+    if (!vlan->is_there)
+        return;
+    uint16_t tag[2] = {htons(vlan->has_type ? vlan->type : ETH_P_8021Q), htons(vlan->tag)};
     unsigned char *moved = (unsigned char *)frame->header - VLAN_BYTES;
     memmove(moved, frame->header, HEADER_BYTES + ADDRESS_BYTES);
     frame->header = (struct virtio_net_hdr *)(void *)moved;
@@ -254,36 +338,159 @@ static void put_vlan_back(const struct tpacket2_hdr *slot, struct packet_frame *
         frame->header->hdr_len = (uint16_t)(frame->header->hdr_len + VLAN_BYTES);
 }
 
-bool packet_port_take(struct packet_port *port, struct packet_frame *frame)
+static void ring_take(struct ring *ring, enum packet_ring_kind kind, struct packet_frame *frame)
 {
-    struct ring *rings = port->rings;
-    struct tpacket2_hdr *small = ring_peek(&rings[PACKET_RING_SMALL]);
-    struct tpacket2_hdr *large = ring_peek(&rings[PACKET_RING_LARGE]);
-    if (large && !small)
-        small = ring_peek(&rings[PACKET_RING_SMALL]);
-    if (!small && !large)
-        return false;
-    bool is_small = !large || (small && arrival_of(small) <= arrival_of(large));
-    struct tpacket2_hdr *slot = is_small ? small : large;
-    struct ring *ring = &rings[is_small ? PACKET_RING_SMALL : PACKET_RING_LARGE];
+    struct tpacket2_hdr *slot = slot_at(ring, ring->taken);
     unsigned char *bytes = (unsigned char *)slot + slot->tp_mac;
+    struct vlan vlan = vlan_of(slot->tp_status, slot->tp_vlan_tpid, slot->tp_vlan_tci);
     *frame = (struct packet_frame){.header = (void *)(bytes - HEADER_BYTES),
                                    .bytes = bytes,
                                    .length = slot->tp_snaplen,
                                    .is_partial = slot->tp_snaplen < slot->tp_len,
-                                   .kind = is_small ? PACKET_RING_SMALL : PACKET_RING_LARGE,
+                                   .kind = kind,
                                    .arrived_ns = arrival_of(slot)};
-    if (slot->tp_status & TP_STATUS_VLAN_VALID)
-        put_vlan_back(slot, frame);
-    ring->taken = next_slot(ring, ring->taken);
-    return true;
+    put_vlan_back(&vlan, frame);
+    ring->taken = (ring->taken + 1) % ring->slots;
+    ring->held++;
 }
 
-void packet_port_release(struct packet_port *port, const struct packet_frame *frame)
+static void ring_release(struct ring *ring)
 {
-    struct ring *ring = &port->rings[frame->kind];
-    __atomic_store_n(&slot_at(ring, ring->released)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
-    ring->released = next_slot(ring, ring->released);
+    for (; ring->held > 0; ring->held--) {
+        uint32_t number = (ring->taken + ring->slots - ring->held) % ring->slots;
+        __atomic_store_n(&slot_at(ring, number)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+    }
+}
+
+/* What the kernel tells with a frame. */
+union told {
+    struct cmsghdr header; /* for its alignment */
+    char bytes[CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(struct tpacket_auxdata))];
+};
+
+static void read_told(struct msghdr *message, struct packet_frame *frame)
+{
+    struct vlan vlan = {0};
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
+        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_TIMESTAMPNS) {
+            struct timespec time;
+            memcpy(&time, CMSG_DATA(part), sizeof(time));
+            frame->arrived_ns = (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_nsec;
+        } else if (part->cmsg_level == SOL_PACKET && part->cmsg_type == PACKET_AUXDATA) {
+            struct tpacket_auxdata data;
+            memcpy(&data, CMSG_DATA(part), sizeof(data));
+            vlan = vlan_of(data.tp_status, data.tp_vlan_tpid, data.tp_vlan_tci);
+        }
+    }
+    put_vlan_back(&vlan, frame);
+}
+
+static unsigned receive_count(const struct queue *queue, unsigned room)
+{
+    unsigned count = queue->usual_bytes ? WARM_BYTES / queue->usual_bytes : RECEIVE_MAX;
+    count = count < RECEIVE_MIN ? RECEIVE_MIN : count;
+    count = count < RECEIVE_MAX ? count : RECEIVE_MAX;
+    return count < room ? count : room;
+}
+
+/* Whether there may be more. */
+static bool queue_receive(struct queue *queue, int fd, unsigned room)
+{
+    struct mmsghdr messages[RECEIVE_MAX];
+    struct iovec vectors[RECEIVE_MAX];
+    union told told[RECEIVE_MAX];
+    unsigned count = receive_count(queue, room);
+    for (unsigned i = 0; i < count; i++) {
+        vectors[i] = (struct iovec){queue->buffers + (size_t)i * BUFFER_BYTES + ROOM,
+                                    HEADER_BYTES + PACKET_BYTES_MAX};
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = &vectors[i],
+                                              .msg_iovlen = 1,
+                                              .msg_control = &told[i],
+                                              .msg_controllen = sizeof(told[i])};
+    }
+    int got = recvmmsg(fd, messages, count, MSG_DONTWAIT, NULL);
+    uint64_t bytes = 0;
+    for (int i = 0; i < got; i++) {
+        unsigned char *header = vectors[i].iov_base;
+        struct packet_frame *frame = &queue->frames[i];
+        *frame = (struct packet_frame){.header = (void *)header,
+                                       .bytes = header + HEADER_BYTES,
+                                       .length = messages[i].msg_len - HEADER_BYTES,
+                                       .is_partial = messages[i].msg_hdr.msg_flags & MSG_TRUNC,
+                                       .kind = PACKET_RING_LARGE};
+        read_told(&messages[i].msg_hdr, frame);
+        bytes += frame->length;
+    }
+    queue->taken = 0;
+    queue->received = got > 0 ? (unsigned)got : 0;
+    if (got > 0)
+        queue->usual_bytes = (uint32_t)(bytes / (unsigned)got);
+    return got == (int)count;
+}
+
+static bool comes_first(const struct ring *small, uint64_t large_ns)
+{
+    return ring_has_frame(small) && arrival_of(slot_at(small, small->taken)) <= large_ns;
+}
+
+/* Of both kinds, where the large ones are in a queue. All that were received are taken, but for
+ * those that older small ones leave no room for: and these are there to be taken then. */
+static unsigned take_with_queue(struct packet_port *port, struct packet_frame *frames,
+                                unsigned room)
+{
+    struct ring *small = &port->rings[PACKET_RING_SMALL];
+    struct queue *queue = &port->queue;
+    unsigned count = 0, seen = ring_count(small, room);
+    bool may_have_more = true;
+    if (queue->taken == queue->received)
+        may_have_more = queue_receive(queue, port->rings[PACKET_RING_LARGE].fd, room / 2);
+    while (queue->taken < queue->received) {
+        const struct packet_frame *large = &queue->frames[queue->taken];
+        unsigned waiting = queue->received - queue->taken;
+        if (!comes_first(small, large->arrived_ns)) {
+            frames[count++] = *large;
+            queue->taken++;
+        } else if (count + waiting < room) {
+            ring_take(small, PACKET_RING_SMALL, &frames[count++]);
+            seen -= seen > 0;
+        } else {
+            return count;
+        }
+    }
+    for (; !may_have_more && seen > 0 && count < room; seen--)
+        ring_take(small, PACKET_RING_SMALL, &frames[count++]);
+    return count;
+}
+
+static unsigned take_with_rings(struct packet_port *port, struct packet_frame *frames,
+                                unsigned room)
+{
+    struct ring *small = &port->rings[PACKET_RING_SMALL];
+    struct ring *large = &port->rings[PACKET_RING_LARGE];
+    unsigned count = 0;
+    for (uint32_t bytes = 0; count < room && bytes < TAKE_BYTES; bytes += frames[count++].length) {
+        bool has_small = ring_has_frame(small), has_large = ring_has_frame(large);
+        if (has_large) /* another look: a small one may have come before it */
+            has_small = comes_first(small, arrival_of(slot_at(large, large->taken)));
+        if (!has_small && !has_large)
+            break;
+        ring_take(has_small ? small : large, has_small ? PACKET_RING_SMALL : PACKET_RING_LARGE,
+                  &frames[count]);
+    }
+    return count;
+}
+
+unsigned packet_port_take(struct packet_port *port, struct packet_frame *frames, unsigned room)
+{
+    assert(room >= 2);
+    return port->queue.buffers ? take_with_queue(port, frames, room)
+                               : take_with_rings(port, frames, room);
+}
+
+void packet_port_release(struct packet_port *port)
+{
+    for (int kind = 0; kind < PACKET_RINGS; kind++)
+        ring_release(&port->rings[kind]);
 }
 
 uint64_t packet_port_lost(struct packet_port *port)

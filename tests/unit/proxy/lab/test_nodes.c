@@ -1,5 +1,6 @@
 /* Nodes of a lab, as processes in them see themselves, and as severd sees them. */
 #include "tests/unit/proxy/lab/rig.h"
+#include "tests/unit/proxy/packet/reader.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -192,40 +193,33 @@ static const char *send_from(const struct lab_node *node, const char *address)
     return seen;
 }
 
-/* The next frame that is no noise of IPv6. */
-static void take_frame(struct packet_port *port, struct packet_frame *frame)
+/* The bytes of the next frame that is no noise of IPv6, until the next call. */
+static const unsigned char *next_frame(struct reader *reader)
 {
-    struct pollfd polled[PACKET_RINGS];
-    for (int kind = 0; kind < PACKET_RINGS; kind++)
-        polled[kind] = (struct pollfd){.fd = packet_port_fd(port, (enum packet_ring_kind)kind),
-                                       .events = POLLIN};
     for (;;) {
-        while (!packet_port_take(port, frame))
-            assert_true(poll(polled, PACKET_RINGS, 10000) > 0);
-        if (frame->bytes[12] != 0x86)
-            return;
-        packet_port_release(port, frame);
+        const struct packet_frame *frame = reader_next(reader);
+        if (!frame)
+            assert_true(reader_await(reader, 10000));
+        else if (frame->bytes[12] != 0x86)
+            return frame->bytes;
     }
 }
 
-static void what_a_node_sends_is_in_its_rings(void **state)
+static void what_a_node_sends_is_at_its_port(void **state)
 {
     (void)state;
     struct lab_options options = rig_options();
     struct lab *lab = rig_lab();
     struct lab_node node;
-    struct packet_port *port;
-    struct packet_frame frame;
+    struct reader reader = {0};
     rig_add(lab, "n1", &node);
-    assert_int_equal(packet_port_create(node.sockets, options.ring_bytes, &port, NULL), 0);
+    assert_int_equal(packet_port_create(node.sockets, options.ring_bytes, &reader.port, NULL), 0);
     assert_string_equal(send_from(&node, "10.77.0.2:7"), "");
-    take_frame(port, &frame);
-    assert_memory_equal(frame.bytes, "\xff\xff\xff\xff\xff\xff\x02\x5e\x00\x00\x00\x01\x08\x06",
-                        14);
-    assert_memory_equal(frame.bytes + 14 + 14, "\x0a\x4d\x00\x01", 4); /* RFC 826: who asks */
-    assert_memory_equal(frame.bytes + 14 + 24, "\x0a\x4d\x00\x02", 4); /* for whom */
-    packet_port_release(port, &frame);
-    packet_port_destroy(port);
+    const unsigned char *bytes = next_frame(&reader);
+    assert_memory_equal(bytes, "\xff\xff\xff\xff\xff\xff\x02\x5e\x00\x00\x00\x01\x08\x06", 14);
+    assert_memory_equal(bytes + 14 + 14, "\x0a\x4d\x00\x01", 4); /* RFC 826: who asks */
+    assert_memory_equal(bytes + 14 + 24, "\x0a\x4d\x00\x02", 4); /* for whom */
+    packet_port_destroy(reader.port);
     close(node.diagnosis);
     lab_destroy(lab);
 }
@@ -237,22 +231,17 @@ static void what_is_for_no_node_has_its_route_or_none(void **state)
     struct lab_options options = rig_options();
     struct lab *lab = rig_lab();
     struct lab_node node;
-    struct packet_port *port;
-    struct packet_frame frame;
+    struct reader reader = {0};
     rig_add(lab, "n1", &node);
-    assert_int_equal(packet_port_create(node.sockets, options.ring_bytes, &port, NULL), 0);
+    assert_int_equal(packet_port_create(node.sockets, options.ring_bytes, &reader.port, NULL), 0);
     assert_string_equal(send_from(&node, "239.1.2.3:7"), "");
-    do /* the membership of others is not asked for here */
-        take_frame(port, &frame);
-    while (memcmp(frame.bytes, "\x01\x00\x5e\x01\x02\x03", 6) != 0);
-    packet_port_release(port, &frame);
+    while (memcmp(next_frame(&reader), "\x01\x00\x5e\x01\x02\x03", 6) != 0)
+        ; /* the membership of others is not asked for here */
     assert_string_equal(send_from(&node, "255.255.255.255:7"), "");
-    take_frame(port, &frame);
-    assert_memory_equal(frame.bytes, "\xff\xff\xff\xff\xff\xff\x02\x5e\x00\x00\x00\x01\x08\x00",
-                        14);
-    packet_port_release(port, &frame);
+    assert_memory_equal(next_frame(&reader),
+                        "\xff\xff\xff\xff\xff\xff\x02\x5e\x00\x00\x00\x01\x08\x00", 14);
     assert_string_equal(send_from(&node, "192.0.2.1:53"), strerror(ENETUNREACH));
-    packet_port_destroy(port);
+    packet_port_destroy(reader.port);
     close(node.diagnosis);
     lab_destroy(lab);
 }
@@ -508,7 +497,7 @@ int main(int argc, char **argv)
         rig_test_both(nodes_find_each_other_by_name),
         rig_test_both(programs_may_do_with_the_network_what_they_like),
         rig_test_both(ping_needs_no_privilege),
-        rig_test_both(what_a_node_sends_is_in_its_rings),
+        rig_test_both(what_a_node_sends_is_at_its_port),
         rig_test_both(what_is_for_no_node_has_its_route_or_none),
         rig_test_both(diagnosis_sees_the_nodes_sockets),
         rig_test_both(numbers_come_back_with_their_names),

@@ -23,13 +23,16 @@ struct hub {
 
 static void pass_on(struct hub *hub, size_t from)
 {
-    struct packet_frame frame;
-    while (packet_port_take(hub->ports[from], &frame)) {
-        struct packet_parts parts = {.header = frame.header, .length = frame.length};
-        for (size_t to = 0; to < hub->count; to++)
-            if (to != from)
-                packet_port_send(hub->ports[to], &parts, 1);
-        packet_port_release(hub->ports[from], &frame);
+    struct packet_frame frames[16];
+    unsigned count;
+    while ((count = packet_port_take(hub->ports[from], frames, 16)) > 0) {
+        for (unsigned i = 0; i < count; i++) {
+            struct packet_parts parts = {.header = frames[i].header, .length = frames[i].length};
+            for (size_t to = 0; to < hub->count; to++)
+                if (to != from)
+                    packet_port_send(hub->ports[to], &parts, 1);
+        }
+        packet_port_release(hub->ports[from]);
     }
 }
 

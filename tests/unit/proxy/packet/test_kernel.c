@@ -7,6 +7,7 @@
  *                         |      | v3 -- [eth0] node 3, read by a packet socket */
 #include "tests/unit/proxy/packet/network.h"
 #include "tests/unit/proxy/packet/packets.h"
+#include "tests/unit/proxy/packet/reader.h"
 
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -38,7 +39,7 @@ struct message {
 
 struct rig {
     struct network network;
-    struct packet_port *ports[NODES];
+    struct reader readers[NODES];
     int reader; /* in node 3 */
     bool reject;
     bool complete;                  /* the next segment's checksum is computed here */
@@ -76,7 +77,7 @@ static void rig_open(struct rig *rig)
         int fds[PACKET_RINGS];
         struct error error;
         if (packet_sockets_open(rig->network.devices[i], 0, fds, &error) ||
-            packet_port_create(fds, 0, &rig->ports[i], &error))
+            packet_port_create(fds, 0, &rig->readers[i].port, &error))
             fail_msg("%s", error.message);
     }
     turn_off(rig, ETHTOOL_SGSO);
@@ -93,7 +94,7 @@ static void rig_close(struct rig *rig)
 {
     close(rig->reader);
     for (unsigned i = 0; i < NODES; i++)
-        packet_port_destroy(rig->ports[i]);
+        packet_port_destroy(rig->readers[i].port);
     network_close(&rig->network);
 }
 
@@ -116,7 +117,7 @@ static void send_to(const struct rig *rig, unsigned node, const struct virtio_ne
                     uint32_t length)
 {
     struct packet_parts parts = {.header = header, .length = length};
-    assert_int_equal(packet_port_send(rig->ports[node], &parts, 1), 1);
+    assert_int_equal(packet_port_send(rig->readers[node].port, &parts, 1), 1);
 }
 
 /* The next frame in node 3 that is not of its own. Returns its length. */
@@ -206,19 +207,18 @@ static void wait_frame(const struct rig *rig)
     struct pollfd polled[2 * PACKET_RINGS];
     for (unsigned i = 0; i < 2 * PACKET_RINGS; i++)
         polled[i] = (struct pollfd){
-            .fd = packet_port_fd(rig->ports[i / PACKET_RINGS], i % PACKET_RINGS), .events = POLLIN};
+            .fd = packet_port_fd(rig->readers[i / PACKET_RINGS].port, i % PACKET_RINGS),
+            .events = POLLIN};
     poll(polled, 2 * PACKET_RINGS, 1);
 }
 
 static void pump(struct rig *rig)
 {
-    struct packet_frame frame;
+    const struct packet_frame *frame;
     wait_frame(rig);
     for (unsigned node = 0; node < 2; node++)
-        while (packet_port_take(rig->ports[node], &frame)) {
-            forward(rig, node, &frame);
-            packet_port_release(rig->ports[node], &frame);
-        }
+        while ((frame = reader_next(&rig->readers[node])))
+            forward(rig, node, frame);
 }
 
 /* Until the condition holds. */
@@ -395,26 +395,18 @@ static void take_from(struct rig *rig, unsigned node,
                       bool (*is_wanted)(const struct packet_frame *frame), struct message *message)
 {
     uint64_t deadline_ns = monotonic_now_ns() + PATIENCE_MS * NS_PER_MS;
-    struct packet_frame frame;
-    for (;;) {
+    const struct packet_frame *frame;
+    while (!(frame = reader_next(&rig->readers[node])) || !is_wanted(frame)) {
         if (monotonic_now_ns() > deadline_ns)
             fail_msg("the frame does not come");
-        if (!packet_port_take(rig->ports[node], &frame)) {
+        if (frame)
+            forward(rig, node, frame);
+        else
             wait_frame(rig);
-            continue;
-        }
-        bool wanted = is_wanted(&frame);
-        if (wanted) {
-            message->header = *frame.header;
-            message->length = frame.length;
-            memcpy(message->bytes, frame.bytes, frame.length);
-        } else {
-            forward(rig, node, &frame);
-        }
-        packet_port_release(rig->ports[node], &frame);
-        if (wanted)
-            return;
     }
+    message->header = *frame->header;
+    message->length = frame->length;
+    memcpy(message->bytes, frame->bytes, frame->length);
 }
 
 static bool is_arp_or_discovery(const struct packet_frame *frame)

@@ -1,10 +1,18 @@
-/* The rings of a port: what comes in, in which order and how long, and what goes out. */
+/* The frames of a port: what comes in, in which order and how long, and what goes out. */
 #include "tests/unit/proxy/packet/network.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/seccomp.h>
 
 #include "proxy/packet/ring.h"
 
@@ -67,15 +75,26 @@ static bool is_ours(const struct packet_frame *frame)
     return frame->bytes[12] == TEST_ETHERTYPE >> 8 && frame->bytes[13] == (TEST_ETHERTYPE & 255);
 }
 
-/* The next one of ours; what the node's kernel sends of its own is passed over. */
-static bool take_ours(struct rig *rig, struct packet_frame *frame)
+/* The next ones of ours; what the node's kernel sends of its own is passed over. */
+static unsigned take_ours(struct rig *rig, struct packet_frame *frames, unsigned room)
 {
-    while (packet_port_take(rig->port, frame)) {
-        if (is_ours(frame))
-            return true;
-        packet_port_release(rig->port, frame);
+    unsigned taken, count = 0;
+    packet_port_release(rig->port);
+    while (count == 0 && (taken = packet_port_take(rig->port, frames, room)) > 0) {
+        for (unsigned i = 0; i < taken; i++)
+            if (is_ours(&frames[i]))
+                frames[count++] = frames[i];
+        if (count == 0)
+            packet_port_release(rig->port);
     }
-    return false;
+    return count;
+}
+
+static void take_all(struct rig *rig)
+{
+    struct packet_frame frames[64];
+    while (take_ours(rig, frames, 64) > 0)
+        ;
 }
 
 static void assert_frame(const struct packet_frame *frame, uint32_t length, uint32_t seed)
@@ -87,60 +106,114 @@ static void assert_frame(const struct packet_frame *frame, uint32_t length, uint
             fail_msg("byte %u of %u is another", i, length);
 }
 
+enum { ORDERED = 3000, IN_FLIGHT = 20 /* which there is room for */ };
+static const uint32_t mixed[] = {60, 9000, PACKET_SMALL_BYTES, PACKET_SMALL_BYTES + 1, 65000};
+
 static void frames_come_in_order_of_arrival(void **state)
 {
     (void)state;
-    enum { FRAMES = 2000, ROUND = 20 };
-    static const uint32_t lengths[] = {60, 9000, PACKET_SMALL_BYTES, PACKET_SMALL_BYTES + 1, 65000};
+    static const unsigned rooms[] = {2, 3, 5, 20, 64};
     struct rig rig;
-    struct packet_frame frames[ROUND];
+    struct packet_frame frames[64];
     uint64_t before_ns = 0;
     rig_open(&rig, 65535, 0);
-    for (uint32_t done = 0; done < FRAMES; done += ROUND) {
-        for (uint32_t i = done; i < done + ROUND; i++)
-            node_send(&rig, lengths[i * i % 5], i);
-        for (uint32_t i = done; i < done + ROUND; i++) {
-            struct packet_frame *frame = &frames[i - done];
-            assert_true(take_ours(&rig, frame));
-            assert_frame(frame, lengths[i * i % 5], i);
-            assert_int_equal(frame->kind, frame->length > PACKET_SMALL_BYTES);
-            assert_true(frame->arrived_ns >= before_ns);
-            before_ns = frame->arrived_ns;
+    for (uint32_t sent = 0, taken = 0; taken < ORDERED;) {
+        uint32_t end = sent + 1 + taken % IN_FLIGHT;
+        for (; sent < end && sent < ORDERED && sent < taken + IN_FLIGHT; sent++)
+            node_send(&rig, mixed[sent * sent % 5], sent);
+        unsigned count = take_ours(&rig, frames, rooms[taken % 5]);
+        assert_true(count > 0 && count <= rooms[taken % 5]);
+        for (unsigned i = 0; i < count; i++, taken++) {
+            assert_frame(&frames[i], mixed[taken * taken % 5], taken);
+            assert_int_equal(frames[i].kind, frames[i].length > PACKET_SMALL_BYTES);
+            assert_true(frames[i].arrived_ns >= before_ns);
+            before_ns = frames[i].arrived_ns;
         }
-        for (unsigned i = 0; i < ROUND; i++)
-            packet_port_release(rig.port, &frames[i]);
     }
     assert_int_equal(packet_port_lost(rig.port), 0);
+    rig_close(&rig);
+}
+
+struct sender {
+    struct rig *rig;
+    _Atomic uint32_t taken;
+};
+
+static void *send_frames(void *context)
+{
+    struct sender *sender = context;
+    for (uint32_t sent = 0; sent < ORDERED; sent++) {
+        while (sent >= atomic_load(&sender->taken) + IN_FLIGHT)
+            sched_yield();
+        node_send(sender->rig, mixed[sent * sent % 5], sent);
+    }
+    return NULL;
+}
+
+static void frames_come_in_order_while_others_arrive(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct sender sender = {.rig = &rig};
+    struct packet_frame frames[64];
+    pthread_t thread;
+    rig_open(&rig, 65535, 0);
+    assert_int_equal(pthread_create(&thread, NULL, send_frames, &sender), 0);
+    for (uint32_t taken = 0; taken < ORDERED; atomic_store(&sender.taken, taken)) {
+        unsigned count = take_ours(&rig, frames, 64);
+        for (unsigned i = 0; i < count; i++, taken++)
+            assert_frame(&frames[i], mixed[taken * taken % 5], taken);
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(packet_port_lost(rig.port), 0);
+    rig_close(&rig);
+}
+
+/* Frames that are not released yet keep what they say, however many are there behind them. */
+static void no_more_are_taken_than_there_are(void **state)
+{
+    (void)state;
+    enum { SENT = 40 };
+    struct rig rig;
+    struct packet_frame frames[64];
+    uint32_t taken = 0;
+    rig_open(&rig, 9000, 1); /* the smallest */
+    take_all(&rig);
+    for (uint32_t i = 0; i < SENT; i++)
+        node_send(&rig, 9000, i);
+    for (unsigned count; (count = take_ours(&rig, frames, 64)) > 0; taken += count)
+        for (uint32_t i = 0; i < count; i++)
+            assert_frame(&frames[i], 9000, taken + i);
+    assert_int_equal(taken + packet_port_lost(rig.port), SENT);
     rig_close(&rig);
 }
 
 static void what_finds_no_room_is_counted(void **state)
 {
     (void)state;
-    enum { SENT = 600, ROOM = 512 };
+    enum { SENT = 600, ROOM = 512, LARGE_SENT = 40 };
     struct rig rig;
-    struct packet_frame frame;
+    struct packet_frame frames[64];
     uint32_t small = 0, large = 0;
-    rig_open(&rig, 9000, 1); /* the smallest rings */
-    while (packet_port_take(rig.port, &frame))
-        packet_port_release(rig.port, &frame);
+    rig_open(&rig, 9000, 1);
+    take_all(&rig);
     for (uint32_t i = 0; i < SENT; i++)
         node_send(&rig, 100, i);
-    for (uint32_t i = 0; i < 20; i++)
+    for (uint32_t i = 0; i < LARGE_SENT; i++)
         node_send(&rig, 9000, i);
-    for (; take_ours(&rig, &frame); packet_port_release(rig.port, &frame)) {
-        if (frame.kind == PACKET_RING_SMALL)
-            assert_frame(&frame, 100, small++);
-        else
-            assert_frame(&frame, 9000, large++);
-    }
+    for (unsigned count; (count = take_ours(&rig, frames, 64)) > 0;)
+        for (unsigned i = 0; i < count; i++) {
+            if (frames[i].kind == PACKET_RING_SMALL)
+                assert_frame(&frames[i], 100, small++);
+            else
+                assert_frame(&frames[i], 9000, large++);
+        }
     assert_in_range(small, ROOM - 20, ROOM); /* the kernel of the node may have sent something */
-    assert_int_equal(large, 15);
-    assert_in_range(packet_port_lost(rig.port), SENT - small + 5, SENT - ROOM + 5 + 20);
+    assert_in_range(large, 3, 20);
     uint64_t lost = packet_port_lost(rig.port);
+    assert_in_range(lost, SENT - small + LARGE_SENT - large, SENT - ROOM + LARGE_SENT - large + 20);
     node_send(&rig, 100, 1);
-    assert_true(take_ours(&rig, &frame));
-    packet_port_release(rig.port, &frame);
+    assert_int_equal(take_ours(&rig, frames, 64), 1);
     assert_int_equal(packet_port_lost(rig.port), lost); /* it is never reset */
     rig_close(&rig);
 }
@@ -148,21 +221,31 @@ static void what_finds_no_room_is_counted(void **state)
 static void a_vlan_tag_is_in_its_place(void **state)
 {
     (void)state;
-    unsigned char sent[1000] = {0};
+    static unsigned char sent[9000];
+    static const uint32_t lengths[] = {1000, 9000};
     struct rig rig;
-    struct packet_frame frame;
-    rig_open(&rig, 1500, 0);
-    make_frame(sent, sizeof(sent), 5);
-    memmove(sent + 12 + TAG, sent + 12, sizeof(sent) - 12 - TAG);
-    memcpy(sent + 12, (unsigned char[]){0x81, 0x00, 0x20, 0x07}, TAG); /* priority 1, VLAN 7 */
-    assert_int_equal(send(rig.node, sent, sizeof(sent), 0), sizeof(sent));
-    do {
-        assert_true(packet_port_take(rig.port, &frame));
-        packet_port_release(rig.port, &frame);
-    } while (frame.bytes[12] != 0x81);
-    assert_int_equal(frame.length, sizeof(sent));
-    assert_memory_equal(frame.bytes, sent, sizeof(sent));
-    assert_ptr_equal((unsigned char *)frame.header + sizeof(*frame.header), frame.bytes);
+    struct packet_frame frames[2];
+    rig_open(&rig, 9000, 0);
+    for (int kind = 0; kind < PACKET_RINGS; kind++) {
+        make_frame(sent, lengths[kind], 5);
+        memmove(sent + 12 + TAG, sent + 12, lengths[kind] - 12 - TAG);
+        memcpy(sent + 12, (unsigned char[]){0x81, 0x00, 0x20, 0x07}, TAG); /* priority 1, VLAN 7 */
+        assert_int_equal(send(rig.node, sent, lengths[kind], 0), lengths[kind]);
+        const struct packet_frame *frame = NULL;
+        while (!frame) {
+            packet_port_release(rig.port);
+            unsigned count = packet_port_take(rig.port, frames, 2);
+            assert_true(count > 0);
+            for (unsigned i = 0; i < count; i++)
+                if (frames[i].bytes[12] == 0x81)
+                    frame = &frames[i];
+        }
+        assert_int_equal(frame->kind, kind);
+        assert_int_equal(frame->length, lengths[kind]);
+        assert_memory_equal(frame->bytes, sent, lengths[kind]);
+        assert_ptr_equal((unsigned char *)frame->header + sizeof(*frame->header), frame->bytes);
+        packet_port_release(rig.port);
+    }
     rig_close(&rig);
 }
 
@@ -176,7 +259,7 @@ static void what_is_sent_arrives_and_is_not_seen_in_the_rings(void **state)
     } messages[FRAMES];
     struct packet_parts parts[FRAMES];
     struct rig rig;
-    struct packet_frame frame;
+    struct packet_frame frames[64];
     unsigned char received[LENGTH + 1];
     rig_open(&rig, 1500, 0);
     for (uint32_t i = 0; i < FRAMES; i++) {
@@ -190,7 +273,7 @@ static void what_is_sent_arrives_and_is_not_seen_in_the_rings(void **state)
         assert_int_equal(recv(rig.node, received, sizeof(received), 0), LENGTH);
         assert_memory_equal(received, messages[i].bytes, LENGTH);
     }
-    assert_false(take_ours(&rig, &frame));
+    assert_int_equal(take_ours(&rig, frames, 64), 0);
     rig_close(&rig);
 }
 
@@ -222,34 +305,58 @@ static void what_cannot_be_sent_is_skipped(void **state)
     rig_close(&rig);
 }
 
-static void a_ring_wakes_who_waits(void **state)
+static void a_frame_wakes_who_waits(void **state)
 {
     (void)state;
     struct rig rig;
-    struct packet_frame frame;
+    struct packet_frame frames[2];
     rig_open(&rig, 9000, 0);
     for (int kind = 0; kind < PACKET_RINGS; kind++) {
         struct pollfd waiting = {packet_port_fd(rig.port, (enum packet_ring_kind)kind), POLLIN, 0};
-        while (packet_port_take(rig.port, &frame))
-            packet_port_release(rig.port, &frame);
+        take_all(&rig);
         node_send(&rig, kind == PACKET_RING_SMALL ? 100 : 5000, 1);
         assert_int_equal(poll(&waiting, 1, 10000), 1);
-        assert_true(take_ours(&rig, &frame));
-        assert_int_equal(frame.kind, kind);
-        packet_port_release(rig.port, &frame);
+        assert_int_equal(take_ours(&rig, frames, 2), 1);
+        assert_int_equal(frames[0].kind, kind);
     }
     rig_close(&rig);
+}
+
+/* As where a user may not have so long a queue for the large frames: asking for one changes
+ * nothing, so they have a ring. */
+static int refuse_long_queues(void **state)
+{
+    (void)state;
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setsockopt, 0, 7),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOL_SOCKET, 0, 5),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SO_RCVBUF, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SO_RCVBUFFORCE, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_come_in_order_of_arrival),
+        cmocka_unit_test(frames_come_in_order_while_others_arrive),
+        cmocka_unit_test(no_more_are_taken_than_there_are),
         cmocka_unit_test(what_finds_no_room_is_counted),
         cmocka_unit_test(a_vlan_tag_is_in_its_place),
         cmocka_unit_test(what_is_sent_arrives_and_is_not_seen_in_the_rings),
         cmocka_unit_test(what_cannot_be_sent_is_skipped),
-        cmocka_unit_test(a_ring_wakes_who_waits),
+        cmocka_unit_test(a_frame_wakes_who_waits),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("a queue for large frames", tests, NULL, NULL);
+    return failed +
+           cmocka_run_group_tests_name("a ring for large frames", tests, refuse_long_queues, NULL);
 }
