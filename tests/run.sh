@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs test programs, at most JOBS at a time, each under a time limit; shows the output of those that
-# fail; ends with "N passed, N failed". A program is one cmocka group; its tests are what is counted.
+# fail; ends with "N passed, N failed". What is counted are the tests of their cmocka groups.
 #   usage: tests/run.sh [-j JOBS] [-t SECONDS] [-l LABEL] PROGRAM...
 set -u
 jobs=1 limit=300 label=tests
@@ -38,18 +38,22 @@ run_one() { # PROGRAM INDEX
     echo "$status $((${EPOCHREALTIME/./} - begin))" >"$logs/$2.status"
 }
 
+tests_of() { # PATTERN LOG: in all groups of a program
+    sed -n "s/^$1\$/\1/p" "$2" | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
 finish() { # PROGRAM INDEX
     local status us passed failed
     read -r status us <"$logs/$2.status"
-    passed=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s)\.$/\1/p' "$logs/$2.log" | tail -1)
-    failed=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test(s), listed below:$/\1/p' "$logs/$2.log" | tail -1)
-    total_passed=$((total_passed + ${passed:-0}))
-    if [ "$status" = 0 ] && [ "${passed:-0}" -gt 0 ]; then
+    passed=$(tests_of '\[  PASSED  \] \([0-9]*\) test(s)\.' "$logs/$2.log")
+    failed=$(tests_of '\[  FAILED  \] \([0-9]*\) test(s), listed below:' "$logs/$2.log")
+    total_passed=$((total_passed + passed))
+    if [ "$status" = 0 ] && [ "$passed" -gt 0 ]; then
         printf '  ok    %-58s %3d tests %7.2f s\n' "${1#build/}" "$passed" "$((us / 10000))e-2"
         return
     fi
     [ "$status" = 124 ] && echo "timed out after $limit s" >>"$logs/$2.log"
-    [ "${failed:-0}" -gt 0 ] || failed=1
+    [ "$failed" -gt 0 ] || failed=1
     total_failed=$((total_failed + failed))
     printf '  FAIL  %s (exit %s); its output:\n' "${1#build/}" "$status"
     sed 's/^/    | /' "$logs/$2.log" | tail -120

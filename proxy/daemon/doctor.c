@@ -67,6 +67,10 @@ static const struct check checks[] = {
      "CONFIG_VETH has it"},
     {"packet sockets", false, doctor_packet, "labs: severd can hold the other end of a cable",
      "no labs: severctl lab up is refused", "a kernel with CONFIG_PACKET has them"},
+    {"receive queues", false, doctor_receive_queue,
+     "labs: large packets wait in sockets, and cross as fast as a veth pair",
+     "labs: large packets wait in rings, and cross more slowly",
+     "sysctl -w net.core.rmem_max=1048576, or start severd as root"},
     {"sch_netem", false, doctor_netem, "nothing: severd does not use it", "", ""},
 };
 #define CHECK_COUNT (sizeof(checks) / sizeof(checks[0]))

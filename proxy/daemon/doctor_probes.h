@@ -42,6 +42,7 @@ bool doctor_filters(const struct doctor *doctor, char *found);
 bool doctor_filter_loading(const struct doctor *doctor, char *found);
 bool doctor_raw_icmp(const struct doctor *doctor, char *found);
 bool doctor_congestion(const struct doctor *doctor, char *found);
+bool doctor_receive_queue(const struct doctor *doctor, char *found);
 bool doctor_ipv6(const struct doctor *doctor, char *found);
 bool doctor_reuse_port(const struct doctor *doctor, char *found);
 

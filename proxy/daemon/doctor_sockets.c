@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "proxy/daemon/doctor_probes.h"
 #include "proxy/io/filter.h"
 #include "proxy/io/socket.h"
+#include "proxy/packet/ring.h"
 
 bool doctor_filters(const struct doctor *doctor, char *found)
 {
@@ -54,6 +56,23 @@ bool doctor_congestion(const struct doctor *doctor, char *found)
         close(fd);
     doctor_tell(found, result ? "unknown" : name, result);
     return result == 0 && strncmp(name, "bbr", 3) != 0;
+}
+
+/* As packet/ring asks for it. */
+bool doctor_receive_queue(const struct doctor *doctor, char *found)
+{
+    int bytes = PACKET_QUEUE_BYTES / 2; /* the kernel makes it twice as much */
+    socklen_t size = sizeof(bytes);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    (void)doctor;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+    bytes = 0;
+    getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size);
+    if (fd >= 0)
+        close(fd);
+    snprintf(found, API_CHECK_FOUND_MAX, "%d KiB", bytes >> 10);
+    return bytes >= PACKET_QUEUE_BYTES;
 }
 
 bool doctor_ipv6(const struct doctor *doctor, char *found)

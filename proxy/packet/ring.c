@@ -12,12 +12,12 @@
  * the other, are never in a processor's cache when their turn comes. They wait in the socket's
  * queue, not copied yet, and are received into buffers that were just used: so few at a time that
  * these fit a cache (WARM_BYTES, by the length that frames had the last time). A TCP stream through
- * two ports is faster by a third. The queue must take QUEUE_BYTES, though, or it loses packets that
- * a ring would not; before Linux 6.18 only root may ask for as much where the administrator
- * (net.core.rmem_max) has not. Where it can't be had there is a ring for them, too. Its slots take
- * any super-packet, so there are few of them; a block of them is a power of two, for that is what
- * the kernel allocates. Only a node that raises the size of its device's super-packets above
- * 64 KiB (gso_max_size) has longer ones: they are there in part, and the reader is told so.
+ * two ports is faster by a third. The queue must take PACKET_QUEUE_BYTES, though, or it loses
+ * packets that a ring would not; before Linux 6.18 only root may ask for as much where the
+ * administrator (net.core.rmem_max) has not. Where it can't be had there is a ring for them, too.
+ * Its slots take any super-packet, so there are few of them; a block of them is a power of two, for
+ * that is what the kernel allocates. Only a node that raises the size of its device's super-packets
+ * above 64 KiB (gso_max_size) has longer ones: they are there in part, and the reader is told so.
  *
  * Order. Of two frames that came one behind the other the kernel has completed the first before it
  * begins with the second, so whoever sees the second in one ring or queue and then looks at the
@@ -52,7 +52,6 @@ enum {
     LARGE_SLOT_BYTES = 65664,
     BLOCK_BYTES = 1 << 20, /* holds 512 small ones, 15 large ones */
     SEND_MAX = 64,         /* in one system call */
-    QUEUE_BYTES = 2 << 20, /* more makes TCP's standing queue longer, not faster */
     WARM_BYTES = 128 << 10,
     RECEIVE_MIN = 2, /* frames in one system call */
     RECEIVE_MAX = 32,
@@ -66,19 +65,18 @@ enum {
     BUFFER_BYTES = 65536 + 1280,
 };
 
-/* Of the kernel's accounting, in which a full super-packet has some 70 KiB. */
 static int queue_bytes(uint64_t ring_bytes)
 {
-    uint64_t bytes = ring_bytes ? ring_bytes / 3 * 2 : QUEUE_BYTES;
+    uint64_t bytes = ring_bytes ? ring_bytes / 3 * 2 : PACKET_QUEUE_BYTES;
     return bytes < BUFFER_BYTES ? BUFFER_BYTES : bytes < INT32_MAX ? (int)bytes : INT32_MAX;
 }
 
-static bool has_queue(int fd, uint64_t ring_bytes)
+static bool is_queue(int fd, enum packet_ring_kind kind, uint64_t ring_bytes)
 {
     int bytes = 0;
     socklen_t size = sizeof(bytes);
     getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size);
-    return bytes >= queue_bytes(ring_bytes);
+    return kind == PACKET_RING_LARGE && bytes >= queue_bytes(ring_bytes);
 }
 
 static uint32_t slot_bytes(enum packet_ring_kind kind)
@@ -146,16 +144,20 @@ static int attach_filter(int fd, enum packet_ring_kind kind)
     return set_option(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
-/* Half of it is what the kernel makes the number for: twice what it is told. */
-static int make_queue(int fd, uint64_t ring_bytes)
+/* The kernel makes it twice what it is told. */
+static void ask_for_queue(int fd, uint64_t ring_bytes)
 {
-    int bytes = (queue_bytes(ring_bytes) + 1) / 2, on = 1;
+    int bytes = (queue_bytes(ring_bytes) + 1) / 2;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
         set_option(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-    if (!has_queue(fd, ring_bytes))
-        return -EPERM;
+}
+
+/* What a ring tells by itself. */
+static int set_up_queue(int fd)
+{
+    int on = 1;
     int result = set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
-    return result ? result : set_number(fd, PACKET_AUXDATA, 1);
+    return result ? result : set_number(fd, PACKET_AUXDATA, on);
 }
 
 static int make_ring(int fd, enum packet_ring_kind kind, uint64_t ring_bytes)
@@ -186,8 +188,11 @@ static int open_socket(int device_index, enum packet_ring_kind kind, uint64_t ri
         result = set_number(fd, PACKET_VNET_HDR, 1);
     if (result == 0)
         result = set_number(fd, PACKET_IGNORE_OUTGOING, 1);
-    if (result == 0 && (kind == PACKET_RING_SMALL || make_queue(fd, ring_bytes)))
-        result = make_ring(fd, kind, ring_bytes);
+    if (kind == PACKET_RING_LARGE)
+        ask_for_queue(fd, ring_bytes);
+    if (result == 0)
+        result =
+            is_queue(fd, kind, ring_bytes) ? set_up_queue(fd) : make_ring(fd, kind, ring_bytes);
     if (result == 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address)))
         result = -errno;
     if (result == 0)
@@ -230,7 +235,7 @@ static int ring_map(struct ring *ring, enum packet_ring_kind kind, int fd, uint6
 static int map_memory(struct packet_port *port, enum packet_ring_kind kind, int fd,
                       uint64_t ring_bytes)
 {
-    if (kind == PACKET_RING_SMALL || !has_queue(fd, ring_bytes))
+    if (!is_queue(fd, kind, ring_bytes))
         return ring_map(&port->rings[kind], kind, fd, ring_bytes);
     port->queue.buffers = malloc((size_t)RECEIVE_MAX * BUFFER_BYTES);
     return port->queue.buffers ? 0 : -ENOMEM;

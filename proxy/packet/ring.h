@@ -25,18 +25,22 @@
 enum packet_ring_kind { PACKET_RING_SMALL, PACKET_RING_LARGE, PACKET_RINGS };
 enum { PACKET_SMALL_BYTES = 1920, PACKET_BYTES_MAX = 65535 + 14 + 4 };
 #define PACKET_RING_BYTES (UINT64_C(12) << 20) /* the default of a port */
+/* Of a queue for large frames, by default; a longer one makes TCP's standing queue longer and the
+ * caches colder, and a stream slower. As the kernel counts, where a full super-packet has some
+ * 70 KiB. */
+enum { PACKET_QUEUE_BYTES = 2 << 20 };
 
 /* Makes and binds both sockets in the network namespace that the calling thread is in. ring_bytes:
- * for frames that wait; a third for small ones, the rest for large ones; 0: PACKET_RING_BYTES, of
- * which a queue for large ones takes but 2 MiB. Needs CAP_NET_RAW and CAP_NET_ADMIN there. fds: the
+ * for frames that wait; a third for small ones, the rest for large ones; 0: PACKET_RING_BYTES, and
+ * PACKET_QUEUE_BYTES of a queue. Needs CAP_NET_RAW and CAP_NET_ADMIN there. fds: the
  * caller's to close. They can be handed to another process. -errno. */
 int packet_sockets_open(int device_index, uint64_t ring_bytes, int fds[PACKET_RINGS],
                         struct error *error);
 
 struct packet_port;
 
-/* Has what is needed to read from sockets that packet_sockets_open made with the same ring_bytes, in any process;
- * takes them over on success. -ENOMEM, -errno. */
+/* Has what is needed to read from sockets that packet_sockets_open made with the same ring_bytes,
+ * in any process; takes them over on success. -ENOMEM, -errno. */
 int packet_port_create(const int fds[PACKET_RINGS], uint64_t ring_bytes, struct packet_port **port,
                        struct error *error);
 void packet_port_destroy(struct packet_port *port); /* NULL is fine */

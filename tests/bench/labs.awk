@@ -13,10 +13,11 @@ function lab_stream_row(target, title,    state) {
     state = lab_state(target)
     if (state != "") { printf "%-34s %s\n", title, state; return }
     if (!has("lab-throughput", target, "gbit_per_s") && !has("lab-rtt", target, "rtt_p50_us") && !has("lab-throughput", target, "failed") && !has("lab-rtt", target, "failed")) return
-    printf "%-34s %8s %8s %8s %8s %8s %8s %8s %8s %8s\n", title, \
+    printf "%-34s %8s %8s %8s %8s %8s %8s %8s %8s %8s %8s %8s\n", title, \
         cell("lab-throughput", target, "gbit_per_s", "%.2f", 1), ratio("lab-throughput", target, "veth", "gbit_per_s"), \
         ratio("lab-throughput", target, "veth-plain", "gbit_per_s"), cell("lab-throughput", target, "cpu_s_per_gib", "%.3f", 1), \
-        cell("lab-throughput", target, "ends_cpu_s_per_gib", "%.3f", 1), cell("lab-rtt", target, "rtt_p50_us", "%.1f", 1), \
+        cell("lab-throughput", target, "ends_cpu_s_per_gib", "%.3f", 1), \
+        cell("lab-unread", target, "gbit_per_s", "%.2f", 1), ratio("lab-unread", target, "veth", "gbit_per_s"), cell("lab-rtt", target, "rtt_p50_us", "%.1f", 1), \
         cell("lab-rtt", target, "rtt_p99_us", "%.1f", 1), lab_rtt_added(target), cell("lab-rtt", target, "cpu_us_per_rtt", "%.1f", 1)
 }
 function lab_packets_cells(section, target) {
@@ -64,8 +65,8 @@ function lab_many_row(title, metric, format) {
     if (has("lab-64", "lab of 64", metric)) printf "  %-42s %9s\n", title, cell("lab-64", "lab of 64", metric, format, 1)
 }
 function print_lab_streams() {
-    printf "\n%-34s %8s %8s %8s %8s %8s %8s %8s %8s %8s\n", "labs: TCP, cubic, MTU 1500", "1 TCP", "of", "of plain", "CPU", "CPU of", "1 byte", "round", "trip:", "CPU us"
-    printf "%-34s %8s %8s %8s %8s %8s %8s %8s %8s %8s\n", "", "Gbit/s", "veth", "veth", "s/GiB", "ends", "p50 us", "p99 us", "added", "a trip"
+    printf "\n%-34s %8s %8s %8s %8s %8s %8s %8s %8s %8s %8s %8s\n", "labs: TCP, cubic, MTU 1500", "1 TCP", "of", "of plain", "CPU", "CPU of", "thrown", "of", "1 byte", "round", "trip:", "CPU us"
+    printf "%-34s %8s %8s %8s %8s %8s %8s %8s %8s %8s %8s %8s\n", "", "Gbit/s", "veth", "veth", "s/GiB", "ends", "away", "veth", "p50 us", "p99 us", "added", "a trip"
     lab_stream_row("veth", "veth pair, offloads"); lab_stream_row("lab", "lab, no fault")
     lab_stream_row("veth-plain", "veth pair, no offloads"); lab_stream_row("lab single packets", "lab, cut into single packets")
     lab_stream_row("pasta", "pasta, to the host, MTU 65520"); lab_stream_row("slirp4netns", "slirp4netns, to host, MTU 65520")

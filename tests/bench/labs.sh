@@ -155,9 +155,12 @@ of_lab_peer() { # TARGET: -p PID, of those that are processes
     case $1 in veth*) ;; *) of_peer "$1" ;; esac
 }
 
+# The receiver reads, as the nodes of a cluster do; and then, for comparison, has the bytes thrown away.
 measure_lab-throughput() {
     # shellcheck disable=SC2046,SC2086
-    measure lab-throughput "$1" throughput ${BENCH_READ:+-r} ${ends[$1]} -c "$sink" -s "${seconds}s" $(of_lab_peer "$1")
+    measure lab-throughput "$1" throughput -r ${ends[$1]} -c "$sink" -s "${seconds}s" $(of_lab_peer "$1")
+    # shellcheck disable=SC2046,SC2086
+    measure lab-unread "$1" throughput ${ends[$1]} -c "$sink" -s "${seconds}s" $(of_lab_peer "$1")
 }
 measure_lab-rtt() {
     # shellcheck disable=SC2046,SC2086

@@ -129,7 +129,7 @@ END {
         if (part[1] ~ /^(throughput|streams|rtt|connections|memory|datagrams)$/) any[part[2]] = 1
         if (part[1] ~ /^(throughput|streams|rtt|connections|memory|datagrams|delay|split)$/) any_route = 1
     }
-    printf "%s; %d workers each%s; TCP %s; medians of %d rounds of %s s\n", machine, workers, \
+    printf "%s; %d workers each%s; TCP of routes %s; medians of %d rounds of %s s\n", machine, workers, \
         (spread ? ", severd's routes spread" : ""), (read ? "is read" : "ends at MSG_TRUNC"), rounds, seconds
     if (any_route) print_routes()
     print_labs()

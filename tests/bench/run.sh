@@ -11,8 +11,8 @@
 #                                        lab-loss lab-rate lab-64
 #   BENCH_WORKERS=N                      threads of severd and HAProxy, processes of nginx [the cores]
 #   BENCH_SPREAD=0                       severd's TCP routes on one worker each, not spread like the peers'
-#   BENCH_READ=1                         streams end at a reader, not at one that has the kernel throw
-#                                        the bytes away
+#   BENCH_READ=1                         routes' streams end at a reader, not at one that has the kernel
+#                                        throw the bytes away (labs are measured with both)
 #   BENCH_JSON=FILE                      everything measured, as JSON (--json: on standard output)
 #   TOXIPROXY_SERVER=PROGRAM             measures Toxiproxy too
 set -u

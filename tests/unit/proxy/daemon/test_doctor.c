@@ -142,6 +142,12 @@ static bool agrees_with_the_calls(void)
     int raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
     bool agrees = find(checks, count, "socket filters")->ok == (filter_allowed() == 0) &&
                   find(checks, count, "raw ICMP")->ok == (raw >= 0);
+    int force = 1 << 20, udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), limit = 0;
+    FILE *file = fopen("/proc/sys/net/core/rmem_max", "r");
+    assert_true(file && fscanf(file, "%d", &limit) == 1 && fclose(file) == 0);
+    bool forced = setsockopt(udp, SOL_SOCKET, SO_RCVBUFFORCE, &force, sizeof(force)) == 0;
+    agrees = agrees && find(checks, count, "receive queues")->ok == (forced || limit >= force);
+    close(udp);
     if (raw >= 0)
         close(raw);
     return agrees;
