@@ -28,11 +28,7 @@ function lab_packets_row(target, title) {
     printf "%-34s %s  %s  %s  %s\n", title, lab_packets_cells("lab-packets-64-1", target), lab_packets_cells("lab-packets-1200-1", target), \
         lab_packets_cells("lab-packets-64-50", target), lab_packets_cells("lab-packets-1200-50", target)
 }
-function lab_delay_row(target, title) {
-    if (!has("lab-delay", target, "error_p50_us") && !has("lab-delay", target, "failed")) return
-    printf "%-34s %9s %9s %9s %9s %9s\n", title, cell("lab-delay", target, "error_min_us", "%.1f", 1), cell("lab-delay", target, "error_p50_us", "%.1f", 1), \
-        cell("lab-delay", target, "error_p99_us", "%.1f", 1), cell("lab-delay", target, "error_p999_us", "%.1f", 1), cell("lab-delay", target, "error_max_us", "%.1f", 1)
-}
+function lab_delay_row(target, title) { delay_cells("lab-delay", target, title) }
 # Of what was asked, in how many of 100 measurements the figure lies within this of it: 99. Losses of
 # a Gilbert-Elliott link come together, so that their number varies more.
 function lab_loss_bound(target, asked, n,    part, memory) {
@@ -80,7 +76,7 @@ function print_lab_packets(    i) {
     lab_packets_row("veth-plain", "veth pair, no offloads"); lab_packets_row("lab single packets", "lab, cut into single packets")
 }
 function print_lab_fidelity() {
-    if (has("lab-delay", "lab", "error_p50_us")) printf "\n%-34s %9s %9s %9s %9s %9s\n", "labs: delay error one way, us", "min", "p50", "p99", "p99.9", "max"
+    if (has("lab-delay", "lab", "error_p50_us")) delay_heading("labs: delay error one way, us")
     lab_delay_row("veth", "veth pair"); lab_delay_row("lab", "lab, no delay"); lab_delay_row("lab 1 ms", "lab, 1 ms"); lab_delay_row("lab 10 ms", "lab, 10 ms"); lab_delay_row("lab 100 ms", "lab, 100 ms"); lab_delay_row("bare sleep", "bare sleep")
     if (has("lab-loss", "lab loss 1 %", "sent")) printf "\n%-34s %9s %9s %9s %9s %9s\n", "labs: loss, all rounds", "packets", "asked %", "lost %", "+- (99 %)", ""
     lab_loss_row("lab loss 1 %"); lab_loss_row("lab loss 10 %"); lab_loss_row("lab bursts of 4")

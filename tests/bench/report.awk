@@ -42,12 +42,17 @@ function row(target,    peer) {
         cell("connections", target, "cpu_us_per_connection", "%.1f", 1), \
         cell("memory", target, "idle_kib", "%.2f", 1), cell("memory", target, "start_mib", "%.1f", 1), cell("datagrams", target, "datagrams_per_s", "%.1f", 0.001)
 }
-function delay_row(target) {
-    if (!has("delay", target, "error_p50_us") && !has("delay", target, "failed")) return
-    printf "%-22s %9s %9s %9s %9s %9s\n", target == "direct" ? "direct, no delay" : target, \
-        cell("delay", target, "error_min_us", "%.1f", 1), cell("delay", target, "error_p50_us", "%.1f", 1), \
-        cell("delay", target, "error_p99_us", "%.1f", 1), cell("delay", target, "error_p999_us", "%.1f", 1), cell("delay", target, "error_max_us", "%.1f", 1)
+function delay_heading(title) {
+    printf "\n%-34s %9s %9s %9s %9s %9s  %9s %9s\n", title, "min", "p50", "p99", "p99.9", "max", "read: p50", "p99"
 }
+function delay_cells(section, target, title) {
+    if (!has(section, target, "error_p50_us") && !has(section, target, "failed")) return
+    printf "%-34s %9s %9s %9s %9s %9s  %9s %9s\n", title, cell(section, target, "error_min_us", "%.1f", 1), \
+        cell(section, target, "error_p50_us", "%.1f", 1), cell(section, target, "error_p99_us", "%.1f", 1), \
+        cell(section, target, "error_p999_us", "%.1f", 1), cell(section, target, "error_max_us", "%.1f", 1), \
+        cell(section, target, "read_p50_us", "%.1f", 1), cell(section, target, "read_p99_us", "%.1f", 1)
+}
+function delay_row(target) { delay_cells("delay", target, target == "direct" ? "direct, no delay" : target) }
 function split_row(title, name) {
     if (!has("split", "severd", name "_p50_us")) return
     printf "%-44s %9s %9s\n", title, cell("split", "severd", name "_p50_us", "%.0f", 1), \
@@ -113,8 +118,7 @@ function print_routes(    i, rows, order) {
     rows = split("direct;severd;severd 1 ms;severd 20 ms;severd 100 ms;severd 1 s;severd rate 1 Gbit/s;severd slicer;haproxy;haproxy-1m;nginx;socat;" \
         "toxiproxy;toxiproxy 1 ms;toxiproxy 20 ms;toxiproxy 100 ms", order, ";")
     for (i = 1; i <= rows; i++) row(order[i])
-    if (has("delay", "direct", "error_p50_us"))
-        printf "\n%-22s %9s %9s %9s %9s %9s\n", "delay error, us", "min", "p50", "p99", "p99.9", "max"
+    if (has("delay", "direct", "error_p50_us")) delay_heading("delay error, us")
     rows = split("severd 1 ms;severd 5 ms;severd 20 ms;severd 200 ms;direct;bare sleep;toxiproxy 1 ms;toxiproxy 5 ms;toxiproxy 20 ms;toxiproxy 200 ms", delays, ";")
     for (i = 1; i <= rows; i++) delay_row(delays[i])
     if (has("split", "severd", "split_p50_us"))
