@@ -19,22 +19,22 @@
  * from nothing to the most, a thousand others back. */
 #define EARLY_STEP_NS UINT64_C(250)
 #define EARLY_TIMES UINT64_C(99)
-#define EARLY_MAX_NS                                                                               \
-    UINT64_C(300000) /* later than that comes from other threads, not from waking */
+#define EARLY_MAX_NS UINT64_C(300000)
 
-/* Other threads: a spin with a gap between two readings of the clock that no interrupt makes is
- * followed by a pause; by one twice as long if there was another within EARLY_CALM spins. A busy
- * core is so tried once in a while only; a gap in a thousand spins costs little. */
+/* Other threads had the core where a sleep ended later than EARLY_MAX_NS, or where a spin has a gap
+ * between two readings of the clock that no interrupt makes. A pause follows; one twice as long if
+ * the last was fewer than EARLY_CALM sleeps ago. So a busy core is tried once in a while only, and
+ * a single case costs little. */
 #define EARLY_GAP_NS UINT64_C(100000)
 #define EARLY_PAUSE_MIN_NS UINT64_C(50000000)
 #define EARLY_PAUSE_MAX_NS UINT64_C(1600000000)
-#define EARLY_CALM 256u
+#define EARLY_CALM 128u
 
 struct early {                       /* zero-initialise */
     uint64_t late_ns;                /* about one sleep in a hundred ends later */
     uint64_t credit_ns, credited_ns; /* what may be spun, as of then */
     uint64_t pause_ns, resume_ns;    /* the last pause, and its end */
-    uint32_t calm;                   /* spins since it, EARLY_CALM at most */
+    uint32_t calm; /* good sleeps since the last pause began, EARLY_CALM at most */
 };
 
 /* How long before its deadline a sleep that begins now should end; 0: don't spin. */

@@ -20,8 +20,8 @@ static void spin(struct early *early, uint64_t *now_ns, uint64_t spin_ns, uint64
 static struct early learned(void)
 {
     struct early early = {0};
-    for (int i = 0; i < 100; i++)
-        sleep_late(&early, NS_PER_MS);
+    while (early.late_ns < EARLY_MAX_NS)
+        sleep_late(&early, EARLY_MAX_NS);
     return early;
 }
 
@@ -49,7 +49,7 @@ static void it_learns_fast_and_forgets_slowly(void **state)
     assert_int_equal(early_ask(&early, NS_PER_S), 0);
     unsigned up = 0, down = 0;
     for (; early_ask(&early, NS_PER_S) < EARLY_MAX_NS; up++)
-        sleep_late(&early, NS_PER_MS);
+        sleep_late(&early, EARLY_MAX_NS);
     assert_in_range(up, 10, 15);
     for (; early_ask(&early, NS_PER_S) > 0; down++)
         sleep_late(&early, 0);
@@ -137,11 +137,22 @@ static void calm_ends_them(void **state)
     for (int i = 0; i < 8; i++)
         pause_after(&early, &now_ns, NS_PER_MS);
     for (unsigned i = 0; i < EARLY_CALM - 1; i++)
-        spin(&early, &now_ns, NS_PER_US, NS_PER_US);
+        sleep_late(&early, EARLY_MAX_NS);
     assert_int_equal(pause_after(&early, &now_ns, NS_PER_MS), EARLY_PAUSE_MAX_NS);
     for (unsigned i = 0; i < EARLY_CALM; i++)
-        spin(&early, &now_ns, NS_PER_US, NS_PER_US);
+        sleep_late(&early, EARLY_MAX_NS);
     assert_int_equal(pause_after(&early, &now_ns, NS_PER_MS), EARLY_PAUSE_MIN_NS);
+}
+
+static void a_sleep_that_others_made_late_is_followed_by_a_pause(void **state)
+{
+    (void)state;
+    struct early early = learned();
+    assert_int_equal(early_ask(&early, NS_PER_S), EARLY_MAX_NS);
+    sleep_late(&early, EARLY_MAX_NS + 1);
+    uint64_t end_ns = NS_PER_S + EARLY_MAX_NS + 1 + EARLY_PAUSE_MIN_NS;
+    assert_int_equal(early_ask(&early, end_ns - 1), 0);
+    assert_int_equal(early_ask(&early, end_ns), EARLY_MAX_NS);
 }
 
 int main(void)
@@ -154,6 +165,7 @@ int main(void)
         cmocka_unit_test(the_budget_holds_over_any_window),
         cmocka_unit_test(pauses_get_longer_on_a_busy_core),
         cmocka_unit_test(calm_ends_them),
+        cmocka_unit_test(a_sleep_that_others_made_late_is_followed_by_a_pause),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
