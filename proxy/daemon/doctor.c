@@ -28,7 +28,7 @@ static const struct check checks[] = {
     {"epoll_pwait2", false, doctor_epoll, "one system call waits in nanoseconds",
      "a timerfd stands in, for one more system call a turn", "Linux 5.11 or newer has it"},
     {"timer slack", false, doctor_timer_slack, "timers are as exact as the kernel can",
-     "each delay is up to 50 us too long", "let severd call prctl(PR_SET_TIMERSLACK)"},
+     "each wait is up to 50 us too long", "let severd call prctl(PR_SET_TIMERSLACK)"},
     {"timer lateness", false, doctor_timer_lateness, "a delay is this much too long",
      "delays are longer than asked for",
      "give the machine less to do, or more cores; see severctl status for what it was under load"},

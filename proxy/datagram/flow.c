@@ -236,7 +236,7 @@ void datagram_flow_init(struct datagram_flow *flow, struct datagram_session *ses
     *flow = (struct datagram_flow){.session = session,
                                    .upstream = upstream,
                                    .pipeline = pipeline,
-                                   .timer = {.fn = flow_on_timer}};
+                                   .timer = {.fn = flow_on_timer, .precise = true}};
 }
 
 void datagram_flow_start(struct datagram_flow *flow)

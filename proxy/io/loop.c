@@ -13,6 +13,10 @@
  * callback expects another event at once. To be woken costs more than what a packet takes, most of
  * all on an idle core.
  *
+ * Before a precise timer it sleeps only until shortly before the timer is due, and asks epoll
+ * without a wait from then on: a sleep ends late, however exact its timeout is. How much sooner,
+ * and whether at all, is for early.h to say. Events and wakes end that as they end a sleep.
+ *
  * Kernels before 5.11 and valgrind have no epoll_pwait2: a timerfd that epoll watches stands in for
  * its timeout, from the first ENOSYS on.
  *
@@ -35,6 +39,7 @@
 
 #include "proxy/base/monotonic.h"
 #include "proxy/base/text.h"
+#include "proxy/io/early.h"
 #include "proxy/io/linger.h"
 
 enum {
@@ -52,6 +57,7 @@ struct loop {
     bool running_timers;
     bool is_event_expected; /* by a callback of the turn before */
     struct linger linger;
+    struct early early;
     uint64_t now_ns;
     loop_turn_fn turn_start;
     void *turn_context;
@@ -298,12 +304,26 @@ static void run_timers(struct loop *loop)
     loop->running_timers = false;
 }
 
-/* The wake descriptor's watch has no object, and so has the timer's: an expired one just ends the
- * wait, and is disarmed by the next. */
+/* The wake descriptor's watch has no object, the timer's is the loop: an expired one is no event.
+ */
+static int take_events(struct loop *loop, int timeout_ms)
+{
+    int count = epoll_wait(loop->epoll_fd, loop->batch, EVENTS_MAX, timeout_ms);
+    for (int i = 0; loop->timer_fd >= 0 && i < count; i++) {
+        uint64_t expirations;
+        if (loop->batch[i].data.ptr != loop)
+            continue;
+        ssize_t got = read(loop->timer_fd, &expirations, sizeof(expirations));
+        (void)got; /* nonblocking: it may have been set anew */
+        loop->batch[i--] = loop->batch[--count];
+    }
+    return count;
+}
+
 static int wait_by_timerfd(struct loop *loop, uint64_t deadline_ns)
 {
     if (loop->timer_fd < 0) {
-        struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = NULL}};
+        struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = loop}};
         loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
         if (loop->timer_fd < 0 || epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->timer_fd, &event))
             return -1;
@@ -315,7 +335,7 @@ static int wait_by_timerfd(struct loop *loop, uint64_t deadline_ns)
     }
     if (timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL))
         return -1;
-    return epoll_wait(loop->epoll_fd, loop->batch, EVENTS_MAX, deadline_ns == 0 ? 0 : -1);
+    return take_events(loop, deadline_ns == 0 ? 0 : -1);
 }
 
 /* Without a sleep. An event that comes late does not pay: another thread had the core. */
@@ -324,7 +344,7 @@ static int look_for_events(struct loop *loop, uint64_t deadline_ns)
     uint64_t now_ns = monotonic_now_ns(), end_ns = now_ns + LINGER_NS;
     int count = 0;
     while (count == 0 && now_ns < end_ns && now_ns < deadline_ns) {
-        count = epoll_wait(loop->epoll_fd, loop->batch, EVENTS_MAX, 0);
+        count = take_events(loop, 0);
         now_ns = monotonic_now_ns();
     }
     if (count > 0 || now_ns < deadline_ns)
@@ -332,21 +352,13 @@ static int look_for_events(struct loop *loop, uint64_t deadline_ns)
     return count;
 }
 
-static int wait_for_events(struct loop *loop, uint64_t deadline_ns)
+static int sleep_until(struct loop *loop, uint64_t deadline_ns)
 {
-    if (loop->heap_count && loop->heap[0]->due_ns < deadline_ns)
-        deadline_ns = loop->heap[0]->due_ns;
-    bool is_event_expected = loop->is_event_expected;
-    loop->is_event_expected = false;
-    if (is_event_expected && linger_is_due(&loop->linger)) {
-        int found = look_for_events(loop, deadline_ns);
-        if (found > 0)
-            return found;
-    }
     struct timespec timeout = {0};
+    uint64_t wait_ns = 0;
     if (deadline_ns != UINT64_MAX && deadline_ns != 0) {
         uint64_t now_ns = monotonic_now_ns();
-        uint64_t wait_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
+        wait_ns = deadline_ns > now_ns ? deadline_ns - now_ns : 0;
         timeout.tv_sec = (time_t)(wait_ns / NS_PER_S);
         timeout.tv_nsec = (long)(wait_ns % NS_PER_S);
     }
@@ -356,6 +368,53 @@ static int wait_for_events(struct loop *loop, uint64_t deadline_ns)
                              deadline_ns == UINT64_MAX ? NULL : &timeout, NULL);
     if (loop->timer_fd >= 0 || (count < 0 && errno == ENOSYS))
         count = wait_by_timerfd(loop, deadline_ns);
+    if (count == 0 && wait_ns > 0)
+        early_note_sleep(&loop->early, deadline_ns, monotonic_now_ns());
+    return count;
+}
+
+/* Asks at least once, so that events come before a timer that is due already. */
+static int spin_until(struct loop *loop, uint64_t due_ns)
+{
+    uint64_t begin_ns = monotonic_now_ns(), now_ns = begin_ns, gap_ns = 0;
+    int count;
+    do {
+        count = take_events(loop, 0);
+        uint64_t before_ns = now_ns;
+        now_ns = monotonic_now_ns();
+        if (now_ns - before_ns > gap_ns)
+            gap_ns = now_ns - before_ns;
+    } while (count == 0 && now_ns < due_ns);
+    if (begin_ns < due_ns)
+        early_note_spin(&loop->early, begin_ns, now_ns, gap_ns);
+    return count;
+}
+
+static int wait_precisely(struct loop *loop, uint64_t due_ns)
+{
+    uint64_t now_ns = monotonic_now_ns(), early_ns = early_ask(&loop->early, now_ns);
+    if (now_ns + early_ns < due_ns) {
+        int count = sleep_until(loop, due_ns - early_ns);
+        if (count != 0 || early_ns == 0)
+            return count;
+    }
+    return spin_until(loop, due_ns);
+}
+
+static int wait_for_events(struct loop *loop, uint64_t deadline_ns)
+{
+    bool is_event_expected = loop->is_event_expected, precise = false;
+    loop->is_event_expected = false;
+    if (loop->heap_count && loop->heap[0]->due_ns < deadline_ns) {
+        deadline_ns = loop->heap[0]->due_ns;
+        precise = loop->heap[0]->precise;
+    }
+    if (is_event_expected && linger_is_due(&loop->linger)) {
+        int found = look_for_events(loop, deadline_ns);
+        if (found > 0)
+            return found;
+    }
+    int count = precise ? wait_precisely(loop, deadline_ns) : sleep_until(loop, deadline_ns);
     if (count < 0)
         return errno == EINTR ? 0 : -errno;
     return count;

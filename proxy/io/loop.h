@@ -36,6 +36,10 @@ struct loop_timer {    /* zero-initialise */
     uint64_t due_ns;
     size_t heap_index;
     bool put_off; /* armed for now: work for later in the turn, no deadline */
+    /* Set by its owner before it is armed, like fn: being late by as much as a sleep ends late is
+     * too much. The loop wakes early for it and spins until it is due, for a bounded share of the
+     * thread's time, and not where other threads want the core (early.h). */
+    bool precise;
     loop_timer_fn fn;
 };
 

@@ -217,7 +217,7 @@ void packet_link_begin(struct packet_plane *plane, uint16_t from, uint16_t to)
     *link = (struct packet_link){.plane = plane,
                                  .counters = fault_counters_link(plane->counters, from, to),
                                  .pipeline = &plane->pipelines[link - plane->links],
-                                 .timer = {.fn = link_on_timer},
+                                 .timer = {.fn = link_on_timer, .precise = true},
                                  .begun_ns = loop_now_ns(plane->loop),
                                  .begun_version = fault_plan_version(plane->plan),
                                  .from = from,

@@ -156,7 +156,7 @@ void stream_flow_init(struct stream_flow *flow, struct stream_connection *connec
         .route = &plane->counters->routes[slot],
         .way = way,
         .pipeline = &plane->pipelines[2 * index + way],
-        .timer = {.fn = flow_on_timer},
+        .timer = {.fn = flow_on_timer, .precise = true},
         .from = ROUTE_NO_NODE,
         .to = ROUTE_NO_NODE,
         .loss_slot = FAULT_NO_ROUTE,
