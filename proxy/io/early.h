@@ -21,20 +21,21 @@
 #define EARLY_TIMES UINT64_C(99)
 #define EARLY_MAX_NS UINT64_C(300000)
 
-/* Other threads had the core where a sleep ended later than EARLY_MAX_NS, or where a spin has a gap
- * between two readings of the clock that no interrupt makes. A pause follows; one twice as long if
- * the last was fewer than EARLY_CALM sleeps ago. So a busy core is tried once in a while only, and
- * a single case costs little. */
+/* Something else had the core where a sleep ended later than EARLY_MAX_NS, or where a spin has a
+ * gap between two readings of the clock that no interrupt makes. Once in a while that is chance
+ * (the host of a virtual machine, say); another time before EARLY_CHANCE good sleeps were between,
+ * other threads want the core, and a pause follows: one twice as long if the last was over only
+ * EARLY_PAUSE_MAX_NS ago or less. So a busy core is tried once in a while only. */
 #define EARLY_GAP_NS UINT64_C(100000)
 #define EARLY_PAUSE_MIN_NS UINT64_C(50000000)
 #define EARLY_PAUSE_MAX_NS UINT64_C(1600000000)
-#define EARLY_CALM 128u
+#define EARLY_CHANCE 16u
 
 struct early {                       /* zero-initialise */
     uint64_t late_ns;                /* about one sleep in a hundred ends later */
     uint64_t credit_ns, credited_ns; /* what may be spun, as of then */
     uint64_t pause_ns, resume_ns;    /* the last pause, and its end */
-    uint32_t calm; /* good sleeps since the last pause began, EARLY_CALM at most */
+    uint32_t calm; /* good sleeps since something else had the core, EARLY_CHANCE at most */
 };
 
 /* How long before its deadline a sleep that begins now should end; 0: don't spin. */

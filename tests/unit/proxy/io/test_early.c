@@ -16,11 +16,11 @@ static void spin(struct early *early, uint64_t *now_ns, uint64_t spin_ns, uint64
     *now_ns += spin_ns;
 }
 
-/* One that has learned to be EARLY_MAX_NS early. */
+/* One that has learned to be EARLY_MAX_NS early, undisturbed. */
 static struct early learned(void)
 {
     struct early early = {0};
-    while (early.late_ns < EARLY_MAX_NS)
+    while (early.late_ns < EARLY_MAX_NS || early.calm < EARLY_CHANCE)
         sleep_late(&early, EARLY_MAX_NS);
     return early;
 }
@@ -121,6 +121,7 @@ static void pauses_get_longer_on_a_busy_core(void **state)
     struct early early = learned();
     uint64_t now_ns = NS_PER_S, expected_ns = EARLY_PAUSE_MIN_NS;
     early_ask(&early, now_ns);
+    assert_int_equal(pause_after(&early, &now_ns, NS_PER_MS), NS_PER_US); /* by chance */
     for (int i = 0; i < 8; i++) {
         assert_int_equal(pause_after(&early, &now_ns, EARLY_GAP_NS), NS_PER_US);
         assert_int_equal(pause_after(&early, &now_ns, EARLY_GAP_NS + 1), expected_ns);
@@ -134,20 +135,25 @@ static void calm_ends_them(void **state)
     (void)state;
     struct early early = learned();
     uint64_t now_ns = NS_PER_S;
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 9; i++)
         pause_after(&early, &now_ns, NS_PER_MS);
-    for (unsigned i = 0; i < EARLY_CALM - 1; i++)
+    for (unsigned i = 0; i < EARLY_CHANCE - 1; i++)
         sleep_late(&early, EARLY_MAX_NS);
     assert_int_equal(pause_after(&early, &now_ns, NS_PER_MS), EARLY_PAUSE_MAX_NS);
-    for (unsigned i = 0; i < EARLY_CALM; i++)
+    for (unsigned i = 0; i < EARLY_CHANCE; i++)
         sleep_late(&early, EARLY_MAX_NS);
+    assert_int_equal(pause_after(&early, &now_ns, NS_PER_MS), NS_PER_US);
+    assert_int_equal(pause_after(&early, &now_ns, NS_PER_MS), EARLY_PAUSE_MAX_NS);
+    now_ns += EARLY_PAUSE_MAX_NS;
     assert_int_equal(pause_after(&early, &now_ns, NS_PER_MS), EARLY_PAUSE_MIN_NS);
 }
 
-static void a_sleep_that_others_made_late_is_followed_by_a_pause(void **state)
+static void sleeps_that_others_made_late_are_followed_by_a_pause(void **state)
 {
     (void)state;
     struct early early = learned();
+    assert_int_equal(early_ask(&early, NS_PER_S), EARLY_MAX_NS);
+    sleep_late(&early, EARLY_MAX_NS + 1);
     assert_int_equal(early_ask(&early, NS_PER_S), EARLY_MAX_NS);
     sleep_late(&early, EARLY_MAX_NS + 1);
     uint64_t end_ns = NS_PER_S + EARLY_MAX_NS + 1 + EARLY_PAUSE_MIN_NS;
@@ -165,7 +171,7 @@ int main(void)
         cmocka_unit_test(the_budget_holds_over_any_window),
         cmocka_unit_test(pauses_get_longer_on_a_busy_core),
         cmocka_unit_test(calm_ends_them),
-        cmocka_unit_test(a_sleep_that_others_made_late_is_followed_by_a_pause),
+        cmocka_unit_test(sleeps_that_others_made_late_are_followed_by_a_pause),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
