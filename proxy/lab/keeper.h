@@ -33,7 +33,7 @@ struct keeper_request {
     uint64_t ring_bytes;
 };
 
-/* Descriptors with the answer to KEEPER_ADD: the rings' sockets, then the diagnosis socket; to
+/* Descriptors with the answer to KEEPER_ADD: the port's sockets, then the diagnosis socket; to
  * KEEPER_GATEWAY: the socket to the gateway (gateway.h). */
 enum { KEEPER_NODE_FDS = PACKET_RINGS + 1, KEEPER_GATEWAY_FDS = 1 };
 

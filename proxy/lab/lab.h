@@ -21,9 +21,9 @@
  * CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE.
  *
  * One thread only: the lab dies with the thread that has made it. Calls wait for the keeper, some
- * 30 ms for each node. (Most of it are the rings, and closing them takes as long: the kernel waits
- * until no processor can be using them.) A keeper that does not answer for 20 s, or 5 s when
- * it is stopped, is killed, and with it the lab: -ETIMEDOUT. */
+ * 30 ms for each node. (Most of it are the packet sockets, and closing them takes as long: the
+ * kernel waits until no processor can be using them.) A keeper that does not answer for 20 s, or 5
+ * s when it is stopped, is killed, and with it the lab: -ETIMEDOUT. */
 #ifndef SEVER_LAB_LAB_H
 #define SEVER_LAB_LAB_H
 

@@ -82,11 +82,11 @@ struct packet_node {
     struct packet_watch watches[PACKET_RINGS]; /* of a port that this worker reads */
 };
 
-/* On its way to its receiver: a frame of the ring, a unit, or several units that are segments side
+/* On its way to its receiver: a frame of the port, a unit, or several units that are segments side
  * by side of one super-packet. */
 struct packet_leaving {
     struct packet_link *link;
-    struct packet_unit *first; /* NULL: it is in the ring until the callback ends */
+    struct packet_unit *first; /* NULL: it is a frame until the callback ends */
     struct fault_unit **end;   /* of the chain of units, by unit.next */
     uint32_t count;            /* units */
     struct packet_view view;   /* of what is not segments */
@@ -118,7 +118,7 @@ struct packet_plane {
     struct packet_mac macs[PACKET_MAC_BUCKETS];
     struct packet_link *links;        /* [from][to] */
     struct fault_pipeline *pipelines; /* the same, untouched until a fault is met */
-    struct loop_timer lost_timer;     /* asks the rings what they lost */
+    struct loop_timer lost_timer;     /* asks the ports what they lost */
     struct loop_timer watch_timer;    /* tries again what could not be watched */
 
     /* The callback in hand. */
@@ -152,9 +152,9 @@ struct packet_node *packet_node_find(struct packet_plane *plane, const unsigned 
 
 void packet_node_open(struct packet_node *node);
 void packet_node_close(struct packet_node *node);
-/* Counts what its ring had no room for. */
+/* Counts what its port had no room for. */
 void packet_node_count_lost(struct packet_node *node);
-/* Counts what its ring still has. */
+/* Counts what its port still has. */
 void packet_node_drop_unread(struct packet_node *node);
 /* Tries again what could not be watched. */
 void packet_watch_on_timer(struct loop_timer *timer);

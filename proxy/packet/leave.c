@@ -1,8 +1,8 @@
 /* Theory of operation
  *
- * What leaves during one callback, be it from a ring or from a pipeline, is collected and sent
+ * What leaves during one callback, be it from a port or from a pipeline, is collected and sent
  * before the callback ends: one system call for all packets of a link, in their order. A frame of
- * the ring is sent from where the kernel has put it. Segments of one super-packet that leave side
+ * the port is sent from where the kernel has put it. Segments of one super-packet that leave side
  * by side are sent as one again, as a receiving device would put them together. */
 #include "proxy/packet/internal.h"
 

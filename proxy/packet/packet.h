@@ -9,8 +9,8 @@
  * each copy on its own link. ARP and neighbour solicitations for a node's address are answered
  * here, whatever the state of the link, so that a cut is silence and not "no route to host". On the
  * node's link to no node is counted what is for an Ethernet address that no node has (discard),
- * the frames that its ring had no room for, or not for all of it (queue; a super-packet is one of
- * them), and what was in the ring when the node went (queue).
+ * the frames that its port had no room for, or not for all of it (queue; a super-packet is one of
+ * them), and what was at its port when the node went (queue).
  *
  * A cut drops what arrives and what is still on its way, however short it is. Packets that cross
  * links without faults that mean single packets go as they came, super-packets too; on a link with

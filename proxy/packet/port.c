@@ -5,7 +5,7 @@
  * frames and bytes and no more, for nobody else runs meanwhile. Behind a frame another one or its
  * answer is likely to come at once, so the loop lingers.
  *
- * What a ring had no room for was on no link yet: it is counted on the node's link to no node. The
+ * What a port had no room for was on no link yet: it is counted on the node's link to no node. The
  * kernel is asked a moment after frames have come, so not while nothing goes on. */
 #include <string.h>
 
@@ -139,7 +139,7 @@ static struct packet_view view_of(const struct packet_frame *frame)
     return view;
 }
 
-/* What is on no link: for an address that no node has (discard), or lost by the ring (queue). */
+/* What is on no link: for an address that no node has (discard), or lost at its port (queue). */
 static void drop_stray(struct packet_node *node, const struct packet_view *view,
                        enum fault_cause cause)
 {
@@ -196,7 +196,7 @@ static void node_take(struct packet_node *node, const struct packet_frame *frame
         drop_stray(node, &view, FAULT_CAUSE_DISCARD);
 }
 
-/* When the frame came, by the loop's clock: what it has waited in the ring since is part of its
+/* When the frame came, by the loop's clock: what it has waited at the port since is part of its
  * delay. Not when the wall clock was set meanwhile, as far as one can see. */
 static uint64_t arrival_of(const struct packet_frame *frame, int64_t wall_ns, uint64_t now_ns)
 {
