@@ -47,6 +47,10 @@ enum {
     LATENESS_BUCKETS = sizeof(((struct loop_lateness *)NULL)->buckets) / sizeof(uint64_t),
 };
 
+/* The kernel allows itself to be late by 0.1 % of epoll's timeout, by 0.5 % for a process that is
+ * nice: from here on that is more than what is exact. */
+#define LONG_SLEEP_NS (20 * NS_PER_MS)
+
 struct loop {
     int epoll_fd;
     int wake_fd;
@@ -368,7 +372,7 @@ static int sleep_until(struct loop *loop, uint64_t deadline_ns)
                              deadline_ns == UINT64_MAX ? NULL : &timeout, NULL);
     if (loop->timer_fd >= 0 || (count < 0 && errno == ENOSYS))
         count = wait_by_timerfd(loop, deadline_ns);
-    if (count == 0 && wait_ns > 0)
+    if (count == 0 && wait_ns > 0 && wait_ns < LONG_SLEEP_NS)
         early_note_sleep(&loop->early, deadline_ns, monotonic_now_ns());
     return count;
 }
@@ -390,11 +394,23 @@ static int spin_until(struct loop *loop, uint64_t due_ns)
     return count;
 }
 
+/* A long one in several, the last of which is short. */
+static int sleep_precisely(struct loop *loop, uint64_t now_ns, uint64_t deadline_ns)
+{
+    while (now_ns < deadline_ns && deadline_ns - now_ns >= LONG_SLEEP_NS) {
+        int count = sleep_until(loop, deadline_ns - (deadline_ns - now_ns) / 128);
+        if (count != 0)
+            return count;
+        now_ns = monotonic_now_ns();
+    }
+    return now_ns < deadline_ns ? sleep_until(loop, deadline_ns) : 0;
+}
+
 static int wait_precisely(struct loop *loop, uint64_t due_ns)
 {
     uint64_t now_ns = monotonic_now_ns(), early_ns = early_ask(&loop->early, now_ns);
     if (now_ns + early_ns < due_ns) {
-        int count = sleep_until(loop, due_ns - early_ns);
+        int count = sleep_precisely(loop, now_ns, due_ns - early_ns);
         if (count != 0 || early_ns == 0)
             return count;
     }

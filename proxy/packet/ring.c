@@ -27,7 +27,8 @@
  * clock: while someone sets that back, two frames may change places. To look into the queue is a
  * system call, and takes frames out of it. So it is done once for all that are taken together: of
  * the small ones that have been there before, those go that are older than what it gave, and all if
- * it had no more. */
+ * it had no more. (For the queue the kernel stamps what comes in: on the whole host, some 25 ns a
+ * packet.) */
 #include "proxy/packet/ring.h"
 
 #include <assert.h>
@@ -52,9 +53,11 @@ enum {
     LARGE_SLOT_BYTES = 65664,
     BLOCK_BYTES = 1 << 20, /* holds 512 small ones, 15 large ones */
     SEND_MAX = 64,         /* in one system call */
+    QUEUE_BYTES_MAX = 1 << 30,
     WARM_BYTES = 128 << 10,
     RECEIVE_MIN = 2, /* frames in one system call */
     RECEIVE_MAX = 32,
+    RECEIVE_TRIES = 3,
     TAKE_BYTES = 1 << 20, /* of a ring's large frames, together */
     VLAN_BYTES = 4,
     ADDRESS_BYTES = 2 * ETH_ALEN, /* what is in front of a VLAN tag */
@@ -68,7 +71,9 @@ enum {
 static int queue_bytes(uint64_t ring_bytes)
 {
     uint64_t bytes = ring_bytes ? ring_bytes / 3 * 2 : PACKET_QUEUE_BYTES;
-    return bytes < BUFFER_BYTES ? BUFFER_BYTES : bytes < INT32_MAX ? (int)bytes : INT32_MAX;
+    return bytes < BUFFER_BYTES      ? BUFFER_BYTES
+           : bytes < QUEUE_BYTES_MAX ? (int)bytes
+                                     : QUEUE_BYTES_MAX;
 }
 
 static bool is_queue(int fd, enum packet_ring_kind kind, uint64_t ring_bytes)
@@ -398,8 +403,23 @@ static unsigned receive_count(const struct queue *queue, unsigned room)
     return count < room ? count : room;
 }
 
+/* An error is about what happened, to the device or to a frame that has no virtio-net header
+ * (EINVAL: it is gone), not about what waits: it is told once. */
+static int receive(struct ring *large, struct mmsghdr *messages, unsigned count)
+{
+    int got = -1;
+    for (int tries = 0; got < 0 && tries < RECEIVE_TRIES; tries++) {
+        got = recvmmsg(large->fd, messages, count, MSG_DONTWAIT, NULL);
+        if (got < 0 && errno == EAGAIN)
+            return 0;
+        if (got < 0 && errno == EINVAL)
+            atomic_fetch_add_explicit(&large->lost, 1, memory_order_relaxed);
+    }
+    return got;
+}
+
 /* Whether there may be more. */
-static bool queue_receive(struct queue *queue, int fd, unsigned room)
+static bool queue_receive(struct queue *queue, struct ring *large, unsigned room)
 {
     struct mmsghdr messages[RECEIVE_MAX];
     struct iovec vectors[RECEIVE_MAX];
@@ -413,7 +433,7 @@ static bool queue_receive(struct queue *queue, int fd, unsigned room)
                                               .msg_control = &told[i],
                                               .msg_controllen = sizeof(told[i])};
     }
-    int got = recvmmsg(fd, messages, count, MSG_DONTWAIT, NULL);
+    int got = receive(large, messages, count);
     uint64_t bytes = 0;
     for (int i = 0; i < got; i++) {
         unsigned char *header = vectors[i].iov_base;
@@ -430,7 +450,7 @@ static bool queue_receive(struct queue *queue, int fd, unsigned room)
     queue->received = got > 0 ? (unsigned)got : 0;
     if (got > 0)
         queue->usual_bytes = (uint32_t)(bytes / (unsigned)got);
-    return got == (int)count;
+    return got < 0 || got == (int)count;
 }
 
 static bool comes_first(const struct ring *small, uint64_t large_ns)
@@ -448,14 +468,14 @@ static unsigned take_with_queue(struct packet_port *port, struct packet_frame *f
     unsigned count = 0, seen = ring_count(small, room);
     bool may_have_more = true;
     if (queue->taken == queue->received)
-        may_have_more = queue_receive(queue, port->rings[PACKET_RING_LARGE].fd, room / 2);
-    while (queue->taken < queue->received) {
+        may_have_more = queue_receive(queue, &port->rings[PACKET_RING_LARGE], room / 2);
+    while (count < room && queue->taken < queue->received) {
         const struct packet_frame *large = &queue->frames[queue->taken];
         unsigned waiting = queue->received - queue->taken;
         if (!comes_first(small, large->arrived_ns)) {
             frames[count++] = *large;
             queue->taken++;
-        } else if (count + waiting < room) {
+        } else if (count == 0 || count + waiting < room) {
             ring_take(small, PACKET_RING_SMALL, &frames[count++]);
             seen -= seen > 0;
         } else {

@@ -3,7 +3,7 @@
  *
  * Theory of operation. A device carries super-packets of 64 KiB (offloads) and small ones, and a
  * ring has frames of one size. So there are two sockets on one device, with a filter each: frames
- * that fit PACKET_SMALL_BYTES are written into a ring by the kernel and cost no system call; all
+ * that fit PACKET_SMALL_BYTES are written into a ring by the kernel and need no call each; all
  * others wait in the large socket's queue, or, where that may not be made long enough, in a ring of
  * their own (ring.c says why). Each frame carries the time of its arrival, by which the reader puts
  * the two in order. Frames come with a
