@@ -124,7 +124,7 @@ static void assert_frame(const struct packet_frame *frame, uint32_t length, uint
             fail_msg("byte %u of %u is another", i, length);
 }
 
-enum { ORDERED = 3000, IN_FLIGHT = 20 /* which there is room for */ };
+enum { ORDERED = 10000, IN_FLIGHT = 50 /* which there is room for */ };
 
 /* Of the i-th frame: any mixture. */
 static uint32_t mixed(uint32_t i)
