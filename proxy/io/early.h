@@ -22,10 +22,10 @@
 #define EARLY_MAX_NS UINT64_C(300000)
 
 /* Something else had the core where a sleep ended later than EARLY_MAX_NS, or where a spin has a
- * gap between two readings of the clock that hardly any interrupt makes. Once in a while that is chance
- * (the host of a virtual machine, say); another time before EARLY_CHANCE good sleeps were between,
- * other threads want the core, and a pause follows: one twice as long if the last was over only
- * EARLY_PAUSE_MAX_NS ago or less. So a busy core is tried once in a while only. */
+ * gap between two readings of the clock that hardly any interrupt makes. Once in a while that is
+ * chance (the host of a virtual machine, say); another time before EARLY_CHANCE good sleeps were
+ * between, other threads want the core, and a pause follows: one twice as long if the last was over
+ * only EARLY_PAUSE_MAX_NS ago or less. So a busy core is tried once in a while only. */
 #define EARLY_GAP_NS UINT64_C(100000)
 #define EARLY_PAUSE_MIN_NS UINT64_C(50000000)
 #define EARLY_PAUSE_MAX_NS UINT64_C(1600000000)

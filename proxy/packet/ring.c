@@ -418,6 +418,17 @@ static int receive(struct ring *large, struct mmsghdr *messages, unsigned count)
     return got;
 }
 
+static void read_frame(struct mmsghdr *message, struct packet_frame *frame)
+{
+    unsigned char *header = message->msg_hdr.msg_iov->iov_base;
+    *frame = (struct packet_frame){.header = (void *)header,
+                                   .bytes = header + HEADER_BYTES,
+                                   .length = message->msg_len - HEADER_BYTES,
+                                   .is_partial = message->msg_hdr.msg_flags & MSG_TRUNC,
+                                   .kind = PACKET_RING_LARGE};
+    read_told(&message->msg_hdr, frame);
+}
+
 /* Whether there may be more. */
 static bool queue_receive(struct queue *queue, struct ring *large, unsigned room)
 {
@@ -435,21 +446,14 @@ static bool queue_receive(struct queue *queue, struct ring *large, unsigned room
     }
     int got = receive(large, messages, count);
     uint64_t bytes = 0;
-    for (int i = 0; i < got; i++) {
-        unsigned char *header = vectors[i].iov_base;
-        struct packet_frame *frame = &queue->frames[i];
-        *frame = (struct packet_frame){.header = (void *)header,
-                                       .bytes = header + HEADER_BYTES,
-                                       .length = messages[i].msg_len - HEADER_BYTES,
-                                       .is_partial = messages[i].msg_hdr.msg_flags & MSG_TRUNC,
-                                       .kind = PACKET_RING_LARGE};
-        read_told(&messages[i].msg_hdr, frame);
-        bytes += frame->length;
-    }
     queue->taken = 0;
     queue->received = got > 0 ? (unsigned)got : 0;
-    if (got > 0)
-        queue->usual_bytes = (uint32_t)(bytes / (unsigned)got);
+    for (unsigned i = 0; i < queue->received && i < count; i++) {
+        read_frame(&messages[i], &queue->frames[i]);
+        bytes += queue->frames[i].length;
+    }
+    if (queue->received > 0)
+        queue->usual_bytes = (uint32_t)(bytes / queue->received);
     return got < 0 || got == (int)count;
 }
 
