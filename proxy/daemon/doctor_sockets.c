@@ -61,14 +61,10 @@ bool doctor_congestion(const struct doctor *doctor, char *found)
 /* As packet/ring asks for it. */
 bool doctor_receive_queue(const struct doctor *doctor, char *found)
 {
-    int bytes = PACKET_QUEUE_BYTES / 2; /* the kernel makes it twice as much */
-    socklen_t size = sizeof(bytes);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     (void)doctor;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-    bytes = 0;
-    getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size);
+    socket_set_receive_bytes(fd, PACKET_QUEUE_BYTES / 2);
+    int bytes = socket_receive_bytes(fd);
     if (fd >= 0)
         close(fd);
     snprintf(found, API_CHECK_FOUND_MAX, "%d KiB", bytes >> 10);

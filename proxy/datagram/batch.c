@@ -19,6 +19,7 @@
 #include <linux/sock_diag.h>
 
 #include "proxy/datagram/internal.h"
+#include "proxy/io/socket.h"
 
 enum {
     LISTENER_BUFFER = 4 << 20,  /* a burst of all clients of a route waits here */
@@ -47,13 +48,12 @@ uint32_t datagram_socket_waiting(int fd)
 
 void datagram_socket_prepare(int fd, const struct address *bound)
 {
-    int on = 1, buffer = LISTENER_BUFFER;
+    int on = 1;
     setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof(on));
     setsockopt(fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
     if (!bound)
         return;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)))
-        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+    socket_set_receive_bytes(fd, LISTENER_BUFFER);
     if (!address_is_any(bound))
         return;
     if (bound->storage.ss_family == AF_INET)

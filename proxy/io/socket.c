@@ -242,6 +242,20 @@ void socket_set_nodelay(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
+void socket_set_receive_bytes(int fd, int bytes)
+{
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+}
+
+int socket_receive_bytes(int fd)
+{
+    int bytes = 0;
+    socklen_t size = sizeof(bytes);
+    getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size);
+    return bytes;
+}
+
 void socket_prepare_probing(int fd)
 {
     int first_s = 5, next_s = 10, count = 90;

@@ -58,6 +58,10 @@ int socket_take_error(int fd);
 bool socket_is_connected(int fd); /* the peer has answered, and has not gone since */
 bool socket_is_tcp(int fd);
 void socket_set_nodelay(int fd); /* TCP_NODELAY; no effect on others */
+/* Asks for room of `bytes` for what waits to be received: above net.core.rmem_max where that is
+ * allowed. The kernel makes it twice as much, and counts more than a packet's bytes. */
+void socket_set_receive_bytes(int fd, int bytes);
+int socket_receive_bytes(int fd); /* as the kernel counts; 0 when it doesn't tell */
 /* While on, TCP asks a silent peer every few seconds whether it is still there: one that has gone
  * answers with RST. One that does not answer at all counts as gone after a quarter of an hour, when
  * it was prepared once. */

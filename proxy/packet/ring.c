@@ -46,6 +46,7 @@
 #include <linux/if_packet.h>
 
 #include "proxy/base/monotonic.h"
+#include "proxy/io/socket.h"
 
 enum {
     RESERVE = 6,
@@ -78,10 +79,7 @@ static int queue_bytes(uint64_t ring_bytes)
 
 static bool is_queue(int fd, enum packet_ring_kind kind, uint64_t ring_bytes)
 {
-    int bytes = 0;
-    socklen_t size = sizeof(bytes);
-    getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size);
-    return kind == PACKET_RING_LARGE && bytes >= queue_bytes(ring_bytes);
+    return kind == PACKET_RING_LARGE && socket_receive_bytes(fd) >= queue_bytes(ring_bytes);
 }
 
 static uint32_t slot_bytes(enum packet_ring_kind kind)
@@ -149,14 +147,6 @@ static int attach_filter(int fd, enum packet_ring_kind kind)
     return set_option(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
-/* The kernel makes it twice what it is told. */
-static void ask_for_queue(int fd, uint64_t ring_bytes)
-{
-    int bytes = (queue_bytes(ring_bytes) + 1) / 2;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
-        set_option(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-}
-
 /* What a ring tells by itself. */
 static int set_up_queue(int fd)
 {
@@ -194,7 +184,7 @@ static int open_socket(int device_index, enum packet_ring_kind kind, uint64_t ri
     if (result == 0)
         result = set_number(fd, PACKET_IGNORE_OUTGOING, 1);
     if (kind == PACKET_RING_LARGE)
-        ask_for_queue(fd, ring_bytes);
+        socket_set_receive_bytes(fd, (queue_bytes(ring_bytes) + 1) / 2);
     if (result == 0)
         result =
             is_queue(fd, kind, ring_bytes) ? set_up_queue(fd) : make_ring(fd, kind, ring_bytes);

@@ -6,9 +6,9 @@
  * that fit PACKET_SMALL_BYTES are written into a ring by the kernel and need no call each; all
  * others wait in the large socket's queue, or, where that may not be made long enough, in a ring of
  * their own (ring.c says why). Each frame carries the time of its arrival, by which the reader puts
- * the two in order. Frames come with a
- * virtio-net header right in front of the Ethernet header, and are sent with one: so a packet that
- * crosses untouched keeps its offloads, and is sent from the very frame that it was received in.
+ * the two in order. Frames come with a virtio-net header right in front of the Ethernet header, and
+ * are sent with one: so a packet that crosses untouched keeps its offloads, and is sent from the
+ * very frame that it was received in.
  *
  * What the kernel found no room for is counted (packet_port_lost). What is sent is never seen
  * here. */
@@ -22,7 +22,7 @@
 
 #include "proxy/base/error.h"
 
-enum packet_ring_kind { PACKET_RING_SMALL, PACKET_RING_LARGE, PACKET_RINGS };
+enum packet_ring_kind { PACKET_RING_SMALL, PACKET_RING_LARGE /* or a queue */, PACKET_RINGS };
 enum { PACKET_SMALL_BYTES = 1920, PACKET_BYTES_MAX = 65535 + 14 + 4 };
 #define PACKET_RING_BYTES (UINT64_C(12) << 20) /* the default of a port */
 /* Of a queue for large frames, by default; a longer one makes TCP's standing queue longer and the
@@ -31,9 +31,9 @@ enum { PACKET_SMALL_BYTES = 1920, PACKET_BYTES_MAX = 65535 + 14 + 4 };
 enum { PACKET_QUEUE_BYTES = 2 << 20 };
 
 /* Makes and binds both sockets in the network namespace that the calling thread is in. ring_bytes:
- * for frames that wait; a third for small ones, the rest for large ones; 0: PACKET_RING_BYTES, and
- * PACKET_QUEUE_BYTES of a queue. Needs CAP_NET_RAW and CAP_NET_ADMIN there. fds: the
- * caller's to close. They can be handed to another process. -errno. */
+ * for frames that wait; a third for small ones, the rest for large ones; 0: PACKET_RING_BYTES, but
+ * PACKET_QUEUE_BYTES for a queue. Needs CAP_NET_RAW and CAP_NET_ADMIN there. fds: the caller's to
+ * close. They can be handed to another process. -errno. */
 int packet_sockets_open(int device_index, uint64_t ring_bytes, int fds[PACKET_RINGS],
                         struct error *error);
 
@@ -56,9 +56,9 @@ struct packet_frame {
     uint64_t arrived_ns; /* wall clock, by the kernel */
 };
 
-/* Takes frames in order of arrival, at most `room` (2 or more) and some 1 MiB: what they say stays
- * until they are released, which is done before more are taken. Returns how many; when there are
- * more, one of the descriptors is readable. For one thread alone. */
+/* Takes frames in order of arrival, at most `room` (2 or more): what they say stays until they are
+ * released, which is done before more are taken. Returns how many; when there are more, one of the
+ * descriptors is readable. For one thread alone. */
 unsigned packet_port_take(struct packet_port *port, struct packet_frame *frames, unsigned room);
 void packet_port_release(struct packet_port *port); /* all that were taken */
 /* Frames that the kernel found no room for, ever. Any thread. */
