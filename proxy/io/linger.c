@@ -1,6 +1,6 @@
 #include "proxy/io/linger.h"
 
-bool linger_is_due(struct linger *linger)
+bool linger_is_due(struct linger_state *linger)
 {
     if (linger->left_out == linger->pause)
         return true;
@@ -14,12 +14,12 @@ static uint32_t longer(uint32_t pause)
     return next < LINGER_PAUSE_MAX ? next : LINGER_PAUSE_MAX;
 }
 
-void linger_note(struct linger *linger, bool paid)
+void linger_note(struct linger_state *linger, enum linger_result result)
 {
     linger->tries++;
-    linger->paid += paid;
-    if (linger->tries < LINGER_ROUND)
+    linger->paid += result == LINGER_PAID;
+    if (linger->tries < LINGER_ROUND && result != LINGER_BUSY)
         return;
-    bool pays = 3 * linger->paid > 2 * LINGER_ROUND;
-    *linger = (struct linger){.pause = pays ? 0 : longer(linger->pause)};
+    bool pays = result != LINGER_BUSY && 3 * linger->paid > 2 * LINGER_ROUND;
+    *linger = (struct linger_state){.pause = pays ? 0 : longer(linger->pause)};
 }

@@ -11,7 +11,7 @@
  *
  * Before it sleeps the loop may linger: it asks epoll again and again without a wait, where a
  * callback expects another event at once. To be woken costs more than what a packet takes, most of
- * all on an idle core.
+ * all on an idle core. In between it yields: who answers may be waiting for this core.
  *
  * Before a precise timer it sleeps only until shortly before the timer is due, and asks epoll
  * without a wait from then on: a sleep ends late, however exact its timeout is. How much sooner,
@@ -29,6 +29,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +61,7 @@ struct loop {
     bool slack_set;
     bool running_timers;
     bool is_event_expected; /* by a callback of the turn before */
-    struct linger linger;
+    struct linger_state linger;
     struct early early;
     uint64_t now_ns;
     loop_turn_fn turn_start;
@@ -342,17 +343,21 @@ static int wait_by_timerfd(struct loop *loop, uint64_t deadline_ns)
     return take_events(loop, deadline_ns == 0 ? 0 : -1);
 }
 
-/* Without a sleep. An event that comes late does not pay: another thread had the core. */
-static int look_for_events(struct loop *loop, uint64_t deadline_ns)
+/* Without a sleep; whoever else wants the core, be it the one that is about to answer, has it. */
+static int look_for_events(struct loop *loop)
 {
-    uint64_t now_ns = monotonic_now_ns(), end_ns = now_ns + LINGER_NS;
-    int count = 0;
-    while (count == 0 && now_ns < end_ns && now_ns < deadline_ns) {
+    uint64_t begin_ns = monotonic_now_ns(), now_ns = begin_ns, gap_ns;
+    int count;
+    do {
+        uint64_t before_ns = now_ns;
         count = take_events(loop, 0);
+        if (count == 0)
+            sched_yield();
         now_ns = monotonic_now_ns();
-    }
-    if (count > 0 || now_ns < deadline_ns)
-        linger_note(&loop->linger, count > 0 && now_ns < end_ns);
+        gap_ns = now_ns - before_ns;
+    } while (count == 0 && gap_ns < LINGER_OTHER_NS && now_ns - begin_ns < LINGER_NS);
+    enum linger_result vain = gap_ns < LINGER_BUSY_NS ? LINGER_VAIN : LINGER_BUSY;
+    linger_note(&loop->linger, count > 0 ? LINGER_PAID : vain);
     return count;
 }
 
@@ -425,8 +430,10 @@ static int wait_for_events(struct loop *loop, uint64_t deadline_ns)
         deadline_ns = loop->heap[0]->due_ns;
         precise = loop->heap[0]->precise;
     }
-    if (is_event_expected && linger_is_due(&loop->linger)) {
-        int found = look_for_events(loop, deadline_ns);
+    /* Not with a timer due meanwhile: another might keep the core. */
+    if (is_event_expected && deadline_ns > monotonic_now_ns() + LINGER_NS &&
+        linger_is_due(&loop->linger)) {
+        int found = look_for_events(loop);
         if (found > 0)
             return found;
     }

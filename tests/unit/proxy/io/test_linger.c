@@ -5,19 +5,19 @@
 enum { TIMES = 100 * LINGER_PAUSE_MAX };
 
 /* How many of so many times it is tried; it pays so many times of three. */
-static unsigned count_tries(struct linger *linger, unsigned times, unsigned paid_of_three)
+static unsigned count_tries(struct linger_state *linger, unsigned times, unsigned paid_of_three)
 {
     unsigned tries = 0;
     for (unsigned i = 0; i < times; i++)
         if (linger_is_due(linger))
-            linger_note(linger, tries++ % 3 < paid_of_three);
+            linger_note(linger, tries++ % 3 < paid_of_three ? LINGER_PAID : LINGER_VAIN);
     return tries;
 }
 
 static void what_pays_is_always_tried(void **state)
 {
     (void)state;
-    struct linger linger = {0};
+    struct linger_state linger = {0};
     assert_int_equal(count_tries(&linger, TIMES, 3), TIMES);
 }
 
@@ -25,7 +25,7 @@ static void what_seldom_pays_is_seldom_tried(void **state)
 {
     (void)state;
     for (unsigned paid = 0; paid < 2; paid++) {
-        struct linger linger = {0};
+        struct linger_state linger = {0};
         unsigned tries = count_tries(&linger, TIMES, paid);
         assert_in_range(tries, TIMES / 256, TIMES / 200);
     }
@@ -35,7 +35,7 @@ static void pauses_get_longer(void **state)
 {
     (void)state;
     static const unsigned pauses[] = {3, 15, 63, 255, 255};
-    struct linger linger = {0};
+    struct linger_state linger = {0};
     for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
         assert_int_equal(count_tries(&linger, LINGER_ROUND, 0), LINGER_ROUND);
         assert_int_equal(count_tries(&linger, pauses[i] * LINGER_ROUND, 0), 0);
@@ -45,11 +45,24 @@ static void pauses_get_longer(void **state)
 static void one_good_round_ends_them(void **state)
 {
     (void)state;
-    struct linger linger = {0};
+    struct linger_state linger = {0};
     count_tries(&linger, TIMES, 0);
     while (linger.tries || linger.left_out < linger.pause)
         count_tries(&linger, 1, 0);
     assert_int_equal(count_tries(&linger, TIMES, 3), TIMES);
+}
+
+static void a_busy_core_ends_the_round(void **state)
+{
+    (void)state;
+    static const unsigned pauses[] = {3, 15, 63, 255, 255};
+    struct linger_state linger = {0};
+    for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
+        assert_int_equal(count_tries(&linger, LINGER_ROUND - 1, 3), LINGER_ROUND - 1);
+        assert_true(linger_is_due(&linger));
+        linger_note(&linger, LINGER_BUSY);
+        assert_int_equal(count_tries(&linger, pauses[i] * LINGER_ROUND, 0), 0);
+    }
 }
 
 int main(void)
@@ -59,6 +72,7 @@ int main(void)
         cmocka_unit_test(what_seldom_pays_is_seldom_tried),
         cmocka_unit_test(pauses_get_longer),
         cmocka_unit_test(one_good_round_ends_them),
+        cmocka_unit_test(a_busy_core_ends_the_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
