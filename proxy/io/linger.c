@@ -14,12 +14,13 @@ static uint32_t longer(uint32_t pause)
     return next < LINGER_PAUSE_MAX ? next : LINGER_PAUSE_MAX;
 }
 
-void linger_note(struct linger_state *linger, enum linger_result result)
+void linger_note(struct linger_state *linger, bool found, uint64_t gap_ns)
 {
+    bool is_busy = gap_ns >= LINGER_BUSY_NS;
     linger->tries++;
-    linger->paid += result == LINGER_PAID;
-    if (linger->tries < LINGER_ROUND && result != LINGER_BUSY)
+    linger->paid += found && gap_ns < LINGER_OTHER_NS;
+    if (linger->tries < LINGER_ROUND && !is_busy)
         return;
-    bool pays = result != LINGER_BUSY && 3 * linger->paid > 2 * LINGER_ROUND;
+    bool pays = !is_busy && 3 * linger->paid > 2 * LINGER_ROUND;
     *linger = (struct linger_state){.pause = pays ? 0 : longer(linger->pause)};
 }

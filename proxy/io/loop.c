@@ -11,7 +11,7 @@
  *
  * Before it sleeps the loop may linger: it asks epoll again and again without a wait, where a
  * callback expects another event at once. To be woken costs more than what a packet takes, most of
- * all on an idle core. In between it yields: who answers may be waiting for this core.
+ * all on an idle core. Now and then it yields: who is to answer may be waiting for this core.
  *
  * Before a precise timer it sleeps only until shortly before the timer is due, and asks epoll
  * without a wait from then on: a sleep ends late, however exact its timeout is. How much sooner,
@@ -51,6 +51,8 @@ enum {
 /* The kernel allows itself to be late by 0.1 % of epoll's timeout, by 0.5 % for a process that is
  * nice: from here on that is more than what is exact. */
 #define LONG_SLEEP_NS (20 * NS_PER_MS)
+/* A yield may take some time slices of others. Before a precise timer is due there is none. */
+#define YIELD_LOST_NS (10 * NS_PER_MS)
 
 struct loop {
     int epoll_fd;
@@ -343,21 +345,23 @@ static int wait_by_timerfd(struct loop *loop, uint64_t deadline_ns)
     return take_events(loop, deadline_ns == 0 ? 0 : -1);
 }
 
-/* Without a sleep; whoever else wants the core, be it the one that is about to answer, has it. */
+/* Without a sleep. Who was just sent something, and is to answer it, may be waiting for this core.
+ */
 static int look_for_events(struct loop *loop)
 {
-    uint64_t begin_ns = monotonic_now_ns(), now_ns = begin_ns, gap_ns;
+    uint64_t begin_ns = monotonic_now_ns(), now_ns = begin_ns, yield_ns = begin_ns, gap_ns;
     int count;
     do {
         uint64_t before_ns = now_ns;
         count = take_events(loop, 0);
-        if (count == 0)
+        if (count == 0 && before_ns >= yield_ns) {
             sched_yield();
+            yield_ns = before_ns + LINGER_YIELD_NS;
+        }
         now_ns = monotonic_now_ns();
         gap_ns = now_ns - before_ns;
     } while (count == 0 && gap_ns < LINGER_OTHER_NS && now_ns - begin_ns < LINGER_NS);
-    enum linger_result vain = gap_ns < LINGER_BUSY_NS ? LINGER_VAIN : LINGER_BUSY;
-    linger_note(&loop->linger, count > 0 ? LINGER_PAID : vain);
+    linger_note(&loop->linger, count > 0, gap_ns);
     return count;
 }
 
@@ -422,6 +426,12 @@ static int wait_precisely(struct loop *loop, uint64_t due_ns)
     return spin_until(loop, due_ns);
 }
 
+/* Nothing bounds for how long another keeps the core that it is given. */
+static bool may_linger(uint64_t deadline_ns, bool precise)
+{
+    return deadline_ns > monotonic_now_ns() + (precise ? YIELD_LOST_NS : LINGER_NS);
+}
+
 static int wait_for_events(struct loop *loop, uint64_t deadline_ns)
 {
     bool is_event_expected = loop->is_event_expected, precise = false;
@@ -430,9 +440,7 @@ static int wait_for_events(struct loop *loop, uint64_t deadline_ns)
         deadline_ns = loop->heap[0]->due_ns;
         precise = loop->heap[0]->precise;
     }
-    /* Not with a timer due meanwhile: another might keep the core. */
-    if (is_event_expected && deadline_ns > monotonic_now_ns() + LINGER_NS &&
-        linger_is_due(&loop->linger)) {
+    if (is_event_expected && may_linger(deadline_ns, precise) && linger_is_due(&loop->linger)) {
         int found = look_for_events(loop);
         if (found > 0)
             return found;

@@ -69,8 +69,8 @@ uint64_t loop_arrival_ns(const struct loop *loop);
  * not after a whole batch of them. NULL for none. */
 void loop_set_turn_start(struct loop *loop, loop_turn_fn fn, void *context);
 
-/* For a callback that expects another event at once: the loop looks for it for some 50 us before it
- * sleeps again, as long as that pays (linger.h). */
+/* For a callback that expects another event at once: the loop looks for it for some 100 us before
+ * it sleeps again, as long as that pays (linger.h). */
 void loop_linger(struct loop *loop);
 
 /* Makes the loop take a turn soon. Any thread, and signal handlers. */

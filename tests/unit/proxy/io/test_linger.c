@@ -10,7 +10,7 @@ static unsigned count_tries(struct linger_state *linger, unsigned times, unsigne
     unsigned tries = 0;
     for (unsigned i = 0; i < times; i++)
         if (linger_is_due(linger))
-            linger_note(linger, tries++ % 3 < paid_of_three ? LINGER_PAID : LINGER_VAIN);
+            linger_note(linger, tries++ % 3 < paid_of_three, 0);
     return tries;
 }
 
@@ -52,6 +52,17 @@ static void one_good_round_ends_them(void **state)
     assert_int_equal(count_tries(&linger, TIMES, 3), TIMES);
 }
 
+static void what_came_while_another_had_the_core_does_not_pay(void **state)
+{
+    (void)state;
+    struct linger_state linger = {0};
+    for (int i = 0; i < LINGER_ROUND; i++) {
+        assert_true(linger_is_due(&linger));
+        linger_note(&linger, true, LINGER_OTHER_NS);
+    }
+    assert_false(linger_is_due(&linger));
+}
+
 static void a_busy_core_ends_the_round(void **state)
 {
     (void)state;
@@ -60,7 +71,7 @@ static void a_busy_core_ends_the_round(void **state)
     for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
         assert_int_equal(count_tries(&linger, LINGER_ROUND - 1, 3), LINGER_ROUND - 1);
         assert_true(linger_is_due(&linger));
-        linger_note(&linger, LINGER_BUSY);
+        linger_note(&linger, true, LINGER_BUSY_NS);
         assert_int_equal(count_tries(&linger, pauses[i] * LINGER_ROUND, 0), 0);
     }
 }
@@ -72,6 +83,7 @@ int main(void)
         cmocka_unit_test(what_seldom_pays_is_seldom_tried),
         cmocka_unit_test(pauses_get_longer),
         cmocka_unit_test(one_good_round_ends_them),
+        cmocka_unit_test(what_came_while_another_had_the_core_does_not_pay),
         cmocka_unit_test(a_busy_core_ends_the_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
