@@ -13,6 +13,7 @@
 #include "proxy/base/text.h"
 
 #define FRESH_FOLDER "sever-results"
+#define ELSEWHERE "; --out DIR writes elsewhere"
 
 enum { FRESH_ATTEMPTS = 10000, DISCARD_FILES = 16 };
 
@@ -41,7 +42,7 @@ static int make_given(const char *wanted, char **told, struct error *error)
 static int make_fresh(const char *name, char **told, struct error *error)
 {
     if (mkdir(FRESH_FOLDER, 0755) < 0 && errno != EEXIST)
-        return error_set_at(error, -errno, "./" FRESH_FOLDER, "%s", strerror(errno));
+        return error_set_at(error, -errno, "./" FRESH_FOLDER, "%s" ELSEWHERE, strerror(errno));
     for (int attempt = 1; attempt < FRESH_ATTEMPTS; attempt++) {
         struct text path = {0};
         text_append(&path, "./" FRESH_FOLDER "/%s", name);
@@ -51,7 +52,7 @@ static int make_fresh(const char *name, char **told, struct error *error)
         if (code == 0)
             *told = memory_copy_text(text_get(&path));
         else if (code != -EEXIST)
-            error_set_at(error, code, text_get(&path), "%s", strerror(-code));
+            error_set_at(error, code, text_get(&path), "%s" ELSEWHERE, strerror(-code));
         text_free(&path);
         if (code != -EEXIST)
             return code;
