@@ -14,7 +14,7 @@ lab_sections=(lab-throughput lab-rtt lab-packets lab-delay lab-loss lab-rate lab
 lab_peers=(lab veth veth-plain pasta slirp4netns)
 # Neighbours in this list are on different workers: targets that are measured for speed have odd places.
 lab_nodes=(n0 plain loss1 single loss10 delay1 bursts delay10 rate100 delay100 pad rate1000)
-LAB_DATAGRAMS=50000 # sent through a lossy link for each second of the measurement
+LAB_DATAGRAMS=150000 # sent through a lossy link for each second of the measurement
 LAB_MANY=64
 
 lab_read() { # JSON of GET /v1/lab: lab_pid and lab_address by the node's name
