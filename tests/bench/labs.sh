@@ -34,7 +34,7 @@ lab_names() { # NAME...: as JSON
 lab_severd() { # PEER: severd without a ruleset; its port is in lab_control
     new_port lab_control
     start "$1" "$build/bin/severd" --die-with-parent --listen "127.0.0.1:$lab_control" --workers "$workers" \
-        --seed 1 --run-dir "$work/$1"
+        --seed "$seed" --run-dir "$work/$1"
     await_listening "$1" "$lab_control"
 }
 

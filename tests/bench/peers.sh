@@ -86,7 +86,7 @@ severd_delay() { # TARGET NANOSECONDS
 peer_severd() {
     new_port control
     start severd "$build/bin/severd" --die-with-parent --listen "127.0.0.1:$control" --log-level debug \
-        --workers "$workers" --seed 1 --run-dir "$work/severd"
+        --workers "$workers" --seed "$seed" --run-dir "$work/severd"
     await_listening severd "$control" || return 1
     severd_route severd tcp ''
     severd_route severd udp ''

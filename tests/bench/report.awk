@@ -97,8 +97,8 @@ function print_goals(    i) {
         goal("split of 100 nodes in force, from the call, p99 us", median("split", "severd", "in_force_p99_us"), 1, 1000, "%.0f")
 }
 function write_json(    i, j, part, list) {
-    printf "{\"machine\": \"%s\", \"workers\": %d, \"rounds\": %d, \"seconds\": %s, \"spread\": %s, \"read\": %s,\n \"results\": [", \
-        machine, workers, rounds, seconds, (spread ? "true" : "false"), (read ? "true" : "false") >json
+    printf "{\"machine\": \"%s\", \"workers\": %d, \"rounds\": %d, \"seconds\": %s, \"seed\": %d, \"spread\": %s, \"read\": %s,\n \"results\": [", \
+        machine, workers, rounds, seconds, seed, (spread ? "true" : "false"), (read ? "true" : "false") >json
     for (i = 1; i <= key_count; i++) {
         split(keys[i], part, SUBSEP)
         list = ""
@@ -133,8 +133,8 @@ END {
         if (part[1] ~ /^(throughput|streams|rtt|connections|memory|datagrams)$/) any[part[2]] = 1
         if (part[1] ~ /^(throughput|streams|rtt|connections|memory|datagrams|delay|split)$/) any_route = 1
     }
-    printf "%s; %d workers each%s; TCP of routes %s; medians of %d rounds of %s s\n", machine, workers, \
-        (spread ? ", severd's routes spread" : ""), (read ? "is read" : "ends at MSG_TRUNC"), rounds, seconds
+    printf "%s; %d workers each%s; TCP of routes %s; medians of %d rounds of %s s; seed %d\n", machine, workers, \
+        (spread ? ", severd's routes spread" : ""), (read ? "is read" : "ends at MSG_TRUNC"), rounds, seconds, seed
     if (any_route) print_routes()
     print_labs()
     print_goals()

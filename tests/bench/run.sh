@@ -13,6 +13,7 @@
 #   BENCH_SPREAD=0                       severd's TCP routes on one worker each, not spread like the peers'
 #   BENCH_READ=1                         routes' streams end at a reader, not at one that has the kernel
 #                                        throw the bytes away (labs are measured with both)
+#   BENCH_SEED=N                         severd's, which decides what is lost [another one each time]
 #   BENCH_JSON=FILE                      everything measured, as JSON (--json: on standard output)
 #   TOXIPROXY_SERVER=PROGRAM             measures Toxiproxy too
 set -u
@@ -21,7 +22,7 @@ json=${BENCH_JSON:-}
 [ "${1:-}" != --json ] || { json=/dev/fd/3; shift; }
 build=${1:-build}
 rounds=${BENCH_ROUNDS:-3} seconds=${BENCH_SECONDS:-2}
-workers=${BENCH_WORKERS:-$(nproc)}
+workers=${BENCH_WORKERS:-$(nproc)} seed=${BENCH_SEED:-$RANDOM}
 sections=(throughput streams rtt connections datagrams delay split memory)
 peers=(direct severd haproxy haproxy-1m nginx socat toxiproxy)
 faulty=('severd 1 ms' 'severd 20 ms' 'severd 100 ms' 'severd 1 s' 'severd rate 1 Gbit/s' 'severd slicer')
@@ -191,4 +192,4 @@ for section in "${sections[@]}" "${lab_sections[@]}"; do
 done
 machine="$(uname -sr), $(nproc) cores, $(cat /proc/sys/net/ipv4/tcp_congestion_control), load before ${load%% *}"
 awk -f "$here/report.awk" -f "$here/labs.awk" -v machine="$machine" -v workers="$workers" -v rounds="$rounds" -v seconds="$seconds" \
-    -v spread="$([ "${BENCH_SPREAD:-1}" = 0 ] || echo spread)" -v read="${BENCH_READ:+read}" -v json="$json" "$results"
+    -v seed="$seed" -v spread="$([ "${BENCH_SPREAD:-1}" = 0 ] || echo spread)" -v read="${BENCH_READ:+read}" -v json="$json" "$results"
