@@ -130,7 +130,8 @@ const struct command commands[] = {
      "severctl accept-delay n1 n2 500ms", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
     {"reject", "LINK [PERCENT]", "refuse new connections, and datagrams",
      "All of them, or PERCENT: connections with a TCP reset, datagrams with ICMP where that can "
-     "be. " LINK_WORDS,
+     "be. In a lab each packet is refused for itself, so open connections end, too; match "
+     "'tcp[tcpflags] & tcp-syn != 0' is for new ones only. " LINK_WORDS,
      "severctl reject n1 n2 50%", FAULT_OPTIONS, 0, FAULT_WORDS, run_fault},
     {"faults", "[add TYPE LINK ... | set NAME ... | remove NAME | clear]",
      "list, add, change or remove faults",

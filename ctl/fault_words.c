@@ -80,6 +80,7 @@ struct reading {
     size_t value_count, required;
     size_t next; /* value */
     const char *usage;
+    bool takes_back; /* what is empty is what the fault has no more */
     json_t *body;
     const char *file;
     struct error *error;
@@ -98,10 +99,19 @@ static void set_model(struct reading *reading, const char *name)
         reading->value_count = reading->required = 0;
 }
 
+/* What a shell makes of a variable without a value. It would have the fault meet all that crosses.
+ */
+static bool is_empty_match(const struct ruleset_parameter *parameter, const char *text)
+{
+    return text[0] == '\0' && strcmp(parameter->key, "match") == 0;
+}
+
 static int put(struct reading *reading, const struct ruleset_parameter *parameter, const char *text)
 {
     if (json_object_get(reading->body, parameter->key))
         return error_set(reading->error, -EINVAL, "%s was given twice", parameter->key);
+    if (is_empty_match(parameter, text) && !reading->takes_back)
+        return error_set(reading->error, -EINVAL, "is empty: leave it out, for all that crosses");
     json_t *value = parameter_parse(parameter, text, reading->error);
     if (!value)
         return -EINVAL;
@@ -357,14 +367,21 @@ int fault_words_read_changes(enum ruleset_fault_type type, const char *const wor
 {
     struct reading reading = {.type = type,
                               .usage = "severctl faults set NAME KEY=VALUE...",
+                              .takes_back = true,
                               .body = body,
                               .error = error};
     int code = 0;
-    for (size_t i = 0; !code && i < count; i++)
-        code = strchr(words[i], '=')
-                   ? read_word(&reading, words[i])
-                   : error_set(error, -EINVAL, "'%.64s' is no KEY=VALUE: write %s", words[i],
-                               reading.usage);
+    for (size_t i = 0, used; !code && i < count; i += used) {
+        const struct ruleset_parameter *key = find_key(type, words[i]);
+        used = 1;
+        if (key)
+            code = read_pair(&reading, key, words + i, count - i, &used);
+        else if (strchr(words[i], '='))
+            code = read_word(&reading, words[i]);
+        else
+            code = error_set(error, -EINVAL, "'%.64s' is no KEY=VALUE: write %s", words[i],
+                             reading.usage);
+    }
     if (!code)
         code = read_options(&reading, arguments);
     if (!code && type == RULESET_LATENCY && json_object_get(body, "table") &&

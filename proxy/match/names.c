@@ -65,10 +65,15 @@ static const char *const known[] = {"dst",
                                     "icmp-tstamp",
                                     "icmp-paramprob"};
 
-static bool is_known(const char *word)
+/* For what is before the IP header, or beside the packet: known to libpcap, and never there. */
+static const char *const of_frames[] = {"arp",     "rarp",     "ether",  "vlan",    "mpls",
+                                        "pppoed",  "pppoes",   "llc",    "wlan",    "link",
+                                        "inbound", "outbound", "ifname", "gateway", "decnet"};
+
+static bool is_one_of(const char *const words[], size_t count, const char *word)
 {
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (strcmp(word, known[i]) == 0)
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(word, words[i]) == 0)
             return true;
     return false;
 }
@@ -106,8 +111,8 @@ static bool is_fine(const char *word, const char *before)
 {
     if (strcmp(before, "portrange") == 0) /* elsewhere 80-90 would be the name of a host */
         return is_numbers(word, '-', 2);
-    return is_known(word) || is_numbers(word, '.', 4) || is_numbers(word, ':', 2) ||
-           is_hex_number(word) || is_ipv6(word);
+    return is_one_of(known, sizeof(known) / sizeof(known[0]), word) || is_numbers(word, '.', 4) ||
+           is_numbers(word, ':', 2) || is_hex_number(word) || is_ipv6(word);
 }
 
 int names_check(const char *expression, struct error *error)
@@ -123,6 +128,8 @@ int names_check(const char *expression, struct error *error)
         size_t kept = length < sizeof(word) ? length : sizeof(word) - 1;
         memcpy(word, at, kept);
         word[kept] = '\0';
+        if (is_one_of(of_frames, sizeof(of_frames) / sizeof(of_frames[0]), word))
+            return error_set(error, -EINVAL, "'%s': a filter sees IP packets only", word);
         if (kept < length || !is_fine(word, before))
             return error_set(error, -EINVAL,
                              "'%s' is no word of filter expressions, and no name is looked up: "

@@ -6,6 +6,8 @@
  *
  * Each verdict is also turned over: without what keeps the cluster from harm, the same experiment
  * must fail. As an ordinary user where this test is root, but for PostgreSQL's `user`. */
+#include <glob.h>
+
 #include "tests/integration/sever.h"
 
 enum { UNKNOWN = 3 };
@@ -109,13 +111,24 @@ static void redis_that_wants_to_be_followed_loses_less(void **state)
     run_example("redis/min-replicas.yaml", "min-replicas", NULL, PASS);
 }
 
+/* What a server that was killed would leave on this host, of whichever user. */
+static size_t count_shared_memory(void)
+{
+    glob_t found;
+    size_t count = glob("/dev/shm/PostgreSQL.*", 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+    globfree(&found);
+    return count;
+}
+
 static void commits_of_postgres_wait_for_the_standby(void **state)
 {
     (void)state;
     if (SHORT)
         skip();
     become_ordinary();
+    size_t before = count_shared_memory();
     run_example("postgres/sync-standby.yaml", "sync", NULL, PASS);
+    assert_int_equal(count_shared_memory(), before);
 }
 
 /* As root, whose postgres would not start but for `user`. */

@@ -153,6 +153,8 @@ static void a_key_and_its_value_may_be_two_words(void **state)
     assert_string_equal(file, "match");
     expect_refused("loss n1->n2 5% match", "", "match wants a value: write match=VALUE");
     expect_refused("loss n1->n2 5% match udp match=tcp", "match", "given twice");
+    expect_refused("loss n1->n2 5% match=", "match", "is empty: leave it out");
+    expect_refused("loss n1->n2 5% match ", "match", "is empty: leave it out");
     expect_refused("loss n1->n2 match udp", "", "'match'");
     expect_refused("slice n1->n2 1KiB shared", "", "'shared'");
     arguments = (struct arguments){.given = OPTION_ROUTE, .route = "r"};
@@ -283,6 +285,12 @@ static void changes_are_names_only(void **state)
     char *shown = json_dumps(body, JSON_COMPACT);
     assert_string_equal(shown,
                         "{\"delay_ns\":5000000,\"table\":\"lte\",\"distribution\":\"table\"}");
+    free(shown);
+    json_object_clear(body);
+    assert_int_equal(
+        read_changes((const char *[]){"delay", "5ms", "reorder", "match", ""}, 5, body), 0);
+    shown = json_dumps(body, JSON_COMPACT);
+    assert_string_equal(shown, "{\"delay_ns\":5000000,\"reorder\":true,\"match\":\"\"}");
     free(shown);
     json_object_clear(body);
     assert_int_equal(read_changes(NULL, 0, body), -EINVAL);

@@ -159,6 +159,18 @@ static void errors_are_libpcaps(void **state)
     }
 }
 
+static void what_is_of_frames_is_said_to_be(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"not arp", "ether host 02:00:00:00:00:01", "vlan 3 and tcp",
+                                        "inbound"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct error error = {0};
+        assert_int_equal(match_compile(wrong[i], &(struct match_program *){NULL}, &error), -EINVAL);
+        assert_non_null(strstr(error.message, "a filter sees IP packets only"));
+    }
+}
+
 struct set_rig {
     struct ruleset ruleset;
     struct fault_plan *plan;
@@ -239,6 +251,7 @@ int main(void)
         cmocka_unit_test(packets_match_as_they_are),
         cmocka_unit_test(names_are_refused_at_once),
         cmocka_unit_test(errors_are_libpcaps),
+        cmocka_unit_test(what_is_of_frames_is_said_to_be),
         cmocka_unit_test(a_set_keeps_what_is_the_same),
     };
     return cmocka_run_group_tests_name("proxy/match", tests, NULL, NULL);
