@@ -80,7 +80,7 @@ struct reading {
     size_t value_count, required;
     size_t next; /* value */
     const char *usage;
-    bool takes_back; /* what is empty is what the fault has no more */
+    bool is_change; /* of a fault that is there: an empty match takes away the one it has */
     json_t *body;
     const char *file;
     struct error *error;
@@ -99,18 +99,12 @@ static void set_model(struct reading *reading, const char *name)
         reading->value_count = reading->required = 0;
 }
 
-/* What a shell makes of a variable without a value. It would have the fault meet all that crosses.
- */
-static bool is_empty_match(const struct ruleset_parameter *parameter, const char *text)
-{
-    return text[0] == '\0' && strcmp(parameter->key, "match") == 0;
-}
-
 static int put(struct reading *reading, const struct ruleset_parameter *parameter, const char *text)
 {
     if (json_object_get(reading->body, parameter->key))
         return error_set(reading->error, -EINVAL, "%s was given twice", parameter->key);
-    if (is_empty_match(parameter, text) && !reading->takes_back)
+    /* What a shell makes of a variable without a value would have the fault meet all. */
+    if (strcmp(parameter->key, "match") == 0 && text[0] == '\0' && !reading->is_change)
         return error_set(reading->error, -EINVAL, "is empty: leave it out, for all that crosses");
     json_t *value = parameter_parse(parameter, text, reading->error);
     if (!value)
@@ -367,7 +361,7 @@ int fault_words_read_changes(enum ruleset_fault_type type, const char *const wor
 {
     struct reading reading = {.type = type,
                               .usage = "severctl faults set NAME KEY=VALUE...",
-                              .takes_back = true,
+                              .is_change = true,
                               .body = body,
                               .error = error};
     int code = 0;
